@@ -1,0 +1,81 @@
+// Who may import whom (ARCHITECTURE.md, "Structure"). Modules are the folders of nouns below src/.
+const layers = [
+  ['environments', 'releases', 'vars', 'accounts'],
+  ['builds', 'runtime', 'routing'],
+  ['deploys'],
+  ['git'],
+]
+const modules = layers.flat()
+const readers = ['activity', 'webhooks', 'logs', 'metrics']
+const src = (names) => `^src/(${names.join('|')})/`
+
+export default {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'kernel-imports-nothing',
+      severity: 'error',
+      from: { path: '^src/kernel/' },
+      to: { path: '^src/', pathNot: '^src/kernel/' },
+    },
+    {
+      name: 'modules-stay-inside',
+      severity: 'error',
+      from: { path: src(modules) },
+      to: { path: '^src/(adapters|http|cli|setup|dashboard|main|config)' },
+    },
+    {
+      name: 'only-the-index-of-a-module',
+      severity: 'error',
+      from: { path: '^src/([^/]+)/' },
+      to: { path: src(modules), pathNot: ['^src/$1/', '^src/[^/]+/index\\.ts$'] },
+    },
+    {
+      name: 'main-uses-the-index',
+      severity: 'error',
+      from: { path: '^src/main\\.ts$' },
+      to: { path: src(modules), pathNot: '^src/[^/]+/index\\.ts$' },
+    },
+    ...layers.map((_, i) => ({
+      name: `layer-${i}-looks-down`,
+      severity: 'error',
+      from: { path: src(layers[i]) },
+      to: {
+        path: src(
+          layers
+            .slice(i + 1)
+            .flat()
+            .concat(readers),
+        ),
+      },
+    })),
+    {
+      name: 'adapters-know-interfaces',
+      severity: 'error',
+      from: { path: '^src/adapters/([^/]+)/' },
+      to: { path: '^src/', pathNot: ['^src/adapters/$1/', '^src/kernel/', '^src/[^/]+/index\\.ts$'] },
+    },
+    {
+      name: 'outside-things-in-adapters-only',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/adapters/' },
+      to: { path: 'node_modules/(dockerode|node-git-server|simple-git|ssh2)/' },
+    },
+    {
+      name: 'pg-in-postgres-only',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(postgres)/' },
+      to: { path: 'node_modules/pg/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'node', 'default'],
+      extensions: ['.ts', '.mjs', '.js'],
+    },
+  },
+}

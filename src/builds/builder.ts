@@ -1,0 +1,48 @@
+import type { Readable } from 'node:stream'
+
+/** Makes images on one engine. Declared by builds, implemented by `adapters/docker`. */
+export interface Builder {
+  /**
+   * Builds without any layer cache and resolves with the image. Errors are `build_failed` (the app's fault: the message
+   * names the step), `unavailable` (no room, engine away) or `cancelled`/`timeout` by the signal. When it rejects, the containers and layers of
+   * this build are gone or are removed by `cleanUp`. Calling it again for the same build starts over.
+   */
+  build(request: BuildRequest, options: { onLine: (line: string) => void; signal: AbortSignal }): Promise<BuiltImage>
+  /** The finished image of a build, found by label; null when there is none. Throws `unavailable` when the engine does not answer. */
+  find(buildId: number): Promise<BuiltImage | null>
+  /** Removes containers that an unfinished build left. Safe to repeat. */
+  cleanUp(buildId: number): Promise<void>
+  /** Removes an image of this installation by digest; images that are not ours or are in use stay. Safe to repeat. */
+  removeImage(digest: string): Promise<void>
+}
+
+export interface BuildRequest {
+  readonly buildId: number
+  readonly app: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Opens the build context: an uncompressed tar, `.dockerignore` not yet applied. */
+  readonly openContext: (signal: AbortSignal) => Readable
+  /** The ignore file's text, '' when there is none; patterns are relative to the context. */
+  readonly ignore: string
+  /** Path of the Dockerfile inside the context, and its text as it stands in the commit. */
+  readonly dockerfile: { readonly path: string; readonly text: string }
+  readonly target: string | null
+  readonly args: Readonly<Record<string, string>>
+  readonly pull: 'always' | 'missing'
+  readonly limits: { readonly memoryBytes: number; readonly cpus: number; readonly timeoutMs: number }
+}
+
+export interface BuiltImage {
+  /** Config digest, `sha256:…`: the same on every engine. */
+  readonly digest: string
+  readonly sizeBytes: number
+  /** TCP ports of EXPOSE, ascending. */
+  readonly exposedPorts: readonly number[]
+  readonly healthcheck: ImageHealthcheck | null
+}
+
+export interface ImageHealthcheck {
+  /** argv to run in the container (CMD-SHELL is already `/bin/sh -c …`). */
+  readonly argv: readonly string[]
+  readonly timeoutMs: number | null
+}

@@ -1,0 +1,141 @@
+import { homedir } from 'node:os'
+import { isIPv4 } from 'node:net'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { SlipwayError } from './kernel/errors.ts'
+import { Secret } from './kernel/secret.ts'
+
+/*
+ * The only reader of the environment. Every setting stands in .env.example with its meaning; a test holds the two against
+ * each other.
+ */
+
+const port = z.coerce.number().int().min(1).max(65535)
+const cidr = z.string().refine(isCidr, 'must be an IPv4 range such as 10.213.0.0/16')
+const list = (item: z.ZodString) =>
+  z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((part) => part !== ''))
+    .pipe(z.array(item))
+const hostName = z
+  .string()
+  .regex(
+    /^(?=.{1,200}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/,
+    'must be a host name in lower case',
+  )
+const megabytes = z.coerce.number().int().min(1)
+
+const schema = z.object({
+  SLIPWAY_DATA: z.string().startsWith('/', 'must be an absolute path').optional(),
+  SLIPWAY_INSTALLATION: z
+    .string()
+    .regex(/^[a-z](?:[a-z0-9-]{0,14}[a-z0-9])?$/, 'must be 1 to 16 characters a–z, 0–9 and hyphens')
+    .default('default'),
+  SLIPWAY_DOMAIN: hostName.default('localhost'),
+  SLIPWAY_CONTROL_HOST: hostName.optional(),
+  SLIPWAY_HTTP_PORT: port.default(8080),
+  SLIPWAY_BIND: z.string().refine(isIPv4, 'must be an IPv4 address').default('127.0.0.1'),
+  SLIPWAY_NETWORK: cidr.default('10.213.0.0/16'),
+  SLIPWAY_DENY_NETWORKS: list(cidr).default([]),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(?:ql)?:\/\//, 'must begin with postgres://')
+    .optional(),
+  DOCKER_HOST: z
+    .string()
+    .regex(/^unix:\/\/\/.+/, 'must be the Unix socket of a local engine (unix:///…) for now')
+    .default('unix:///var/run/docker.sock'),
+  SLIPWAY_BUILD_PULL: z.enum(['always', 'missing']).default('always'),
+  SLIPWAY_BUILD_MEMORY_MB: megabytes.default(2048),
+  SLIPWAY_BUILD_CPUS: z.coerce.number().positive().optional(),
+  SLIPWAY_BUILD_SLOTS: z.coerce.number().int().min(1).optional(),
+  SLIPWAY_BUILD_TIMEOUT_MINUTES: z.coerce.number().positive().default(30),
+  SLIPWAY_MAX_PUSH_MB: megabytes.default(1024),
+  SLIPWAY_TRUSTED_PROXIES: list(cidr).default([]),
+  SLIPWAY_LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  SLIPWAY_ADMIN_TOKEN: z.string().min(20, 'must have at least 20 characters').optional(),
+})
+
+export interface Settings {
+  readonly dataDir: string
+  readonly installation: string
+  readonly domain: string
+  readonly controlHost: string
+  readonly httpPort: number
+  readonly bind: string
+  /** CIDR from which the bridges of instances and builds are cut. */
+  readonly network: string
+  readonly denyNetworks: readonly string[]
+  /** null: an own cluster in the data folder. */
+  readonly databaseUrl: Secret | null
+  /** Path of the engine's Unix socket. */
+  readonly dockerSocket: string
+  readonly build: {
+    readonly pull: 'always' | 'missing'
+    readonly memoryBytes: number
+    /** null: all cores but a half. */
+    readonly cpus: number | null
+    readonly slots: number | null
+    readonly timeoutMs: number
+  }
+  readonly maxPushBytes: number
+  readonly trustedProxies: readonly string[]
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
+  readonly adminToken: Secret | null
+}
+
+/** Reads and checks all settings; throws one `bad_request` that names every mistake. */
+export function readSettings(env: Readonly<Record<string, string | undefined>> = process.env): Settings {
+  // An empty value is the same as none: that is what `SLIPWAY_X=` in an env file means.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const parsed = schema.safeParse(given)
+  const unknown = Object.keys(given).filter((name) => name.startsWith('SLIPWAY_') && !known.has(name))
+  if (!parsed.success || unknown.length > 0) {
+    const mistakes = [
+      ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')} ${issue.message}`),
+      ...unknown.map((name) => `${name} is not a setting of Slipway`),
+    ]
+    throw new SlipwayError('bad_request', `The settings cannot be used: ${mistakes.join('; ')}.`, {
+      hint: 'Correct these environment variables; .env.example explains each.',
+    })
+  }
+  const s = parsed.data
+  const mb = 1024 * 1024
+  return {
+    dataDir: s.SLIPWAY_DATA ?? defaultDataDir(given),
+    installation: s.SLIPWAY_INSTALLATION,
+    domain: s.SLIPWAY_DOMAIN,
+    controlHost: s.SLIPWAY_CONTROL_HOST ?? `slipway.${s.SLIPWAY_DOMAIN}`,
+    httpPort: s.SLIPWAY_HTTP_PORT,
+    bind: s.SLIPWAY_BIND,
+    network: s.SLIPWAY_NETWORK,
+    denyNetworks: s.SLIPWAY_DENY_NETWORKS,
+    databaseUrl: s.DATABASE_URL === undefined ? null : new Secret(s.DATABASE_URL),
+    dockerSocket: s.DOCKER_HOST.slice('unix://'.length),
+    build: {
+      pull: s.SLIPWAY_BUILD_PULL,
+      memoryBytes: s.SLIPWAY_BUILD_MEMORY_MB * mb,
+      cpus: s.SLIPWAY_BUILD_CPUS ?? null,
+      slots: s.SLIPWAY_BUILD_SLOTS ?? null,
+      timeoutMs: s.SLIPWAY_BUILD_TIMEOUT_MINUTES * 60_000,
+    },
+    maxPushBytes: s.SLIPWAY_MAX_PUSH_MB * mb,
+    trustedProxies: s.SLIPWAY_TRUSTED_PROXIES,
+    logLevel: s.SLIPWAY_LOG_LEVEL,
+    adminToken: s.SLIPWAY_ADMIN_TOKEN === undefined ? null : new Secret(s.SLIPWAY_ADMIN_TOKEN),
+  }
+}
+
+/** Read by the launcher and the command line, not by the server. */
+const known = new Set([...Object.keys(schema.shape), 'SLIPWAY_YES', 'SLIPWAY_URL', 'SLIPWAY_TOKEN'])
+
+/** The folder that holds everything: /var/lib/slipway as root, else below $XDG_STATE_HOME. Also called by the launcher. */
+function defaultDataDir(env: Readonly<Record<string, string | undefined>>): string {
+  if (process.getuid?.() === 0) return '/var/lib/slipway'
+  return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state'), 'slipway')
+}
+
+function isCidr(value: string): boolean {
+  const [address = '', bits = '', ...rest] = value.split('/')
+  return rest.length === 0 && isIPv4(address) && /^(?:[0-9]|[12][0-9]|3[0-2])$/.test(bits)
+}

@@ -1,0 +1,30 @@
+import { SlipwayError } from './errors.ts'
+
+/**
+ * Runs `work` with a time limit: its signal fires when the time is over or the outer signal fires, and the returned promise
+ * rejects then, whether or not the work listens. A frozen engine or database hangs instead of failing, so every call to
+ * one goes through here or has a limit of its own.
+ */
+export async function withTimeout<T>(
+  options: { ms: number; what: string; signal?: AbortSignal },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = new AbortController()
+  const timer = setTimeout(() => {
+    limit.abort(new SlipwayError('timeout', `${options.what} did not answer within ${options.ms / 1000} s.`))
+  }, options.ms)
+  const signal = options.signal === undefined ? limit.signal : AbortSignal.any([limit.signal, options.signal])
+  try {
+    return await Promise.race([work(signal), rejectOnAbort(signal)])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const fail = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'))
+    if (signal.aborted) fail()
+    else signal.addEventListener('abort', fail, { once: true })
+  })
+}

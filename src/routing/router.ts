@@ -1,0 +1,40 @@
+/**
+ * The proxy's routes. Declared by routing, implemented by `adapters/haproxy`.
+ *
+ * Three maps: host → route key; route key → release set or a state; release set member → address. A swap is one command
+ * on the second. All methods write the file before the socket command, are safe to repeat, have a time limit, and throw `unavailable` when the proxy
+ * does not answer: the change is then unknown until `read` tells.
+ */
+export interface Router {
+  /** Makes the proxy's maps exactly this (start, and after the proxy came back). Running connections are not touched. */
+  replaceAll(routes: Routes): Promise<void>
+  /** Sends a host name to a route key. */
+  addHost(host: string, routeKey: string): Promise<void>
+  removeHost(host: string): Promise<void>
+  /** Writes where the members of a set are; before anything points to the set. */
+  defineSet(setId: string, targets: readonly Target[]): Promise<void>
+  /** Points a route key at a set (or a state) in one atomic step and reads it back. */
+  swap(routeKey: string, to: RouteTarget): Promise<void>
+  /** Removes a set that nothing points to any more. */
+  removeSet(setId: string): Promise<void>
+  removeKey(routeKey: string): Promise<void>
+  /** How many requests and upgraded connections are open to a target; null when unknown (after the proxy restarted). */
+  openConnections(target: Target): Promise<number | null>
+  /** What the proxy really holds now. */
+  read(): Promise<Routes>
+}
+
+export interface Target {
+  readonly address: string
+  readonly port: number
+}
+
+export type RouteTarget =
+  | { readonly set: string; readonly size: number }
+  | { readonly state: 'failed' | 'stopped' | 'asleep' }
+
+export interface Routes {
+  readonly hosts: ReadonlyMap<string, string>
+  readonly keys: ReadonlyMap<string, RouteTarget>
+  readonly sets: ReadonlyMap<string, readonly Target[]>
+}

@@ -1,0 +1,102 @@
+import type { Secret } from '../kernel/secret.ts'
+
+/**
+ * Runs instances on a host. Declared by runtime, implemented by `adapters/docker`.
+ *
+ * What does not answer is unknown, never gone: every method throws `unavailable` or `timeout` then, and only an engine that
+ * answers "no such container" makes `inspect` return null. Only containers that carry this installation's label are
+ * listed, stopped or removed.
+ */
+export interface Runtime {
+  /** Makes the isolated bridges and the firewall, or finds them; safe to repeat. Returns what addresses may be given to instances. */
+  prepare(): Promise<AddressRange>
+  /** Creates and starts an instance. A container of the same name with the same labels is adopted (started when it stopped before it ran). */
+  start(spec: InstanceSpec, signal: AbortSignal): Promise<Instance>
+  /** Runs a command in a throw-away container of the image and waits for it; a container of the same name is adopted, never run twice. The
+   * container stays until `remove`, so that its exit code can be read again after a crash. On abort: SIGTERM, then SIGKILL after 10 s. */
+  run(spec: InstanceSpec & { readonly argv: readonly string[] }, options: RunOptions): Promise<Exit>
+  inspect(containerId: string): Promise<Instance | null>
+  /** Runs a command in a running instance. Its output is cut at 64 KiB. */
+  exec(
+    containerId: string,
+    argv: readonly string[],
+    options: { timeoutMs: number; signal: AbortSignal },
+  ): Promise<{ exitCode: number; output: string[] }>
+  /** The newest `tail` lines of both streams, oldest first, not sanitised. */
+  logs(containerId: string, tail: number): Promise<string[]>
+  /** SIGTERM, then SIGKILL after `graceMs`. Safe to repeat, also on a container that is gone. */
+  stop(containerId: string, graceMs: number): Promise<void>
+  remove(containerId: string): Promise<void>
+  /** All containers of this installation, running or not. */
+  list(): Promise<Instance[]>
+  /** Calls back when a container of this installation dies, is killed for memory, starts or is removed, and with `resync` after a gap in the
+   * stream; ends with the signal. Reconnects by itself. */
+  watch(onChange: (change: InstanceChange) => void, signal: AbortSignal): void
+}
+
+export interface AddressRange {
+  /** CIDR of the bridge that new instances join, e.g. 10.213.0.0/22. */
+  readonly subnet: string
+  /** Addresses inside it that must not be given away (gateway, the engine's own range). */
+  readonly reserved: readonly string[]
+}
+
+export interface InstanceSpec {
+  readonly name: string
+  /** Config digest; never a tag. */
+  readonly image: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, string | Secret>>
+  /** IPv4 address on the instances' bridge; null lets release commands share a pool of the engine's own. */
+  readonly address: string | null
+  readonly limits: InstanceLimits
+}
+
+export interface InstanceLimits {
+  readonly memoryBytes: number
+  readonly cpus: number
+  readonly pids: number
+}
+
+export interface RunOptions {
+  readonly onLine: (line: string) => void
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+export interface Exit {
+  readonly exitCode: number
+  readonly outOfMemory: boolean
+}
+
+export interface Instance {
+  readonly containerId: string
+  readonly name: string
+  readonly image: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly address: string | null
+  readonly state: 'created' | 'running' | 'restarting' | 'exited'
+  /** How often the restart policy brought it back. A check fails on the first. */
+  readonly restarts: number
+  readonly exitCode: number | null
+  readonly outOfMemory: boolean
+  readonly startedAt: Date | null
+}
+
+export interface InstanceChange {
+  readonly kind: 'started' | 'died' | 'removed' | 'resync'
+  readonly containerId: string | null
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** The labels that Slipway puts on everything it makes, and the only things it goes by. */
+export const labelNames = {
+  installation: 'slipway.installation',
+  app: 'slipway.app',
+  environment: 'slipway.environment',
+  release: 'slipway.release',
+  deploy: 'slipway.deploy',
+  build: 'slipway.build',
+  /** `instance`, `command` (a release command) or `build`. */
+  kind: 'slipway.kind',
+} as const
