@@ -62,7 +62,6 @@ export function parseBranchName(value: string): string {
     value.includes('..') ||
     value.includes('@{') ||
     value.endsWith('.') ||
-    // biome-ignore lint: control characters are what this looks for
     /[\u0000-\u0020\u007f-\u00a0~^:?*[\\\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/.test(value) ||
     value.split('/').some((part) => part === '' || part.startsWith('.') || part.endsWith('.lock'))
   if (bad) {

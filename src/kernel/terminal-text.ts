@@ -8,7 +8,6 @@ const longestLineBytes = 8 * 1024
 
 // SGR only: ESC [ digits and semicolons m. Bidirectional controls and line separators are hidden text in a terminal.
 const unsafe =
-  // eslint-disable-next-line no-control-regex
   /\u001b\[[0-9;]{0,32}m|[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
 /** One line (no line ends inside) made safe to print; cut at 8 KiB, the cut is told. A colour left open is closed. */
@@ -27,7 +26,6 @@ export function sanitizeLine(text: string): string {
 
 /** The same without colour: for pages, JSON and error messages. */
 export function plainLine(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return sanitizeLine(text).replace(/\u001b\[[0-9;]*m/g, '')
 }
 

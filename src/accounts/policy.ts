@@ -1,0 +1,39 @@
+import { SlipwayError } from '../kernel/errors.ts'
+
+/** Who is asking. One kind for now; people, deploy tokens and roles come here. */
+export interface Principal {
+  readonly name: string
+  readonly role: 'admin'
+}
+
+export type Action =
+  | 'apps.read'
+  | 'apps.create'
+  | 'git.read'
+  | 'git.push'
+  | 'environments.change'
+  | 'deploys.request'
+  | 'deploys.cancel'
+  | 'server.read'
+
+/** The one place that says who may do what. Denies by default. */
+export function may(principal: Principal | null, _action: Action, _app: string | null): boolean {
+  return principal?.role === 'admin'
+}
+
+/** Throws `not_signed_in` or `not_allowed`; every way in from outside calls it. */
+export function assertMay(
+  principal: Principal | null,
+  action: Action,
+  app: string | null,
+): asserts principal is Principal {
+  if (principal === null) {
+    throw new SlipwayError('not_signed_in', 'A token is needed.', { hint: 'Sign in with: slipway login' })
+  }
+  if (!may(principal, action, app)) {
+    throw new SlipwayError(
+      'not_allowed',
+      `${principal.name} may not do this (${action}${app === null ? '' : ` on ${app}`}).`,
+    )
+  }
+}

@@ -1,0 +1,40 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { Secret } from '../kernel/secret.ts'
+import type { Database } from '../postgres/database.ts'
+import type { Principal } from './policy.ts'
+
+export interface Accounts {
+  /** Who this token belongs to; null when nobody. Looked up by hash, so that timing says nothing about the token. */
+  authenticate(token: Secret): Promise<Principal | null>
+  /** Makes this token the admin's only one. Called from the machine's console at start, never from outside. */
+  setAdminToken(token: Secret): Promise<void>
+}
+
+export function makeAccounts({ db }: { db: Database }): Accounts {
+  return {
+    async authenticate(token) {
+      const rows = await db.query<{ name: string; role: 'admin' }>('select name, role from tokens where hash = $1', [
+        hashOf(token),
+      ])
+      return rows[0] ?? null
+    },
+    async setAdminToken(token) {
+      await db.transaction(async (tx) => {
+        await tx.query(`delete from tokens where name = 'admin' and hash <> $1`, [hashOf(token)])
+        await tx.query(
+          `insert into tokens (name, hash, role) values ('admin', $1, 'admin') on conflict (hash) do nothing`,
+          [hashOf(token)],
+        )
+      })
+    },
+  }
+}
+
+/** 32 random bytes: too many to guess, so a plain SHA-256 is enough to store. The prefix lets secret scanners find it. */
+export function newToken(): Secret {
+  return new Secret(`slw_${randomBytes(32).toString('base64url')}`)
+}
+
+function hashOf(token: Secret): Buffer {
+  return createHash('sha256').update(token.reveal()).digest()
+}

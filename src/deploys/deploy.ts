@@ -1,0 +1,93 @@
+/*
+ * A deploy: the act that makes a release live. This file is the whole of its life: the states, the steps in their order,
+ * and which state may follow which. No input or output happens here.
+ */
+
+export const deploySteps = ['build', 'release-commands', 'start', 'check', 'swap'] as const
+export type DeployStep = (typeof deploySteps)[number]
+
+export type DeployState = 'waiting' | 'running' | 'live' | 'failed' | 'cancelled' | 'superseded'
+
+const moves: Readonly<Record<DeployState, readonly DeployState[]>> = {
+  waiting: ['running', 'superseded', 'cancelled', 'failed'],
+  running: ['live', 'failed', 'cancelled'],
+  live: [],
+  failed: [],
+  cancelled: [],
+  superseded: [],
+}
+
+export function mayMove(from: DeployState, to: DeployState): boolean {
+  return moves[from].includes(to)
+}
+
+export function hasEnded(state: DeployState): boolean {
+  return moves[state].length === 0
+}
+
+export interface Deploy {
+  readonly id: number
+  readonly environmentId: number
+  readonly app: string
+  readonly environment: string
+  readonly label: string
+  readonly live: boolean
+  readonly kind: 'push' | 'deploy'
+  readonly branch: string | null
+  readonly commit: string
+  readonly requestedBy: string
+  readonly state: DeployState
+  readonly step: DeployStep | null
+  readonly buildId: number | null
+  readonly releaseId: number | null
+  readonly releaseNumber: number | null
+  readonly supersededBy: number | null
+  readonly cancelRequested: boolean
+  readonly commandsRan: boolean
+  readonly error: { readonly code: string; readonly message: string } | null
+  readonly createdAt: Date
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+}
+
+/** One line of a deploy's log. `seq` grows by one from 1 and never changes: a reader goes on after the last it has seen. */
+export interface LogLine {
+  readonly seq: number
+  readonly at: Date
+  readonly kind: LogKind
+  readonly text: string
+}
+
+/** `output` is foreign text (a build's, an app's), sanitised before it is stored; all other kinds are Slipway's own words. */
+export type LogKind = 'step' | 'detail' | 'output' | 'result' | 'error' | 'machine'
+
+const marks: Readonly<Record<LogKind, string>> = {
+  step: '-----> ',
+  detail: '       ',
+  output: '       ',
+  result: '=====> ',
+  error: ' !     ',
+  machine: '',
+}
+
+/** A line as pushers and the command line see it. Foreign text is always indented, so it cannot look like Slipway's own. */
+export function renderLine(line: Pick<LogLine, 'kind' | 'text'>): string {
+  return marks[line.kind] + line.text
+}
+
+export interface DeployRequest {
+  readonly environmentId: number
+  readonly kind: 'push' | 'deploy'
+  readonly branch: string | null
+  readonly commit: string
+  readonly requestedBy: string
+  readonly pushId: number | null
+}
+
+export interface QueuedDeploy {
+  readonly deployId: number
+  /** Waiting deploys that this one took the place of. */
+  readonly replaced: readonly number[]
+  /** How many deploys of the same environment come before it. */
+  readonly ahead: number
+}
