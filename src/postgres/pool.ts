@@ -1,0 +1,142 @@
+import pg from 'pg'
+import { SlipwayError } from '../kernel/errors.ts'
+import type { Logger } from '../kernel/logger.ts'
+import type { Database, Queryable, Transaction } from './database.ts'
+
+/** A statement that takes longer than this is given up: a frozen server hangs, it does not fail. */
+const statementLimitMs = 15_000
+const connectLimitMs = 5_000
+
+export interface Pool extends Database {
+  close(): Promise<void>
+  /**
+   * Takes this installation's place in the database for as long as the process lives: a session lock, so a dead holder's is free at
+   * once. Resolves with false when another server holds it. Calls `onLost` when the session ends under us.
+   */
+  holdServerLock(onLost: () => void): Promise<boolean>
+}
+
+export interface Connection {
+  readonly connectionString?: string
+  readonly host?: string
+  readonly port?: number
+  readonly user?: string
+  readonly database?: string
+}
+
+// bigint ids stay far below 2^53.
+const types = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === 20 ? Number : pg.types.getTypeParser(oid, format as 'text'),
+}
+
+export function makePool(connection: Connection, options: { logger: Logger; size: number }): Pool {
+  const pool = new pg.Pool({
+    ...connection,
+    types: types as pg.CustomTypesConfig,
+    max: options.size,
+    connectionTimeoutMillis: connectLimitMs,
+    query_timeout: statementLimitMs,
+    statement_timeout: statementLimitMs,
+    idle_in_transaction_session_timeout: 60_000,
+    keepAlive: true,
+    application_name: 'slipway',
+  })
+  // A connection that breaks while idle is replaced by the pool; without a listener it would end the process.
+  pool.on('error', (error) => options.logger.warn('a database connection broke', { error }))
+
+  let lock: pg.Client | null = null
+  return {
+    query: (sql, values) => runQuery(pool, sql, values),
+    transaction: (work) => runTransaction(pool, work),
+    async close() {
+      await lock?.end().catch((error: unknown) => options.logger.debug('closing the server lock failed', { error }))
+      await pool.end()
+    },
+    async holdServerLock(onLost) {
+      const client = new pg.Client({
+        ...connection,
+        connectionTimeoutMillis: connectLimitMs,
+        keepAlive: true,
+        application_name: 'slipway lock',
+      })
+      client.on('error', (error) => options.logger.warn('the server lock’s connection broke', { error }))
+      await client.connect().catch((error: unknown) => Promise.reject(databaseError(error)))
+      const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock(7240001) as locked')
+      if (rows[0]?.locked !== true) {
+        await client.end()
+        return false
+      }
+      let closing = false
+      const end = client.end.bind(client) as () => Promise<void>
+      client.on('end', () => {
+        lock = null
+        if (!closing) onLost()
+      })
+      lock = Object.assign(client, {
+        end: () => {
+          closing = true
+          return end()
+        },
+      }) as pg.Client
+      return true
+    },
+  }
+}
+
+async function runQuery<Row extends object>(
+  on: pg.Pool | pg.PoolClient,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<Row[]> {
+  try {
+    return (await on.query<Row>(sql, [...values])).rows
+  } catch (error) {
+    throw databaseError(error)
+  }
+}
+
+async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  const client = await pool.connect().catch((error: unknown) => Promise.reject(databaseError(error)))
+  const tx: Transaction = {
+    inTransaction: true,
+    query: ((sql, values) => runQuery(client, sql, values)) as Queryable['query'],
+  }
+  let broken = false
+  try {
+    await tx.query('begin')
+    const result = await work(tx)
+    await tx.query('commit')
+    return result
+  } catch (error) {
+    await client.query('rollback').catch(() => (broken = true))
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+/** Constraint violations keep their code for callers that expect them; lost connections become `unavailable`. */
+function databaseError(error: unknown): unknown {
+  const code = codeOf(error)
+  const lost =
+    code === undefined ||
+    /^(?:08|57P0|53)/.test(code) ||
+    ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT'].includes(code)
+  if (!(error instanceof Error) || !lost) return error
+  return new SlipwayError('unavailable', 'The database does not answer.', {
+    hint: 'Sites go on serving. Slipway goes on by itself when PostgreSQL is back; its log is in the data folder.',
+    cause: error,
+  })
+}
+
+function codeOf(error: unknown): string | undefined {
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined
+}
+
+/** True for the violation of the unique index or constraint of this name. */
+export function violates(error: unknown, constraint: string): boolean {
+  return codeOf(error) === '23505' && (error as { constraint?: string }).constraint === constraint
+}
