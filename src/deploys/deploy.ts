@@ -28,6 +28,7 @@ export function hasEnded(state: DeployState): boolean {
 export interface Deploy {
   readonly id: number
   readonly environmentId: number
+  readonly appId: number
   readonly app: string
   readonly environment: string
   readonly label: string

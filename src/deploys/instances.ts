@@ -1,0 +1,98 @@
+import type { Queryable, Transaction } from '../postgres/database.ts'
+
+/** One container of a release, from before it starts until it is retired. Its SQL too. */
+export interface InstanceRecord {
+  readonly id: number
+  readonly releaseId: number
+  readonly releaseNumber: number
+  readonly deployId: number
+  readonly environmentId: number
+  readonly label: string
+  readonly live: boolean
+  readonly position: number
+  readonly containerId: string | null
+  readonly address: string | null
+  readonly port: number
+  readonly state: 'starting' | 'serving' | 'draining' | 'retired'
+  /** What is left of the drain time, by the database's clock; null unless draining. */
+  readonly drainLeftMs: number | null
+  readonly stopMs: number
+}
+
+const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "releaseNumber", i.deploy_id as "deployId",
+    r.environment_id as "environmentId", e.label, e.live, i.position, i.container_id as "containerId", host(ad.address) as address,
+    i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs", i.stop_ms as "stopMs"
+  from instances i
+  join releases r on r.id = i.release_id
+  join environments e on e.id = r.environment_id
+  left join addresses ad on ad.instance_id = i.id`
+
+export async function listInstancesOfRelease(q: Queryable, releaseId: number): Promise<InstanceRecord[]> {
+  return q.query(`${selectInstance} where i.release_id = $1 and i.state <> 'retired' order by i.position`, [releaseId])
+}
+
+export async function listInstancesOfEnvironment(q: Queryable, environmentId: number): Promise<InstanceRecord[]> {
+  return q.query(
+    `${selectInstance} where r.environment_id = $1 and i.state <> 'retired' order by i.release_id, i.position`,
+    [environmentId],
+  )
+}
+
+/** All instances of the installation that are not retired. */
+export async function listInstances(q: Queryable): Promise<InstanceRecord[]> {
+  return q.query(`${selectInstance} where i.state <> 'retired' order by i.id`)
+}
+
+export interface NewInstance {
+  readonly releaseId: number
+  readonly deployId: number
+  readonly position: number
+  readonly port: number
+  readonly drainMs: number
+  readonly stopMs: number
+}
+
+export async function insertInstance(tx: Transaction, n: NewInstance): Promise<number> {
+  const rows = await tx.query<{ id: number }>(
+    `insert into instances (release_id, deploy_id, position, port, drain_ms, stop_ms, state)
+     values ($1, $2, $3, $4, $5, $6, 'starting') returning id`,
+    [n.releaseId, n.deployId, n.position, n.port, n.drainMs, n.stopMs],
+  )
+  return (rows[0] as { id: number }).id
+}
+
+export async function recordContainer(q: Queryable, instanceId: number, containerId: string): Promise<void> {
+  await q.query('update instances set container_id = $2 where id = $1', [instanceId, containerId])
+}
+
+/** The release's instances serve now; those of the environment's other releases drain from now on. Returns the releases that drain. */
+export async function switchRoute(tx: Transaction, environmentId: number, releaseId: number): Promise<number[]> {
+  await tx.query(
+    `insert into routes (environment_id, release_id) values ($1, $2)
+     on conflict (environment_id) do update set release_id = excluded.release_id, changed_at = now()`,
+    [environmentId, releaseId],
+  )
+  await tx.query(`update instances set state = 'serving' where release_id = $1 and state = 'starting'`, [releaseId])
+  const drained = await tx.query<{ release_id: number }>(
+    `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
+     from releases r
+     where r.id = i.release_id and r.environment_id = $1 and i.release_id <> $2 and i.state = 'serving'
+     returning i.release_id`,
+    [environmentId, releaseId],
+  )
+  return [...new Set(drained.map((row) => row.release_id))]
+}
+
+export async function markRetired(q: Queryable, instanceId: number): Promise<void> {
+  await q.query(`update instances set state = 'retired' where id = $1`, [instanceId])
+}
+
+/** Which release each environment's route points to. */
+export async function listRoutes(
+  q: Queryable,
+): Promise<{ environmentId: number; label: string; live: boolean; releaseId: number; releaseNumber: number }[]> {
+  return q.query(
+    `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber"
+     from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`,
+  )
+}

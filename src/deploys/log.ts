@@ -1,0 +1,151 @@
+import { EventEmitter, once } from 'node:events'
+import { sanitizeLine } from '../kernel/terminal-text.ts'
+import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import { hasEnded, type LogKind, type LogLine } from './deploy.ts'
+import { findDeploy } from './store.ts'
+
+/*
+ * A deploy's log: one writer, its own sequence from 1, kept in the database. Readers get what is stored and then wait for more; they can
+ * stop and go on anywhere.
+ */
+
+/** A deploy's foreign output is kept up to this; the cut is told. Slipway's own lines always pass. */
+const outputLimitBytes = 20 * 1024 * 1024
+
+/** Lines at a time, from and to the database. */
+const batch = 500
+
+export type NewLine = Pick<LogLine, 'kind' | 'text'>
+
+export interface DeployLog {
+  write(kind: LogKind, text: string): void
+  /** Resolves when everything written so far is stored. Rejects when the database did not take it. */
+  flush(): Promise<void>
+  /** Writes the last lines in the transaction that ends the deploy: no reader sees the end without them. */
+  close(tx: Transaction, last: readonly NewLine[]): Promise<void>
+  /** Says `text()` whenever nothing was written for `everyMs`, until the returned function is called. */
+  heartbeat(everyMs: number, text: () => string): () => void
+}
+
+export interface DeployLogs {
+  open(deployId: number): Promise<DeployLog>
+  /** Adds lines to a deploy that nobody runs (it waits, or is just being ended). */
+  append(tx: Transaction, deployId: number, lines: readonly NewLine[]): Promise<void>
+  /** Tells readers to look again; call after a transaction that appended or ended something. */
+  notify(deployId: number): void
+  follow(deployId: number, options: { after: number; signal: AbortSignal }): AsyncIterable<LogLine>
+}
+
+export function makeDeployLogs(db: Database): DeployLogs {
+  const news = new EventEmitter()
+  news.setMaxListeners(0)
+  const notify = (deployId: number): void => void news.emit(String(deployId))
+
+  return {
+    notify,
+    open: async (deployId) => openLog(db, deployId, await lastSeq(db, deployId), () => notify(deployId)),
+    async append(tx, deployId, lines) {
+      await insertLines(tx, deployId, (await lastSeq(tx, deployId)) + 1, lines)
+    },
+    async *follow(deployId, { after, signal }) {
+      let seen = after
+      while (!signal.aborted) {
+        // Listening begins before reading, so that nothing written in between is missed.
+        const more = once(news, String(deployId), { signal }).catch(() => undefined)
+        const ended = await findDeploy(db, deployId).then((deploy) => deploy === null || hasEnded(deploy.state))
+        const lines = await readLines(db, deployId, seen)
+        for (const line of lines) {
+          seen = line.seq
+          yield line
+        }
+        if (lines.length === batch) continue
+        if (ended) return
+        await more
+      }
+    },
+  }
+}
+
+function openLog(db: Database, deployId: number, last: number, notify: () => void): DeployLog {
+  let seq = last
+  let outputBytes = 0
+  let waiting: NewLine[] = []
+  let writing: Promise<void> = Promise.resolve()
+  let busy = false
+  let lastWriteAt = performance.now()
+
+  const store = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      const lines = waiting.splice(0, batch)
+      try {
+        await insertLines(db, deployId, seq + 1, lines)
+      } catch (error) {
+        waiting.unshift(...lines)
+        throw error
+      }
+      seq += lines.length
+      notify()
+    }
+  }
+
+  const log: DeployLog = {
+    write(kind, text) {
+      lastWriteAt = performance.now()
+      if (kind === 'output') {
+        if (outputBytes > outputLimitBytes) return
+        outputBytes += Buffer.byteLength(text)
+        if (outputBytes > outputLimitBytes)
+          waiting.push({ kind: 'detail', text: 'The output is longer than 20 MiB; the rest is not kept.' })
+        else waiting.push({ kind, text: sanitizeLine(text) })
+      } else {
+        waiting.push({ kind, text: sanitizeLine(text) })
+      }
+      if (busy) return
+      busy = true
+      // Lines that come while a batch is being stored go with the next one: no timer, and few statements when there is much.
+      writing = store().finally(() => (busy = false))
+      writing.catch(() => undefined)
+    },
+    async flush() {
+      while (busy || waiting.length > 0) {
+        if (!busy) writing = store()
+        await writing
+      }
+    },
+    async close(tx, lines) {
+      await log.flush()
+      await insertLines(tx, deployId, seq + 1, lines)
+    },
+    heartbeat(everyMs, text) {
+      const timer = setInterval(() => {
+        if (performance.now() - lastWriteAt >= everyMs) log.write('detail', text())
+      }, everyMs / 4)
+      return () => clearInterval(timer)
+    },
+  }
+  return log
+}
+
+async function lastSeq(q: Queryable, deployId: number): Promise<number> {
+  const rows = await q.query<{ seq: number }>(
+    'select coalesce(max(seq), 0)::int as seq from deploy_log where deploy_id = $1',
+    [deployId],
+  )
+  return rows[0]?.seq ?? 0
+}
+
+async function insertLines(q: Queryable, deployId: number, first: number, lines: readonly NewLine[]): Promise<void> {
+  if (lines.length === 0) return
+  await q.query(
+    `insert into deploy_log (deploy_id, seq, kind, text)
+     select $1, $2 + l.n - 1, l.kind, l.text from unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n)`,
+    [deployId, first, lines.map((line) => line.kind), lines.map((line) => line.text.replaceAll('\u0000', ''))],
+  )
+}
+
+async function readLines(q: Queryable, deployId: number, after: number): Promise<LogLine[]> {
+  return q.query<LogLine>(
+    'select seq, at, kind, text from deploy_log where deploy_id = $1 and seq > $2 order by seq limit $3',
+    [deployId, after, batch],
+  )
+}

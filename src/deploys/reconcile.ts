@@ -1,0 +1,135 @@
+import { environmentKey, releaseKey, type Routes, type RouteTarget, setIdOf, type Target } from '../routing/index.ts'
+import { type Instance, labelNames } from '../runtime/index.ts'
+import { hasEnded } from './deploy.ts'
+import { type InstanceRecord, listInstances, listRoutes, recordContainer } from './instances.ts'
+import { readReleaseSpec } from './release-spec.ts'
+import { removeInstances } from './retire.ts'
+import type { Tools } from './steps/index.ts'
+import { findDeploy, getDeploy, listRunningDeploys } from './store.ts'
+
+/** A container that nobody knows is left alone this long: somebody may be about to record it. */
+const strangerAgeMs = 10 * 60 * 1000
+
+export interface Reconciled {
+  readonly routes: number
+  readonly started: number
+  readonly removed: number
+  /** Releases that were draining; their drain goes on. */
+  readonly draining: readonly number[]
+}
+
+/**
+ * Makes what is there agree with the database, which wins: routes in the proxy, serving instances in the engine, and nothing else with this
+ * installation's label. What does not answer is unknown: then this throws and removes nothing.
+ */
+export async function reconcile(tools: Tools): Promise<Reconciled> {
+  const containers = await tools.runtime.list()
+  const instances = await tools.whileRoutesHold(async () => {
+    const known = await listInstances(tools.db)
+    await tools.router.replaceAll(await wantedRoutes(tools, known))
+    return known
+  })
+  const started = await startServing(tools, instances, containers)
+  const removed = await removeLeftOver(tools, instances, containers)
+  const draining = [...new Set(instances.filter((i) => i.state === 'draining').map((i) => i.releaseId))]
+  return { routes: (await listRoutes(tools.db)).length, started, removed, draining }
+}
+
+/** The proxy's maps as the database wants them. */
+export async function wantedRoutes(tools: Tools, instances: readonly InstanceRecord[]): Promise<Routes> {
+  const hosts = new Map<string, string>()
+  const keys = new Map<string, RouteTarget>()
+  const sets = new Map<string, readonly Target[]>()
+  const targetsOf = Map.groupBy(
+    instances.filter((instance) => instance.state !== 'starting' && instance.address !== null),
+    (instance) => instance.releaseId,
+  )
+  for (const [releaseId, members] of targetsOf) {
+    sets.set(
+      setIdOf(releaseId),
+      members.map(({ address, port }) => ({ address: address as string, port })),
+    )
+  }
+  for (const route of await listRoutes(tools.db)) {
+    const size = sets.get(setIdOf(route.releaseId))?.length ?? 0
+    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: setIdOf(route.releaseId), size }
+    hosts.set(tools.addresses.environmentHost(route.label), environmentKey(route.environmentId))
+    keys.set(environmentKey(route.environmentId), to)
+    if (!route.live) {
+      hosts.set(tools.addresses.releaseHost(route.label, route.releaseNumber), releaseKey(route.releaseId))
+      keys.set(releaseKey(route.releaseId), to)
+    }
+  }
+  return { hosts, keys, sets }
+}
+
+/** Serving instances whose container stopped or is gone are started again, from the same image and with the same address. */
+async function startServing(
+  tools: Tools,
+  instances: readonly InstanceRecord[],
+  containers: readonly Instance[],
+): Promise<number> {
+  const up = new Set(
+    containers.filter((c) => c.state === 'running' || c.state === 'restarting').map((c) => c.containerId),
+  )
+  const down = instances.filter((i) => i.state === 'serving' && (i.containerId === null || !up.has(i.containerId)))
+  for (const instance of down) {
+    try {
+      const spec = await readReleaseSpec(await getDeploy(tools.db, instance.deployId), tools)
+      const container = spec.container({ name: String(instance.position), kind: 'instance', address: instance.address })
+      const { containerId } = await tools.runtime.start(container, AbortSignal.timeout(60_000))
+      if (containerId !== instance.containerId) await recordContainer(tools.db, instance.id, containerId)
+    } catch (error) {
+      tools.logger.error('a serving instance could not be started again', {
+        instance: instance.id,
+        label: instance.label,
+        error,
+      })
+    }
+  }
+  return down.length
+}
+
+/** Ends what deploys that have ended left behind, and old containers that carry our label but that nothing knows. */
+async function removeLeftOver(
+  tools: Tools,
+  instances: readonly InstanceRecord[],
+  containers: readonly Instance[],
+): Promise<number> {
+  let removed = 0
+  for (const releaseId of new Set(instances.filter((i) => i.state === 'starting').map((i) => i.releaseId))) {
+    const deployId = instances.find((i) => i.releaseId === releaseId)?.deployId as number
+    const deploy = await findDeploy(tools.db, deployId)
+    if (deploy === null || hasEnded(deploy.state)) {
+      await removeInstances(tools, releaseId)
+      removed += 1
+    }
+  }
+  const kept = new Set(instances.map((i) => String(i.releaseId)))
+  const active = new Set((await listRunningDeploys(tools.db)).map(String))
+  for (const container of containers) {
+    if (isWanted(container, kept, active)) continue
+    const known = await isOfEndedDeploy(tools, container)
+    if (!known && Date.now() - (container.startedAt?.getTime() ?? Date.now()) < strangerAgeMs) continue
+    await tools.runtime.remove(container.containerId)
+    removed += 1
+  }
+  return removed
+}
+
+function isWanted(container: Instance, keptReleases: ReadonlySet<string>, activeDeploys: ReadonlySet<string>): boolean {
+  // A build's containers belong to the builder.
+  if (container.labels[labelNames.kind] === 'build') return true
+  const deploy = container.labels[labelNames.deploy]
+  if (deploy !== undefined && activeDeploys.has(deploy)) return true
+  return (
+    container.labels[labelNames.kind] === 'instance' && keptReleases.has(container.labels[labelNames.release] ?? '')
+  )
+}
+
+async function isOfEndedDeploy(tools: Tools, container: Instance): Promise<boolean> {
+  const id = Number(container.labels[labelNames.deploy])
+  if (!Number.isSafeInteger(id)) return false
+  const deploy = await findDeploy(tools.db, id)
+  return deploy !== null && hasEnded(deploy.state)
+}

@@ -1,0 +1,72 @@
+import type { Build, BuiltImage } from '../builds/index.ts'
+import { SlipwayError } from '../kernel/errors.ts'
+import { getRelease } from '../releases/index.ts'
+import { choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
+import { systemVariables } from '../vars/index.ts'
+import type { Deploy } from './deploy.ts'
+import type { Tools } from './steps/step.ts'
+
+/** A release as containers need it: what image, on which port, with which variables and limits. */
+export interface ReleaseSpec {
+  readonly releaseId: number
+  readonly number: number
+  readonly build: Build
+  readonly image: BuiltImage
+  readonly port: number
+  /** The container of one instance (or, with a name of its own, of a release command). */
+  container(which: { name: string; kind: 'instance' | 'command'; address: string | null }): InstanceSpec
+}
+
+export async function readReleaseSpec(
+  deploy: Deploy,
+  tools: Pick<Tools, 'db' | 'builds' | 'addresses' | 'installation' | 'installationKey'>,
+): Promise<ReleaseSpec> {
+  if (deploy.releaseId === null) throw new SlipwayError('internal', `Deploy ${deploy.id} has no release yet.`)
+  const release = await getRelease(tools.db, deploy.releaseId)
+  const build = await tools.builds.get(release.buildId)
+  const image = build.image
+  if (image === null) throw new SlipwayError('internal', `Build ${build.id} has no image.`)
+  const port = choosePort(build.config, image)
+  const env = systemVariables(
+    {
+      app: deploy.app,
+      environment: deploy.environment,
+      environmentId: deploy.environmentId,
+      live: deploy.live,
+      releaseNumber: release.number,
+      branch: deploy.branch,
+      commit: deploy.commit,
+      port,
+      domain: tools.addresses.environmentHost(deploy.label),
+      domainAliases: [],
+    },
+    tools.installationKey,
+  )
+  return {
+    releaseId: release.id,
+    number: release.number,
+    build,
+    image,
+    port,
+    container: ({ name, kind, address }) => ({
+      name: containerName(tools.installation, deploy.label, release.number, name),
+      image: image.digest,
+      labels: {
+        [labelNames.installation]: tools.installation,
+        [labelNames.app]: deploy.app,
+        [labelNames.environment]: deploy.environment,
+        [labelNames.release]: String(release.id),
+        [labelNames.deploy]: String(deploy.id),
+        [labelNames.kind]: kind,
+      },
+      env,
+      address,
+      limits: build.config.resources,
+    }),
+  }
+}
+
+/** `slw-default-test--shop-v12-1`: who reads `docker ps` knows what it is. */
+function containerName(installation: string, label: string, releaseNumber: number, name: string): string {
+  return `slw-${installation}-${label}-v${releaseNumber}-${name}`
+}

@@ -1,0 +1,66 @@
+import { SlipwayError } from '../../kernel/errors.ts'
+import { readReleaseSpec } from '../release-spec.ts'
+import { listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../store.ts'
+import type { Step, StepContext } from './step.ts'
+
+/** Runs the release commands one after the other, each in a throw-away container of the new image; a failing one ends the deploy. */
+export const releaseCommands: Step = async (context) => {
+  const { deploy, tools, log } = context
+  const spec = await readReleaseSpec(deploy, tools)
+  const commands = spec.build.config.releaseCommands.filter((command) => command.on.includes('deploy'))
+  if (commands.length === 0) return
+  log.write('step', `Running ${commands.length === 1 ? 'one release command' : `${commands.length} release commands`}`)
+  const begun = await listCommandsBegun(tools.db, deploy.id)
+  for (const [position, command] of commands.entries()) {
+    if (begun[position]?.exitCode === 0) continue
+    log.write('detail', `${command.label}: ${command.run}`)
+    await runCommand(
+      context,
+      position,
+      command,
+      spec.container({ name: `command-${position + 1}`, kind: 'command', address: null }),
+    )
+  }
+}
+
+type Command = Parameters<typeof describeFailure>[0]
+
+async function runCommand(
+  context: StepContext,
+  position: number,
+  command: Command,
+  container: Parameters<StepContext['tools']['runtime']['start']>[0],
+): Promise<void> {
+  const { deploy, own, tools, log, signal } = context
+  await tools.db.transaction((tx) => recordCommandBegun(tx, own, position, command.label))
+  const exit = await tools.runtime.run(
+    { ...container, argv: ['/bin/sh', '-c', command.run] },
+    { onLine: (line) => log.write('output', line), timeoutMs: command.timeoutMs, signal },
+  )
+  await recordCommandEnded(tools.db, deploy.id, position, exit.exitCode)
+  if (exit.exitCode !== 0) throw describeFailure(command, exit, container.limits.memoryBytes)
+}
+
+function describeFailure(
+  command: { label: string; run: string; timeoutMs: number },
+  exit: { exitCode: number; outOfMemory: boolean },
+  memoryBytes: number,
+): SlipwayError {
+  const limit = Math.round(memoryBytes / (1024 * 1024))
+  if (exit.outOfMemory) {
+    return new SlipwayError(
+      'command_failed',
+      `The release command “${command.label}” was killed: it used more than ${limit} MB of memory.`,
+      {
+        hint: 'Give it more with resources.memory in slipway.yml.',
+      },
+    )
+  }
+  return new SlipwayError(
+    'command_failed',
+    `The release command “${command.label}” failed with exit code ${exit.exitCode}.`,
+    {
+      hint: 'Its output is above. Nothing was swapped; what it had done to the data stays done.',
+    },
+  )
+}

@@ -1,0 +1,35 @@
+import { takeAddress } from '../../runtime/index.ts'
+import { type InstanceRecord, insertInstance, listInstancesOfRelease, recordContainer } from '../instances.ts'
+import { type ReleaseSpec, readReleaseSpec } from '../release-spec.ts'
+import type { Step, StepContext } from './step.ts'
+
+/** Starts the new instance beside the old one. */
+export const start: Step = async (context) => {
+  const { deploy, tools, log, signal } = context
+  const spec = await readReleaseSpec(deploy, tools)
+  log.write('step', `Starting v${spec.number}`)
+  for (const instance of await findOrPlan(context, spec)) {
+    const container = spec.container({ name: String(instance.position), kind: 'instance', address: instance.address })
+    const started = await tools.runtime.start(container, signal)
+    await recordContainer(tools.db, instance.id, started.containerId)
+  }
+}
+
+/** The rows come before the containers: a crash in between leaves nothing that nobody knows. */
+async function findOrPlan({ deploy, tools }: StepContext, spec: ReleaseSpec): Promise<InstanceRecord[]> {
+  const planned = await listInstancesOfRelease(tools.db, spec.releaseId)
+  if (planned.length > 0) return planned
+  const { drainMs, stopMs } = spec.build.config
+  await tools.db.transaction(async (tx) => {
+    const id = await insertInstance(tx, {
+      releaseId: spec.releaseId,
+      deployId: deploy.id,
+      position: 1,
+      port: spec.port,
+      drainMs,
+      stopMs,
+    })
+    await takeAddress(tx, id, tools.range)
+  })
+  return listInstancesOfRelease(tools.db, spec.releaseId)
+}

@@ -1,0 +1,47 @@
+import type { Builds } from '../../builds/index.ts'
+import type { Clock } from '../../kernel/clock.ts'
+import type { Exclusively } from '../../kernel/mutex.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import type { Secret } from '../../kernel/secret.ts'
+import type { Database } from '../../postgres/database.ts'
+import type { Addresses, Router } from '../../routing/index.ts'
+import type { AddressRange, Runtime } from '../../runtime/index.ts'
+import type { Deploy } from '../deploy.ts'
+import type { DeployLog } from '../log.ts'
+import type { Own } from '../store.ts'
+
+/** What steps work with. */
+export interface Tools {
+  readonly db: Database
+  readonly builds: Builds
+  readonly runtime: Runtime
+  readonly router: Router
+  readonly addresses: Addresses
+  /** Where instances get their addresses. */
+  readonly range: AddressRange
+  /**
+   * Whoever changes routes and the rows that they are made from does both in here, so that a comparison of the two never
+   * sees one without the other.
+   */
+  readonly whileRoutesHold: Exclusively
+  readonly installation: string
+  readonly installationKey: Secret
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export interface StepContext {
+  /** As it is recorded at the beginning of the step. */
+  readonly deploy: Deploy
+  readonly own: Own
+  readonly log: DeployLog
+  /** Fires when the deploy is cancelled or the server stops. */
+  readonly signal: AbortSignal
+  readonly tools: Tools
+}
+
+/**
+ * One effect, safe to repeat: after a crash the step is called again and finds what it had done. What it throws ends the
+ * deploy; nothing it did so far has touched what serves.
+ */
+export type Step = (context: StepContext) => Promise<void>
