@@ -1,3 +1,9 @@
+import { z } from 'zod'
+import { plainLine } from '../kernel/terminal-text.ts'
+import { SlipwayError } from '../kernel/errors.ts'
+import { durationMs, insidePath, line, sizeBytes, statusRange } from './app-config-units.ts'
+import { type Mistake, readYaml, type YamlText } from './yaml-text.ts'
+
 /*
  * The app's own configuration, as it is frozen into a build: `slipway.yml` with its defaults filled in. Times are in
  * milliseconds, sizes in bytes.
@@ -5,7 +11,9 @@
 
 export interface AppConfig {
   readonly build: {
+    /** Inside the context. */
     readonly dockerfile: string
+    /** Folder of the repository; `.` is all of it. */
     readonly context: string
     readonly target: string | null
     readonly args: Readonly<Record<string, string>>
@@ -33,4 +41,208 @@ export interface ReleaseCommand {
   readonly run: string
   readonly on: readonly ('deploy' | 'promote')[]
   readonly timeoutMs: number
+}
+
+const command = line(4000)
+
+const build = z.strictObject({
+  dockerfile: insidePath.prefault('Dockerfile'),
+  context: insidePath.prefault('.'),
+  target: z
+    .string({ error: 'must be the name of a stage' })
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/, 'must be the name of a stage')
+    .nullable()
+    .default(null),
+  args: z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be a name of letters, digits and _'),
+      z.union([line(4000), z.number().transform(String), z.boolean().transform(String), z.literal('')], {
+        error: 'must be one line of text or a number',
+      }),
+    )
+    .default({}),
+  builder: z.enum(['auto', 'engine', 'buildkit']).default('auto'),
+})
+
+const health = z.strictObject({
+  path: line(1000)
+    .refine((path) => /^\/[\x21-\x7e]*$/.test(path), 'must begin with / and hold no spaces')
+    .nullable()
+    .default(null),
+  status: statusRange.prefault('200-399'),
+  interval: durationMs({ from: '100ms', to: '5m' }).prefault('1s'),
+  timeout: durationMs({ from: '100ms', to: '5m' }).prefault('5s'),
+  deadline: durationMs({ from: '1s', to: '1h' }).prefault('60s'),
+})
+
+const releaseCommand = z.strictObject({
+  label: line(60).optional(),
+  run: command,
+  on: z
+    .array(z.enum(['deploy', 'promote'], { error: 'must be deploy or promote' }))
+    .min(1, 'must name deploy, promote or both')
+    .default(['deploy', 'promote']),
+  timeout: durationMs({ from: '1s', to: '24h' }).prefault('30m'),
+})
+
+const resources = z.strictObject({
+  // Below 6 MB the engine refuses to start a container.
+  memory: sizeBytes({ from: '8m', to: '1024g' }).prefault('512m'),
+  cpus: z.number({ error: 'must be a number such as 0.5 or 2' }).min(0.01).max(512).default(1),
+  pids: z.number({ error: 'must be a whole number' }).int('must be a whole number').min(8).max(100_000).default(256),
+})
+
+const schema = z.strictObject({
+  build: build.prefault({}),
+  port: z
+    .number({ error: 'must be a port from 1 to 65535' })
+    .int('must be a port from 1 to 65535')
+    .min(1, 'must be a port from 1 to 65535')
+    .max(65535, 'must be a port from 1 to 65535')
+    .nullable()
+    .default(null),
+  health: health.prefault({}),
+  self_tests: z.array(command, { error: 'must be a list of commands' }).max(50).default([]),
+  release: z.array(releaseCommand, { error: 'must be a list of commands' }).max(50).optional(),
+  drain: durationMs({ from: '0', to: '24h' }).prefault('30s'),
+  stop: durationMs({ from: '0', to: '1h' }).prefault('10s'),
+  resources: resources.prefault({}),
+})
+
+/**
+ * Reads `slipway.yml` (null: the commit has none) and the `release:` line of a `Procfile`. Throws one `config_invalid` that
+ * tells every mistake with its line.
+ */
+export function parseAppConfig(
+  text: string | null,
+  procfile: string | null,
+): { config: AppConfig; warnings: readonly string[] } {
+  const yaml = readYaml(text ?? '')
+  if (yaml.mistakes.length > 0) throw invalid(yaml.mistakes)
+  // An empty file, or a section without content, means its defaults.
+  const parsed = schema.safeParse(withoutEmptySections(yaml.value ?? {}), { reportInput: true })
+  if (!parsed.success) throw invalid(parsed.error.issues.flatMap((issue) => mistakesOf(issue, yaml)))
+  const fromProcfile = procfile === null ? null : readProcfileRelease(procfile)
+  const warnings =
+    fromProcfile !== null && parsed.data.release !== undefined
+      ? ['The Procfile’s release line is not used, because slipway.yml has release commands.']
+      : []
+  return { config: toConfig(parsed.data, fromProcfile), warnings }
+}
+
+function toConfig(given: z.infer<typeof schema>, procfileRelease: string | null): AppConfig {
+  const commands =
+    given.release ??
+    (procfileRelease === null ? [] : [releaseCommand.parse({ label: 'release', run: procfileRelease })])
+  return {
+    build: given.build,
+    port: given.port,
+    health: {
+      path: given.health.path,
+      status: given.health.status,
+      intervalMs: given.health.interval,
+      timeoutMs: given.health.timeout,
+      deadlineMs: given.health.deadline,
+    },
+    selfTests: given.self_tests,
+    releaseCommands: commands.map((one) => ({
+      label: one.label ?? one.run.slice(0, 60),
+      run: one.run,
+      on: one.on,
+      timeoutMs: one.timeout,
+    })),
+    drainMs: given.drain,
+    stopMs: given.stop,
+    resources: { memoryBytes: given.resources.memory, cpus: given.resources.cpus, pids: given.resources.pids },
+  }
+}
+
+/** `release: python manage.py migrate` of a Procfile; null when there is none. */
+function readProcfileRelease(procfile: string): string | null {
+  for (const text of procfile.split(/\r?\n/)) {
+    const [, run = ''] = /^release[ \t]*:(.*)$/.exec(text) ?? []
+    if (run.trim() === '') continue
+    if (!command.safeParse(run.trim()).success) {
+      throw new SlipwayError('config_invalid', 'The release line of the Procfile cannot be used.', {
+        hint: 'It must be one command of at most 4000 characters without control characters.',
+      })
+    }
+    return run.trim()
+  }
+  return null
+}
+
+/** `health:` with nothing behind it is null in YAML; people mean "as it is". */
+function withoutEmptySections(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).filter(([, section]) => section !== null))
+}
+
+function mistakesOf(issue: z.core.$ZodIssue, yaml: YamlText): Mistake[] {
+  const where = issue.path.map((part) => (typeof part === 'number' ? `${part + 1}` : String(part))).join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({
+      line: yaml.lineOf(issue.path, key),
+      text: `unknown key "${where === '' ? key : `${where}.${key}`}"${didYouMean(key, issue.path)}`,
+    }))
+  }
+  if (issue.code === 'invalid_key') {
+    const reasons = issue.issues.map((one) => one.message).join(', ')
+    return [{ line: yaml.lineOf(issue.path), text: `${where} ${reasons}` }]
+  }
+  const line = yaml.lineOf(issue.path)
+  return [{ line, text: where === '' ? 'slipway.yml must be a mapping (key: value)' : `${where} ${wordsOf(issue)}` }]
+}
+
+/** zod's own sentences for the rest, in this product's words. */
+function wordsOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`
+  if (issue.code === 'invalid_type' && issue.expected === 'object') return 'must be a mapping (key: value)'
+  if (issue.code === 'invalid_type' && issue.input === undefined) return 'is missing'
+  if (issue.code === 'too_small') return `must be at least ${String(issue.minimum)}`
+  if (issue.code === 'too_big') return `must be at most ${String(issue.maximum)}`
+  return issue.message
+}
+
+const sections: Readonly<Record<string, readonly string[]>> = {
+  '': Object.keys(schema.shape),
+  build: Object.keys(build.shape),
+  health: Object.keys(health.shape),
+  resources: Object.keys(resources.shape),
+  release: Object.keys(releaseCommand.shape),
+}
+
+function didYouMean(key: string, path: readonly PropertyKey[]): string {
+  const candidates = sections[String(path[0] ?? '')] ?? []
+  const plain = (word: string): string => word.toLowerCase().replace(/[^a-z]/g, '')
+  const near = candidates.find((word) => isOneEditApart(plain(word), plain(key)))
+  return near === undefined ? `; known are ${candidates.join(', ')}` : ` (did you mean "${near}"?)`
+}
+
+/** Equal, or one letter added, left out, changed or swapped with its neighbour. */
+function isOneEditApart(a: string, b: string): boolean {
+  if (Math.abs(a.length - b.length) > 1) return false
+  let start = 0
+  while (start < a.length && a[start] === b[start]) start += 1
+  const [restA, restB] = [a.slice(start), b.slice(start)]
+  return (
+    restA.slice(1) === restB.slice(1) ||
+    restA.slice(1) === restB ||
+    restA === restB.slice(1) ||
+    (restA.slice(2) === restB.slice(2) && restA[0] === restB[1] && restA[1] === restB[0])
+  )
+}
+
+function invalid(mistakes: readonly Mistake[]): SlipwayError {
+  const sorted = [...mistakes].sort((a, b) => (a.line ?? 0) - (b.line ?? 0)).slice(0, 20)
+  const lines = sorted.map(({ line, text }) => plainLine(line === null ? text : `line ${line}: ${text}`))
+  const [first = ''] = lines
+  const message =
+    lines.length === 1
+      ? `slipway.yml cannot be used: ${first}.`
+      : `slipway.yml has ${mistakes.length} mistakes; the first: ${first}.`
+  return new SlipwayError('config_invalid', message, {
+    hint: 'Correct slipway.yml and push again. Nothing was built.',
+    ...(lines.length > 1 ? { evidence: lines } : {}),
+  })
 }
