@@ -53,6 +53,7 @@ const schema = z.object({
   SLIPWAY_MAX_PUSH_MB: megabytes.default(1024),
   SLIPWAY_TRUSTED_PROXIES: list(cidr).default([]),
   SLIPWAY_LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  SLIPWAY_SECRET_KEY: z.string().min(32, 'must have at least 32 characters').optional(),
   SLIPWAY_ADMIN_TOKEN: z.string().min(20, 'must have at least 20 characters').optional(),
 })
 
@@ -81,6 +82,8 @@ export interface Settings {
   readonly maxPushBytes: number
   readonly trustedProxies: readonly string[]
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
+  /** null: made on the first start and kept in the data folder. */
+  readonly secretKey: Secret | null
   readonly adminToken: Secret | null
 }
 
@@ -122,6 +125,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
     maxPushBytes: s.SLIPWAY_MAX_PUSH_MB * mb,
     trustedProxies: s.SLIPWAY_TRUSTED_PROXIES,
     logLevel: s.SLIPWAY_LOG_LEVEL,
+    secretKey: s.SLIPWAY_SECRET_KEY === undefined ? null : new Secret(s.SLIPWAY_SECRET_KEY),
     adminToken: s.SLIPWAY_ADMIN_TOKEN === undefined ? null : new Secret(s.SLIPWAY_ADMIN_TOKEN),
   }
 }

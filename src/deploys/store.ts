@@ -1,6 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
-import type { Deploy, DeployRequest, DeployState, DeployStep } from './deploy.ts'
+import { type Deploy, type DeployRequest, type DeployState, type DeployStep, mayMove } from './deploy.ts'
 
 interface DeployRow {
   id: number
@@ -225,6 +225,7 @@ export async function recordEnd(
   own: Own,
   end: { state: DeployState; code?: string; message?: string },
 ): Promise<void> {
+  if (!mayMove('running', end.state)) throw new SlipwayError('internal', `A running deploy cannot become ${end.state}.`)
   await updateOwn(tx, own, 'state = $3, error_code = $4, error_message = $5, finished_at = now(), lease_owner = null', [
     end.state,
     end.code ?? null,

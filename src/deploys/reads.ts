@@ -1,0 +1,45 @@
+import type { Queryable } from '../postgres/database.ts'
+import type { DeployState, LogLine } from './deploy.ts'
+
+/** Questions about deploys that change nothing and wait for nothing. */
+export interface DeployReads {
+  /** What the log holds now after `after` (0: from the start), oldest first, at most `limit` lines. */
+  readLog(deployId: number, page: { after: number; limit: number }): Promise<LogLine[]>
+  /** How many deploys are in each state, over all environments. */
+  countByState(): Promise<Readonly<Record<DeployState, number>>>
+  /** What the environment's route points to, and since when; null when nothing is live. */
+  findServing(environmentId: number): Promise<ServingRelease | null>
+}
+
+export interface ServingRelease {
+  readonly releaseId: number
+  readonly number: number
+  readonly commit: string
+  readonly since: Date
+}
+
+export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
+  return {
+    readLog: (deployId, { after, limit }) =>
+      db.query<LogLine>(
+        'select seq, at, kind, text from deploy_log where deploy_id = $1 and seq > $2 order by seq limit $3',
+        [deployId, after, limit],
+      ),
+    async countByState() {
+      const rows = await db.query<{ state: DeployState; count: number }>(
+        'select state, count(*) as count from deploys group by state',
+      )
+      const none = { waiting: 0, running: 0, live: 0, failed: 0, cancelled: 0, superseded: 0 }
+      return { ...none, ...Object.fromEntries(rows.map((row) => [row.state, row.count])) }
+    },
+    async findServing(environmentId) {
+      const rows = await db.query<ServingRelease>(
+        `select r.id as "releaseId", r.number, b.commit, t.changed_at as since
+         from routes t join releases r on r.id = t.release_id join builds b on b.id = r.build_id
+         where t.environment_id = $1`,
+        [environmentId],
+      )
+      return rows[0] ?? null
+    },
+  }
+}
