@@ -1,0 +1,2 @@
+export { makeEngine, type Engine } from './engine.ts'
+export { makeDockerRuntime, type DockerRuntime, type DockerRuntimeOptions } from './runtime.ts'

@@ -1,0 +1,156 @@
+import type { Logger } from '../../kernel/logger.ts'
+import { LineSplitter } from '../../kernel/terminal-text.ts'
+import { SlipwayError } from '../../kernel/errors.ts'
+import type { Runtime } from '../../runtime/index.ts'
+import { makeCanary } from './canary.ts'
+import { asInstance, findOwn, listOwn, removeOwn, stopOwn } from './containers.ts'
+import { makeDemuxer } from './demux.ts'
+import type { Engine } from './engine.ts'
+import { execIn } from './exec.ts'
+import { makeFirewall } from './firewall.ts'
+import { followCommand } from './follow-command.ts'
+import { readListeners } from './listeners.ts'
+import { planNetworks, reservedAddresses, type NetworkPlan } from './network-plan.ts'
+import { prepareNetworks, removeNetworks } from './networks.ts'
+import { startContainer, type ImageFacts, type StartOptions } from './start-container.ts'
+import { watchContainers } from './watch-containers.ts'
+
+export interface DockerRuntimeOptions {
+  readonly engine: Engine
+  readonly installation: string
+  /** CIDR from which the bridges are cut (SLIPWAY_NETWORK). */
+  readonly network: string
+  readonly denyNetworks: readonly string[]
+  /** Where the proxy listens, and its public ports: what instances may reach of the host. */
+  readonly bind: string
+  readonly publicPorts: readonly number[]
+  readonly logger: Logger
+}
+
+/** Instances as plain containers on the local engine. */
+export interface DockerRuntime extends Runtime {
+  readonly networks: NetworkPlan
+  /** Looks whether the firewall still is what it must be, and writes it again when not. To be called every 30 s and on `resync`. */
+  ensureFirewall(): Promise<'unchanged' | 'written'>
+  /** Tries the firewall from inside both bridges (0.2 s); throws `unavailable` with what could be reached. */
+  probeFirewall(): Promise<void>
+  /** Removes firewall and networks; for tests and for taking an installation away. The containers must be gone. */
+  tearDown(): Promise<void>
+}
+
+export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime {
+  const { engine, installation, logger } = options
+  const networks = planNetworks(installation, options.network)
+  const bridges = [networks.instances.bridge, networks.builds.bridge]
+  const firewall = makeFirewall({
+    policy: {
+      installation,
+      bridgePrefix: networks.bridgePrefix,
+      denyNetworks: [networks.range, ...options.denyNetworks],
+      bind: options.bind,
+      publicPorts: options.publicPorts,
+    },
+    bridges,
+    logger,
+  })
+  const readImage = rememberImages(engine)
+  const readCpus = once(() => engine.call('info', (docker) => docker.info() as Promise<{ NCPU: number }>))
+
+  async function startOptions(network: string, signal: AbortSignal): Promise<StartOptions> {
+    const { NCPU } = await readCpus()
+    return { engine, plan: { installation, network, hostCpus: NCPU }, readImage, signal }
+  }
+
+  return {
+    networks,
+    ensureFirewall: () => firewall.ensure(),
+    probeFirewall: makeCanary([networks.instances, networks.builds]),
+    async prepare() {
+      await prepareNetworks(engine, installation, networks)
+      await firewall.ensure()
+      return { subnet: networks.instances.subnet, reserved: reservedAddresses(networks.instances) }
+    },
+    async start(spec, signal) {
+      const network = spec.address === null ? networks.builds.name : networks.instances.name
+      return startContainer(spec, await startOptions(network, signal))
+    },
+    async run(spec, run) {
+      const started = await startContainer(spec, await startOptions(networks.builds.name, run.signal))
+      return followCommand(started.containerId, run, { engine, installation })
+    },
+    async keepRunning(containerId) {
+      const found = await findOwn(engine, installation, containerId)
+      if (found === null) throw new SlipwayError('not_found', 'The instance is gone.')
+      if (found.HostConfig.RestartPolicy?.Name === keep.Name) return
+      await engine.call('keep container running', (docker) =>
+        docker.getContainer(found.Id).update({ RestartPolicy: keep }),
+      )
+    },
+    async inspect(containerId) {
+      const found = await findOwn(engine, installation, containerId)
+      return found === null ? null : asInstance(found)
+    },
+    exec: (containerId, argv, limits) => execIn(engine, containerId, argv, limits),
+    logs: (containerId, tail) => readLogs(engine, containerId, tail),
+    async listeners(containerId) {
+      const found = await findOwn(engine, installation, containerId)
+      return found === null ? null : readListeners(found.State.Pid, found.Id)
+    },
+    stop: (containerId, graceMs) => stopOwn(engine, installation, containerId, graceMs),
+    remove: (containerId) => removeOwn(engine, installation, containerId),
+    list: () => listOwn(engine, installation),
+    watch: (onChange, signal) => void watchContainers({ engine, installation, logger }, onChange, signal),
+    async tearDown() {
+      await removeNetworks(engine, installation, networks)
+      await firewall.remove()
+    },
+  }
+}
+
+/**
+ * Not `on-failure`: sites that ended in order when the machine shut down must come back too. A `stop` of Slipway's holds; the
+ * engine waits longer from restart to restart, up to a minute.
+ */
+const keep = { Name: 'unless-stopped' }
+
+/** An image never changes behind its digest: asked once. */
+function rememberImages(engine: Engine): (digest: string) => Promise<ImageFacts> {
+  const known = new Map<string, ImageFacts>()
+  return async (digest) => {
+    const remembered = known.get(digest)
+    if (remembered !== undefined) return remembered
+    const { Id, Config } = await engine.call('inspect image', (docker) => docker.getImage(digest).inspect())
+    if (Id !== digest) {
+      throw new SlipwayError('start_failed', 'The engine has another image under this digest.', {
+        hint: 'Deploy the commit again: slipway deploy',
+      })
+    }
+    const facts = { entrypoint: [Config.Entrypoint ?? []].flat(), command: Config.Cmd ?? [] }
+    // A host has some hundreds of images; old ones go with their releases.
+    if (known.size >= 1000) known.clear()
+    known.set(digest, facts)
+    return facts
+  }
+}
+
+/** The newest lines in the order of the engine's log. */
+async function readLogs(engine: Engine, containerId: string, tail: number): Promise<string[]> {
+  const lines: string[] = []
+  const splitters = { stdout: new LineSplitter(push), stderr: new LineSplitter(push) }
+  function push(line: string): void {
+    lines.push(line)
+  }
+  const log = await engine.call('read log', (docker, abortSignal) =>
+    docker.getContainer(containerId).logs({ follow: false, stdout: true, stderr: true, tail, abortSignal }),
+  )
+  makeDemuxer((output, content) => splitters[output].write(content))(log)
+  splitters.stdout.end()
+  splitters.stderr.end()
+  return lines.slice(-tail)
+}
+
+/** Remembers the answer, not the failure. */
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: T | undefined
+  return async () => (answer ??= await ask())
+}

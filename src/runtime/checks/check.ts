@@ -1,0 +1,34 @@
+import type { AppConfig, ImageHealthcheck } from '../../builds/index.ts'
+import type { Clock } from '../../kernel/clock.ts'
+import { SlipwayError } from '../../kernel/errors.ts'
+import type { Instance, Runtime } from '../runtime.ts'
+import type { ChosenPort } from './choose-port.ts'
+import type { Diagnosis } from './judge.ts'
+
+export interface CheckRequest {
+  readonly runtime: Runtime
+  readonly clock: Clock
+  readonly instance: Instance
+  readonly port: ChosenPort
+  readonly config: Pick<AppConfig, 'health' | 'selfTests' | 'resources'>
+  readonly healthcheck: ImageHealthcheck | null
+  /** The environment's host as a client would send it, and the outside scheme. */
+  readonly host: string
+  readonly scheme: 'http' | 'https'
+  /** Told when something changes (`GET / on port 8080 → connection refused`), not at every attempt. */
+  readonly onAttempt: (line: string) => void
+  readonly signal: AbortSignal
+}
+
+/** Time limits and the ways out that all checks share. */
+export interface CheckContext extends CheckRequest {
+  readonly address: string
+  /** On the clock's monotonic scale. */
+  readonly deadlineMs: number
+  /** Fires when the checks are over, however. */
+  readonly signal: AbortSignal
+}
+
+export function failedCheck({ message, hint }: Diagnosis, evidence: readonly string[] = []): SlipwayError {
+  return new SlipwayError('check_failed', message, { hint, evidence })
+}

@@ -1,0 +1,16 @@
+export { labelNames } from './runtime.ts'
+export type {
+  AddressRange,
+  Exit,
+  Instance,
+  InstanceChange,
+  InstanceLimits,
+  InstanceSpec,
+  Listener,
+  RunOptions,
+  Runtime,
+} from './runtime.ts'
+export type { CheckRequest } from './checks/check.ts'
+export { choosePort, type ChosenPort } from './checks/choose-port.ts'
+export { runChecks, type CheckReport } from './checks/run-checks.ts'
+export { freeAddress, takeAddress } from './addresses.ts'
