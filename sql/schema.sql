@@ -1,0 +1,391 @@
+CREATE TABLE public.addresses (
+    address inet NOT NULL,
+    instance_id bigint,
+    reusable_at timestamp with time zone
+);
+
+CREATE TABLE public.apps (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    default_branch text,
+    default_branch_pinned boolean DEFAULT false NOT NULL,
+    last_build_number integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.apps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.apps_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.builds (
+    id bigint NOT NULL,
+    app_id bigint NOT NULL,
+    number integer NOT NULL,
+    commit text NOT NULL,
+    key text NOT NULL,
+    config jsonb NOT NULL,
+    state text NOT NULL,
+    host text,
+    image jsonb,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT builds_check CHECK (((state = 'succeeded'::text) = (image IS NOT NULL))),
+    CONSTRAINT builds_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+ALTER TABLE public.builds ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.builds_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.deploy_log (
+    deploy_id bigint NOT NULL,
+    seq integer NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    kind text NOT NULL,
+    text text NOT NULL,
+    CONSTRAINT deploy_log_kind_check CHECK ((kind = ANY (ARRAY['step'::text, 'detail'::text, 'output'::text, 'result'::text, 'error'::text, 'machine'::text])))
+);
+
+CREATE TABLE public.deploy_steps (
+    deploy_id bigint NOT NULL,
+    step text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    outcome text,
+    CONSTRAINT deploy_steps_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+CREATE TABLE public.deploys (
+    id bigint NOT NULL,
+    environment_id bigint NOT NULL,
+    kind text NOT NULL,
+    branch text,
+    commit text NOT NULL,
+    requested_by text NOT NULL,
+    push_id bigint,
+    state text NOT NULL,
+    step text,
+    build_id bigint,
+    release_id bigint,
+    superseded_by bigint,
+    cancel_requested_at timestamp with time zone,
+    error_code text,
+    error_message text,
+    commands_ran boolean DEFAULT false NOT NULL,
+    lease_owner text,
+    lease_until timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
+    CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text]))),
+    CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
+    CONSTRAINT deploys_step_check CHECK ((step = ANY (ARRAY['build'::text, 'release-commands'::text, 'start'::text, 'check'::text, 'swap'::text])))
+);
+
+ALTER TABLE public.deploys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.deploys_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.environments (
+    id bigint NOT NULL,
+    app_id bigint NOT NULL,
+    name text NOT NULL,
+    label text NOT NULL,
+    live boolean NOT NULL,
+    branch text,
+    deploy_on_push boolean NOT NULL,
+    allow_forced_push boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.environments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.environments_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.events (
+    id bigint NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    kind text NOT NULL,
+    app_id bigint,
+    environment_id bigint,
+    deploy_id bigint,
+    data jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.instances (
+    id bigint NOT NULL,
+    release_id bigint NOT NULL,
+    deploy_id bigint NOT NULL,
+    "position" integer NOT NULL,
+    host text DEFAULT 'local'::text NOT NULL,
+    container_id text,
+    port integer NOT NULL,
+    state text NOT NULL,
+    drain_until timestamp with time zone,
+    drain_ms integer NOT NULL,
+    stop_ms integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT instances_state_check CHECK ((state = ANY (ARRAY['starting'::text, 'serving'::text, 'draining'::text, 'retired'::text])))
+);
+
+ALTER TABLE public.instances ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.instances_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.pushes (
+    id bigint NOT NULL,
+    app_id bigint NOT NULL,
+    pushed_by text NOT NULL,
+    state text NOT NULL,
+    updates jsonb NOT NULL,
+    options jsonb DEFAULT '[]'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT pushes_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'received'::text, 'lost'::text])))
+);
+
+ALTER TABLE public.pushes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.pushes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.release_commands (
+    deploy_id bigint NOT NULL,
+    "position" integer NOT NULL,
+    label text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    exit_code integer
+);
+
+CREATE TABLE public.release_numbers (
+    app_id bigint NOT NULL,
+    environment_name text NOT NULL,
+    last_number integer NOT NULL
+);
+
+CREATE TABLE public.releases (
+    id bigint NOT NULL,
+    environment_id bigint NOT NULL,
+    number integer NOT NULL,
+    build_id bigint NOT NULL,
+    variables bytea,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.releases_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.routes (
+    environment_id bigint NOT NULL,
+    release_id bigint,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.tokens (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    role text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tokens_role_check CHECK ((role = 'admin'::text))
+);
+
+ALTER TABLE public.tokens ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.tokens_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY public.addresses
+    ADD CONSTRAINT addresses_instance_id_key UNIQUE (instance_id);
+
+ALTER TABLE ONLY public.addresses
+    ADD CONSTRAINT addresses_pkey PRIMARY KEY (address);
+
+ALTER TABLE ONLY public.apps
+    ADD CONSTRAINT apps_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.apps
+    ADD CONSTRAINT apps_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.builds
+    ADD CONSTRAINT builds_app_id_number_key UNIQUE (app_id, number);
+
+ALTER TABLE ONLY public.builds
+    ADD CONSTRAINT builds_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.deploy_log
+    ADD CONSTRAINT deploy_log_pkey PRIMARY KEY (deploy_id, seq);
+
+ALTER TABLE ONLY public.deploy_steps
+    ADD CONSTRAINT deploy_steps_pkey PRIMARY KEY (deploy_id, step);
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.environments
+    ADD CONSTRAINT environments_app_id_name_key UNIQUE (app_id, name);
+
+ALTER TABLE ONLY public.environments
+    ADD CONSTRAINT environments_label_key UNIQUE (label);
+
+ALTER TABLE ONLY public.environments
+    ADD CONSTRAINT environments_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.instances
+    ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.instances
+    ADD CONSTRAINT instances_release_id_position_key UNIQUE (release_id, "position");
+
+ALTER TABLE ONLY public.pushes
+    ADD CONSTRAINT pushes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.release_commands
+    ADD CONSTRAINT release_commands_pkey PRIMARY KEY (deploy_id, "position");
+
+ALTER TABLE ONLY public.release_numbers
+    ADD CONSTRAINT release_numbers_pkey PRIMARY KEY (app_id, environment_name);
+
+ALTER TABLE ONLY public.releases
+    ADD CONSTRAINT releases_environment_id_number_key UNIQUE (environment_id, number);
+
+ALTER TABLE ONLY public.releases
+    ADD CONSTRAINT releases_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.routes
+    ADD CONSTRAINT routes_pkey PRIMARY KEY (environment_id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (id);
+
+CREATE INDEX addresses_free ON public.addresses USING btree (reusable_at) WHERE (instance_id IS NULL);
+
+CREATE INDEX builds_by_commit ON public.builds USING btree (app_id, commit);
+
+CREATE INDEX deploys_by_environment ON public.deploys USING btree (environment_id, id DESC);
+
+CREATE INDEX deploys_waiting ON public.deploys USING btree (id) WHERE (state = 'waiting'::text);
+
+CREATE INDEX instances_there ON public.instances USING btree (release_id) WHERE (state <> 'retired'::text);
+
+CREATE UNIQUE INDEX one_live_environment ON public.environments USING btree (app_id) WHERE live;
+
+CREATE UNIQUE INDEX one_running_deploy ON public.deploys USING btree (environment_id) WHERE (state = 'running'::text);
+
+CREATE UNIQUE INDEX one_waiting_push ON public.deploys USING btree (environment_id) WHERE ((state = 'waiting'::text) AND (kind = 'push'::text));
+
+CREATE INDEX pushes_receiving ON public.pushes USING btree (id) WHERE (state = 'receiving'::text);
+
+ALTER TABLE ONLY public.addresses
+    ADD CONSTRAINT addresses_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.builds
+    ADD CONSTRAINT builds_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.deploy_log
+    ADD CONSTRAINT deploy_log_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.deploy_steps
+    ADD CONSTRAINT deploy_steps_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_build_id_fkey FOREIGN KEY (build_id) REFERENCES public.builds(id);
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_push_id_fkey FOREIGN KEY (push_id) REFERENCES public.pushes(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.releases(id);
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_superseded_by_fkey FOREIGN KEY (superseded_by) REFERENCES public.deploys(id);
+
+ALTER TABLE ONLY public.environments
+    ADD CONSTRAINT environments_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.instances
+    ADD CONSTRAINT instances_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.instances
+    ADD CONSTRAINT instances_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.releases(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.pushes
+    ADD CONSTRAINT pushes_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.release_commands
+    ADD CONSTRAINT release_commands_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.release_numbers
+    ADD CONSTRAINT release_numbers_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.releases
+    ADD CONSTRAINT releases_build_id_fkey FOREIGN KEY (build_id) REFERENCES public.builds(id);
+
+ALTER TABLE ONLY public.releases
+    ADD CONSTRAINT releases_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.routes
+    ADD CONSTRAINT routes_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.routes
+    ADD CONSTRAINT routes_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.releases(id);

@@ -1,0 +1,110 @@
+/*
+ * The first step of `npm start` and `npm test`: plain JavaScript that an older Node (20) runs without any package. It installs the packages
+ * of package-lock.json when they are not all there, finds a Node that runs TypeScript, and hands over to it.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { delimiter, dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
+const modules = join(root, 'node_modules')
+const oldestNode = 20
+const serverNode = 24
+
+/** What each mode runs, and whether it needs the tools of tests and checks. */
+const modes = {
+  start: { file: 'src/setup/start.ts', tools: false },
+  check: { file: 'src/setup/check.ts', tools: true },
+  bench: { file: 'test/bench/bench.ts', tools: true },
+  schema: { file: 'src/setup/schema.ts', tools: true },
+}
+
+async function main([name = '', ...args]) {
+  const mode = modes[name]
+  if (mode === undefined) refuse(`Unknown: ${name}. It is one of: ${Object.keys(modes).join(', ')}.`, 2)
+  const major = Number(process.versions.node.split('.')[0])
+  if (process.platform !== 'linux') refuse(`Slipway runs on Linux; this is ${process.platform}.`)
+  if (major < oldestNode) refuse(`Slipway needs Node ${oldestNode} or newer to start; this is ${process.version}.`)
+  await ensureModules(mode.tools)
+  const node = major >= serverNode ? process.execPath : findServerNode()
+  process.exitCode = await runServer(node, [join(root, mode.file), ...args])
+}
+
+function refuse(sentence, code = 1) {
+  process.stderr.write(` !     ${sentence}\n`)
+  process.exit(code)
+}
+
+/** Runs npm ci unless every package is there; two starts at once do not meet in it. */
+async function ensureModules(tools) {
+  if (areModulesThere(tools)) return
+  // The kernel frees the lock with the descriptor, also when we are killed.
+  const lock = openSync(join(root, 'package-lock.json'), 'r')
+  spawnSync('flock', ['3'], { stdio: ['ignore', 'ignore', 'inherit', lock] })
+  if (!areModulesThere(tools)) {
+    const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...(tools ? [] : ['--omit=dev'])]
+    process.stdout.write(`-----> Installing the packages of package-lock.json (npm ${args.join(' ')}) …\n`)
+    const begin = Date.now()
+    // What npm writes last: an interrupted installation is not taken for a whole one.
+    rmSync(join(modules, '.package-lock.json'), { force: true })
+    const npm = process.env.npm_execpath
+    const [command, first] = npm?.endsWith('npm-cli.js') ? [process.execPath, [npm]] : ['npm', []]
+    const { status, error } = spawnSync(command, [...first, ...args], { cwd: root, stdio: 'inherit' })
+    if (status !== 0)
+      refuse(`npm ci failed${error === undefined ? '' : ` (${error.message})`}. Mend what it says above.`)
+    if (!areModulesThere(tools)) refuse('npm ci left packages out; is package-lock.json whole?')
+    process.stdout.write(`-----> Installed in ${Math.round((Date.now() - begin) / 1000)} s.\n`)
+  }
+  closeSync(lock)
+}
+
+/** Compares what npm says it installed with what package-lock.json asks for. */
+function areModulesThere(tools) {
+  const installed = readPackages(join(modules, '.package-lock.json'))
+  const wanted = readPackages(join(root, 'package-lock.json'))
+  if (wanted === null) refuse('There is no package-lock.json beside package.json: the checkout is not whole.')
+  return (
+    installed !== null &&
+    Object.entries(wanted).every(([path, { version, integrity, optional, dev, devOptional }]) => {
+      if (path === '' || (!tools && (dev || devOptional))) return true
+      const found = installed[path]
+      // Optional ones are there for this processor only.
+      if (found === undefined) return optional === true || devOptional === true
+      return found.version === version && found.integrity === integrity
+    })
+  )
+}
+
+function readPackages(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')).packages ?? null
+  } catch {
+    return null
+  }
+}
+
+function findServerNode() {
+  const path = join(modules, `node-linux-${process.arch}`, 'bin', 'node')
+  if (existsSync(path)) return path
+  refuse(
+    `Slipway’s server needs Node ${serverNode}; this is ${process.version}, and npm has none for linux-${process.arch}. Install Node ${serverNode}.`,
+  )
+}
+
+/** Ctrl-C reaches the whole process group from the terminal: the server ends itself, and we wait for it. */
+async function runServer(node, args) {
+  const child = spawn(node, args, {
+    stdio: 'inherit',
+    env: { ...process.env, PATH: [join(modules, '.bin'), process.env.PATH].join(delimiter) },
+  })
+  process.on('SIGINT', () => undefined)
+  process.on('SIGHUP', () => undefined)
+  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  return new Promise((done) => {
+    child.on('error', (error) => refuse(`Node (${node}) cannot be started: ${error.message}.`))
+    child.on('close', (code, signal) => done(code ?? (signal === 'SIGINT' ? 130 : signal === 'SIGTERM' ? 143 : 1)))
+  })
+}
+
+await main(process.argv.slice(2))

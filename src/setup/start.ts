@@ -1,0 +1,46 @@
+import { join, resolve } from 'node:path'
+import { planNetworks } from '../adapters/docker/network-plan.ts'
+import { readSettings } from '../config.ts'
+import { SlipwayError } from '../kernel/errors.ts'
+import { ensureEngine, inspectMachine } from './engine.ts'
+import { probeEngine } from './engine-call.ts'
+import { ensurePackages } from './packages.ts'
+import { assertNetworkFree, lockDataDir, prepareDataDir } from './preflight.ts'
+import { fail, say, tellError } from './tell.ts'
+
+/*
+ * `npm start`: makes the machine ready, then runs the server in the foreground. What cannot be mended ends in one sentence, before
+ * anything is made: settings and networks first, packages second, the data folder third.
+ */
+
+async function start(args: readonly string[], root: string): Promise<void> {
+  const demo = !args.includes('--no-demo')
+  const unknown = args.filter((arg) => arg !== '--no-demo')
+  if (unknown.length > 0) {
+    tellError(
+      new SlipwayError('bad_request', `npm start does not know ${unknown.join(' ')}.`, {
+        hint: 'npm start -- --no-demo leaves out the app hello; everything else is a setting (.env.example).',
+      }),
+    )
+    process.exit(2)
+  }
+  const settings = readSettings()
+  const { bridgePrefix } = planNetworks(settings.installation, settings.network)
+  assertNetworkFree(settings.network, (device) => device.startsWith(bridgePrefix))
+  const engine = await probeEngine(settings.dockerSocket)
+  const engineIsThere = engine.kind !== 'absent' || settings.dockerSocket !== inspectMachine().ownSocket
+  await ensurePackages({ tests: false, ownPostgres: settings.databaseUrl === null, engineIsThere }, { say, root })
+  await prepareDataDir(settings.dataDir)
+  // Held until this process ends, however it ends.
+  await lockDataDir(settings.dataDir)
+  const facts = await ensureEngine({
+    socket: settings.dockerSocket,
+    logFile: join(settings.dataDir, 'logs', 'engine.log'),
+    say,
+  })
+  for (const warning of facts.warnings) say(`Warning: ${warning}`)
+  const { run } = await import('../main.ts')
+  await run({ settings, demo, root })
+}
+
+start(process.argv.slice(2), resolve(import.meta.dirname, '../..')).catch(fail)
