@@ -5,6 +5,8 @@ export type {
   Instance,
   InstanceChange,
   InstanceLimits,
+  InstanceLogLine,
+  InstanceLogOptions,
   InstanceSpec,
   Listener,
   RunOptions,
@@ -14,3 +16,4 @@ export type { CheckRequest } from './checks/check.ts'
 export { choosePort, type ChosenPort } from './checks/choose-port.ts'
 export { runChecks, type CheckReport } from './checks/run-checks.ts'
 export { freeAddress, takeAddress } from './addresses.ts'
+export { waitForPort } from './wait-for-port.ts'

@@ -30,6 +30,8 @@ export interface Runtime {
   ): Promise<{ exitCode: number; output: string[] }>
   /** The newest `tail` lines of both streams, oldest first, not sanitised. */
   logs(containerId: string, tail: number): Promise<string[]>
+  /** What a container prints, oldest first, and with `follow` what it goes on printing until it ends or the signal fires. */
+  readLog(containerId: string, options: InstanceLogOptions): AsyncIterable<InstanceLogLine>
   /** Where the processes of a running instance listen for TCP; null when this host cannot tell. */
   listeners(containerId: string): Promise<Listener[] | null>
   /** SIGTERM, then SIGKILL after `graceMs`. Safe to repeat, also on a container that is gone. */
@@ -89,6 +91,22 @@ export interface Instance {
   readonly exitCode: number | null
   readonly outOfMemory: boolean
   readonly startedAt: Date | null
+}
+
+export interface InstanceLogOptions {
+  /** At most so many of the newest lines that are there already. */
+  readonly tail: number
+  /** Only lines after this cursor. */
+  readonly after: string | null
+  readonly follow: boolean
+  readonly signal: AbortSignal
+}
+
+export interface InstanceLogLine {
+  /** The engine's time, RFC 3339 with nanoseconds: sorts as text, and `after` takes it. */
+  readonly cursor: string
+  /** Not sanitised. */
+  readonly text: string
 }
 
 export interface Listener {

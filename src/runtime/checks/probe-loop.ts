@@ -1,23 +1,22 @@
-import { connect } from 'node:net'
+import { firstPauseMs, longestPauseMs, tryConnect } from '../wait-for-port.ts'
 import { describeAttempt, explainHttp, isHealthy } from './judge.ts'
 import { probeHttp, type ProbeResult, type ProbeTarget } from './probe-http.ts'
 import { failedCheck, type CheckContext } from './check.ts'
 
-/** A refused connection costs 0.1 ms, so the port is tried often at first: an app that is quick goes live quickly. */
-const firstPauseMs = 10
-const longestPortPauseMs = 250
 /** When to look where the app listens instead, and to say so while it is still waited for. */
 const suspicionMs = 3_000
 
 /** Resolves when something accepts connections on the port. */
-export async function waitForPort(context: CheckContext): Promise<void> {
+export async function waitUntilOpen(context: CheckContext): Promise<void> {
   const { clock, signal, config } = context
-  const longest = Math.min(longestPortPauseMs, config.health.intervalMs)
+  const longest = Math.min(longestPauseMs, config.health.intervalMs)
   const startedMs = clock.monotonicMs()
+  const place = { address: context.address, port: context.port.port }
   let suspicious = false
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 1.5, longest)) {
-    const result = await tryConnect(context)
-    if (result === null) return
+    const outcome = await tryConnect(place, { timeoutMs: config.health.timeoutMs, signal })
+    if (outcome === 'open') return
+    const result: ProbeResult = outcome === 'refused' ? { kind: 'refused' } : { kind: 'silent', connected: false }
     if (pauseMs === firstPauseMs) context.onAttempt(describeAttempt(targetOf(context), result))
     if (clock.monotonicMs() >= context.deadlineMs) throw await explain(context, result)
     if (!suspicious && clock.monotonicMs() - startedMs > suspicionMs) {
@@ -26,26 +25,6 @@ export async function waitForPort(context: CheckContext): Promise<void> {
     }
     await clock.sleep(Math.min(pauseMs, Math.max(1, context.deadlineMs - clock.monotonicMs())), signal)
   }
-}
-
-/** Null when the connection stood. */
-function tryConnect({ address, port, config, signal }: CheckContext): Promise<ProbeResult | null> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: address, port: port.port, signal })
-    const timer = setTimeout(() => end({ kind: 'silent', connected: false }), config.health.timeoutMs)
-    function end(result: ProbeResult | null): void {
-      clearTimeout(timer)
-      socket.destroy()
-      resolve(result)
-    }
-    socket.once('connect', () => end(null))
-    socket.on('error', (error) => {
-      if (signal.aborted) {
-        clearTimeout(timer)
-        reject(error)
-      } else end({ kind: 'refused' })
-    })
-  })
 }
 
 async function tellSuspicion(context: CheckContext, result: ProbeResult): Promise<void> {

@@ -3,7 +3,7 @@ import type { Instance, Runtime } from '../runtime.ts'
 import { failedCheck, type CheckContext, type CheckRequest } from './check.ts'
 import { runHealthcheck, runSelfTests } from './exec-checks.ts'
 import { explainEnd } from './judge.ts'
-import { probeUntilHealthy, waitForPort } from './probe-loop.ts'
+import { probeUntilHealthy, waitUntilOpen } from './probe-loop.ts'
 import { watchProcess } from './watch-process.ts'
 
 export interface CheckReport {
@@ -50,7 +50,7 @@ export async function runChecks(request: CheckRequest): Promise<CheckReport> {
 }
 
 async function checkAll(context: CheckContext, pass: (check: CheckName) => () => void): Promise<void> {
-  await waitForPort(context).then(pass('port'))
+  await waitUntilOpen(context).then(pass('port'))
   const failed = new AbortController()
   const together: CheckContext = { ...context, signal: AbortSignal.any([context.signal, failed.signal]) }
   const checks = [probeUntilHealthy(together).then(pass('http'))]

@@ -1,0 +1,273 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { systemClock } from '../../../src/kernel/clock.ts'
+import { SlipwayError } from '../../../src/kernel/errors.ts'
+import { runChecks, type CheckReport, type CheckRequest } from '../../../src/runtime/index.ts'
+import { makeFakeRuntime } from '../../support/fake-runtime.ts'
+
+const servers: { close(): unknown; closeAllConnections?(): void }[] = []
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections?.()
+    server.close()
+  }
+})
+
+async function serve(listener: RequestListener): Promise<number> {
+  return listen(createServer(listener))
+}
+
+async function listen(server: Server | ReturnType<typeof createTcpServer>, port = 0): Promise<number> {
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  return (server.address() as AddressInfo).port
+}
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer()
+  const port = await listen(server)
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+const health = { path: null, status: { from: 200, to: 399 }, intervalMs: 50, timeoutMs: 300, deadlineMs: 700 }
+type Overrides = Partial<Omit<CheckRequest, 'config'>> & {
+  config?: { health?: Partial<CheckRequest['config']['health']>; selfTests?: string[] }
+}
+
+async function makeCheck(port: number, overrides: Overrides = {}) {
+  const runtime = makeFakeRuntime()
+  const image = `sha256:${'a'.repeat(64)}`
+  const limits = { memoryBytes: 64 * 1024 * 1024, cpus: 1, pids: 64 }
+  const instance = await runtime.start(
+    { name: 'shop', image, labels: {}, env: {}, address: '127.0.0.1', limits },
+    new AbortController().signal,
+  )
+  const attempts: string[] = []
+  const request: CheckRequest = {
+    runtime,
+    clock: systemClock,
+    instance,
+    port: { port, from: 'EXPOSE' },
+    healthcheck: null,
+    host: 'test--shop.localhost:8080',
+    scheme: 'http',
+    onAttempt: (line) => attempts.push(line),
+    signal: new AbortController().signal,
+    ...overrides,
+    config: {
+      health: { ...health, ...overrides.config?.health },
+      selfTests: overrides.config?.selfTests ?? [],
+      resources: limits,
+    },
+  }
+  return { runtime, instance, attempts, run: () => runChecks(request) }
+}
+
+async function failure(run: () => Promise<CheckReport>): Promise<SlipwayError> {
+  const outcome = await run().catch((error: unknown) => error)
+  if (!(outcome instanceof SlipwayError)) throw new Error(`passed, or another error: ${JSON.stringify(outcome)}`)
+  return outcome
+}
+
+describe('checks that pass', () => {
+  it('sees an answer at once, with the Host and scheme of the environment, and keeps the instance running', async () => {
+    const seen: Record<string, unknown>[] = []
+    const port = await serve((req, res) => {
+      seen.push({ url: req.url, host: req.headers.host, proto: req.headers['x-forwarded-proto'] })
+      res.end('hello')
+    })
+    const { run, runtime, instance, attempts } = await makeCheck(port, { scheme: 'https' })
+    const report = await run()
+    expect(seen).toEqual([{ url: '/', host: 'test--shop.localhost:8080', proto: 'https' }])
+    expect(report.passed.map(({ check }) => check)).toEqual(['port', 'http', 'process'])
+    expect(report.durationMs).toBeLessThan(500)
+    expect([...runtime.kept]).toEqual([instance.containerId])
+    expect(attempts).toEqual([`GET / on port ${port} → 200 OK`])
+  })
+
+  it.each([404, 302, 401])('takes %i at / for an app that is up', async (status) => {
+    const { run } = await makeCheck(await serve((_, res) => res.writeHead(status).end()))
+    await expect(run()).resolves.toBeDefined()
+  })
+
+  it('waits for a port that opens late, and finds it quickly', async () => {
+    const port = await freePort()
+    const { run, attempts } = await makeCheck(port, { config: { health: { deadlineMs: 5000, intervalMs: 1000 } } })
+    const checked = run()
+    await systemClock.sleep(150)
+    const openedMs = performance.now()
+    await listen(
+      createServer((_, res) => res.end()),
+      port,
+    )
+    await checked
+    expect(performance.now() - openedMs).toBeLessThan(400)
+    expect(attempts[0]).toBe(`GET / on port ${port} → connection refused`)
+  })
+
+  it('asks again after a bad answer', async () => {
+    let count = 0
+    const port = await serve((_, res) => res.writeHead((count += 1) < 3 ? 503 : 200).end())
+    const { run, attempts } = await makeCheck(port)
+    await run()
+    expect(attempts.map((line) => line.split(' → ')[1])).toEqual(['503 Service Unavailable', '200 OK'])
+  })
+
+  it('runs the HEALTHCHECK and the self tests beside the HTTP check', async () => {
+    const port = await serve((_, res) => res.end())
+    const { run } = await makeCheck(port, {
+      healthcheck: { argv: ['/bin/sh', '-c', 'exit 0'], timeoutMs: null },
+      config: { selfTests: ['exit 0', 'true'] },
+    })
+    const names = (await run()).passed.map(({ check }) => check)
+    expect(new Set(names)).toEqual(new Set(['port', 'http', 'healthcheck', 'self-tests', 'process']))
+  })
+})
+
+describe('checks that fail say what happened', () => {
+  it('nothing listens', async () => {
+    const port = await freePort()
+    const { run, runtime, instance } = await makeCheck(port)
+    runtime.writeLog(instance.containerId, 'starting', 'loading')
+    const error = await failure(run)
+    expect(error.code).toBe('check_failed')
+    expect(error.message).toBe(`Nothing listened on port ${port} within 0.7 s.`)
+    expect(error.hint).toContain('comes from EXPOSE')
+    expect(error.evidence).toEqual([
+      `Last probe: GET http://127.0.0.1:${port}/ (Host: test--shop.localhost:8080): connection refused`,
+      'The last 2 lines of its log:',
+      'starting',
+      'loading',
+    ])
+    expect([...runtime.kept]).toEqual([])
+  })
+
+  it('it listens on loopback only, or on another port', async () => {
+    const port = await freePort()
+    const { run, runtime, instance } = await makeCheck(port)
+    runtime.setListeners(instance.containerId, [{ address: '127.0.0.1', port }])
+    const loopback = await failure(run)
+    expect(loopback.message).toBe(
+      `The app listens on 127.0.0.1:${port} only; nobody outside its container can reach it.`,
+    )
+    expect(loopback.hint).toContain('Bind 0.0.0.0')
+    runtime.setListeners(instance.containerId, [{ address: '::', port: 5000 }])
+    const other = await failure(run)
+    expect(other.message).toBe(`Nothing listens on port ${port}; the app listens on [::]:5000.`)
+    expect(other.hint).toContain('port: 5000')
+  })
+
+  it('it answers 500, with the first line of the answer', async () => {
+    const port = await serve((_, res) => res.writeHead(500).end('\nno such table: users\nat line 3'))
+    const { run } = await makeCheck(port)
+    const error = await failure(run)
+    expect(error.message).toBe('The app answered GET / with 500 Internal Server Error, within 0.7 s.')
+    expect(error.evidence[1]).toBe('Its first line: no such table: users')
+  })
+
+  it('the wrong status for its path', async () => {
+    const port = await serve((req, res) => res.writeHead(req.url === '/healthz' ? 404 : 200).end())
+    const { run } = await makeCheck(port, { config: { health: { path: '/healthz' } } })
+    const error = await failure(run)
+    expect(error.message).toBe('The app answered GET /healthz with 404 Not Found, within 0.7 s.')
+    expect(error.hint).toContain('200-399')
+  })
+
+  it('it never answers', async () => {
+    const port = await serve(() => {})
+    const { run } = await makeCheck(port)
+    expect((await failure(run)).message).toContain(`accepts connections on port ${port} but never answered GET /`)
+  })
+
+  it('it drips its headers for ever', async () => {
+    const dripping = createTcpServer((socket) => {
+      socket.on('error', () => {})
+      socket.write('HTTP/1.1 200 OK\r\n')
+      const timer = setInterval(() => socket.write('X-A: b\r\n'), 20)
+      socket.on('close', () => clearInterval(timer))
+    })
+    const { run } = await makeCheck(await listen(dripping))
+    expect((await failure(run)).message).toContain('never answered')
+  })
+
+  it.each([
+    ['SSH-2.0-OpenSSH\r\n', 'what it sent is not HTTP'],
+    ['', 'it closed the connection without an answer'],
+    [`HTTP/1.1 200 OK\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`, 'its headers are larger than 16 KiB'],
+  ])('it does not speak HTTP: %#', async (bytes, why) => {
+    const other = createTcpServer((socket) => socket.on('error', () => {}).end(bytes))
+    const { run } = await makeCheck(await listen(other))
+    expect((await failure(run)).message).toBe(`The app did not answer GET / in HTTP: ${why}.`)
+  })
+
+  it.each([
+    [{ exitCode: 0 }, 'The app ended with exit code 0 while it was checked.', 'foreground'],
+    [{ exitCode: 127 }, 'The app ended with exit code 127 while it was checked.', 'not in the image'],
+    [{ exitCode: 137, outOfMemory: true }, 'The app was killed for memory: its limit is 64 MB.', 'resources.memory'],
+  ])('it ends (%j), and that is known at once', async (how, message, hint) => {
+    const { run, runtime, instance } = await makeCheck(await freePort(), {
+      config: { health: { deadlineMs: 20_000 } },
+    })
+    const startedMs = performance.now()
+    const checked = failure(run)
+    setTimeout(() => {
+      runtime.writeLog(instance.containerId, 'Killed')
+      runtime.end(instance.containerId, how)
+    }, 50)
+    const error = await checked
+    expect(error.message).toBe(message)
+    expect(error.hint).toContain(hint)
+    expect(error.evidence).toContain('Killed')
+    expect(performance.now() - startedMs).toBeLessThan(1000)
+  })
+
+  it('it ended before anybody looked', async () => {
+    const { run, runtime, instance } = await makeCheck(await serve((_, res) => res.end()))
+    runtime.end(instance.containerId, { exitCode: 3 })
+    expect((await failure(run)).message).toContain('exit code 3')
+  })
+
+  it('a HEALTHCHECK that never passes', async () => {
+    const port = await serve((_, res) => res.end())
+    const { run, attempts } = await makeCheck(port, {
+      healthcheck: { argv: ['/bin/sh', '-c', 'echo broken pipe; exit 1'], timeoutMs: 200 },
+    })
+    const error = await failure(run)
+    expect(error.message).toBe('The image’s HEALTHCHECK did not pass within 0.7 s: exit code 1.')
+    expect(error.evidence[0]).toBe('broken pipe')
+    expect(attempts).toContain('HEALTHCHECK → exit code 1')
+  })
+
+  it('a self test, and the ones after it do not run', async () => {
+    const port = await serve((_, res) => res.end())
+    const { run, attempts } = await makeCheck(port, { config: { selfTests: ['echo no; exit 2', 'echo never'] } })
+    const error = await failure(run)
+    expect(error.message).toBe('The self test “echo no; exit 2” failed: exit code 2.')
+    expect(error.evidence[0]).toBe('no')
+    expect(attempts.filter((line) => line.startsWith('self test'))).toHaveLength(1)
+  })
+
+  it('a self test that does not end by the deadline', async () => {
+    const { run } = await makeCheck(await serve((_, res) => res.end()), { config: { selfTests: ['sleep 30'] } })
+    const error = await failure(run)
+    expect(error.message).toBe('The self test “sleep 30” failed: not ended in time.')
+  })
+})
+
+describe('checks that are not finished', () => {
+  it('end at once when cancelled, with the reason', async () => {
+    const cancel = new AbortController()
+    const { run } = await makeCheck(await freePort(), { signal: cancel.signal })
+    const checked = failure(run)
+    cancel.abort(new SlipwayError('cancelled', 'Somebody cancelled the deploy.'))
+    expect((await checked).message).toBe('Somebody cancelled the deploy.')
+  })
+
+  it('never call an instance good when the engine does not answer', async () => {
+    const { run, runtime } = await makeCheck(await serve((_, res) => res.end()))
+    runtime.setAway(true)
+    expect((await failure(run)).code).toBe('unavailable')
+  })
+})
