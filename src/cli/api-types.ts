@@ -1,0 +1,28 @@
+import type { z } from 'zod'
+import type { appSchema } from '../http/routes/apps/presenter.ts'
+import type { deploySchema } from '../http/routes/deploys/presenter.ts'
+import type { environmentSchema } from '../http/routes/environments/presenter.ts'
+import type { statusSchema } from '../http/routes/status/routes.ts'
+
+/** What the API answers, from the schemas it answers by. Types only: nothing of the server is loaded here. */
+export type App = z.output<typeof appSchema>
+export type Environment = z.output<typeof environmentSchema>
+export type Deploy = z.output<typeof deploySchema>
+export type Status = z.output<typeof statusSchema>
+export type AppWithEnvironments = App & { environments: Environment[] }
+export type QueuedDeploy = Deploy & { ahead: number; replaced: number[] }
+
+export interface LogEventData {
+  readonly seq: number
+  readonly at: string
+  readonly kind: string
+  readonly text: string
+  /** As people see it. */
+  readonly line: string
+}
+
+export interface RuntimeLogEventData {
+  readonly at: string | null
+  readonly instance: string
+  readonly text: string
+}

@@ -1,0 +1,163 @@
+import { lookup as resolve } from 'node:dns'
+import { type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http'
+import type { LookupFunction } from 'node:net'
+import { exitOfProblem, exits, Failure } from './failure.ts'
+import { isLoopbackHost } from './server-url.ts'
+
+/** Talks to the HTTP API of one server. */
+export interface Client {
+  readonly origin: string
+  /** The JSON of a successful answer; anything else is thrown as a Failure with its exit code. `path` is below /api/v1. */
+  call<T>(method: 'GET' | 'POST' | 'PATCH', path: string, body?: unknown): Promise<T>
+  /** Opens an answer that goes on. The caller reads it, and destroys it. */
+  open(
+    path: string,
+    headers: Record<string, string>,
+    options: { silentMs: number; signal: AbortSignal },
+  ): Promise<IncomingMessage>
+}
+
+/** For a whole call. The server answers in milliseconds; a frozen one must not hold a script. */
+const callMs = 30_000
+const largestAnswer = 32 * 1024 * 1024
+
+export function makeClient(options: { origin: string; token: string | null; version: string }): Client {
+  const { origin, token } = options
+  const send = async (method: string, path: string, extra: RequestOptions, body?: string): Promise<ClientRequest> => {
+    const url = new URL(`/api/v1${path}`, origin)
+    const request = url.protocol === 'https:' ? (await import('node:https')).request : httpRequest
+    const req = request(url, {
+      method,
+      agent: false,
+      lookup: lookupLoopback,
+      ...extra,
+      headers: {
+        accept: 'application/json',
+        'user-agent': `slipway-cli/${options.version}`,
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+        ...(extra.headers as Record<string, string> | undefined),
+      },
+    })
+    req.end(body)
+    return req
+  }
+
+  return {
+    origin,
+    async call<T>(method: string, path: string, body?: unknown) {
+      const signal = AbortSignal.timeout(callMs)
+      const text = body === undefined ? undefined : JSON.stringify(body)
+      try {
+        const res = await answerTo(await send(method, path, { signal }, text))
+        return readJson(origin, res.statusCode ?? 0, res.headers['content-type'] ?? '', await readAll(res)) as T
+      } catch (error) {
+        throw toFailure(origin, error)
+      }
+    },
+    async open(path, headers, { silentMs, signal }) {
+      try {
+        const req = await send('GET', path, { headers, signal, timeout: silentMs })
+        req.on('timeout', () => req.destroy(new Error('nothing came for a long time')))
+        const res = await answerTo(req)
+        if (res.statusCode === 200) return res
+        readJson(origin, res.statusCode ?? 0, res.headers['content-type'] ?? '', await readAll(res))
+        throw notSlipway(origin, `it answered ${res.statusCode ?? 0}`)
+      } catch (error) {
+        throw toFailure(origin, error)
+      }
+    },
+  }
+}
+
+const lookupLoopback: LookupFunction = (hostname, options, callback) => {
+  if (!isLoopbackHost(hostname)) return void resolve(hostname, options, callback)
+  const both = [
+    { address: '127.0.0.1', family: 4 },
+    { address: '::1', family: 6 },
+  ]
+  if (options.all === true) callback(null, both)
+  else callback(null, '127.0.0.1', 4)
+}
+
+function answerTo(req: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((done, reject) => {
+    req.once('response', done)
+    req.on('error', reject)
+  })
+}
+
+async function readAll(res: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of res as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > largestAnswer) throw new Failure(exits.failed, 'The server’s answer is too large.')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function readJson(origin: string, status: number, type: string, text: string): unknown {
+  if (status >= 300 && status < 400)
+    throw notSlipway(origin, 'it sends elsewhere; sign in at the address where it sends to')
+  const value = /^application\/(?:problem\+)?json/.test(type) ? parse(text) : undefined
+  if (status >= 200 && status < 300 && value !== undefined) return value
+  if (typeof value === 'object' && value !== null && 'code' in value) throw problemToFailure(origin, value)
+  if ([502, 503, 504].includes(status)) {
+    throw new Failure(
+      exits.unreachable,
+      `${origin} answers, but Slipway behind it does not (${status}).`,
+      'Try again in a moment.',
+    )
+  }
+  throw notSlipway(origin, `it answered ${status}`)
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+function problemToFailure(origin: string, problem: { code: unknown; detail?: unknown; hint?: unknown }): Failure {
+  const detail = typeof problem.detail === 'string' ? problem.detail : 'The server refused.'
+  const hint = typeof problem.hint === 'string' ? problem.hint : undefined
+  if (problem.code === 'not_signed_in') {
+    return new Failure(exits.notAllowed, `${origin} does not know your token.`, `Sign in with: slipway login ${origin}`)
+  }
+  return new Failure(exitOfProblem(problem.code), detail, hint)
+}
+
+function notSlipway(origin: string, why: string): Failure {
+  return new Failure(
+    exits.unreachable,
+    `${origin} does not look like a Slipway server: ${why}.`,
+    'Check the URL: slipway login URL',
+  )
+}
+
+/** Anything that is not an answer is a server that cannot be reached. */
+function toFailure(origin: string, error: unknown): unknown {
+  if (error instanceof Failure || !(error instanceof Error)) return error
+  if (error.name === 'AbortError') return error
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const whys: Record<string, string> = {
+    ECONNREFUSED: 'nothing listens there',
+    ENOTFOUND: 'no such host',
+    EAI_AGAIN: 'the name cannot be resolved now',
+    ECONNRESET: 'the connection was cut',
+    ETIMEDOUT: 'no answer in time',
+    EHOSTUNREACH: 'there is no way to this host',
+  }
+  const why = error.name === 'TimeoutError' ? `no answer in ${callMs / 1000} s` : (whys[code] ?? error.message)
+  return new Failure(
+    exits.unreachable,
+    `${origin} cannot be reached: ${why}.`,
+    'Is the server running? Another one: slipway login URL, or set SLIPWAY_URL.',
+  )
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { exits, Failure } from './failure.ts'
+import { renderFailure } from './output.ts'
+import { type CommonOptions, openSession, type Run } from './session.ts'
+import { addAppVerbs } from './verbs/apps.ts'
+import { addDeployVerbs } from './verbs/deploys.ts'
+import { addEnvironmentVerbs } from './verbs/envs.ts'
+import { addLoginVerbs } from './verbs/login.ts'
+import { addLogsVerb } from './verbs/logs.ts'
+import { addOpenVerb } from './verbs/open.ts'
+import { addStatusVerb } from './verbs/status.ts'
+import { addVersionVerb } from './verbs/version.ts'
+
+/** Runs one verb; its exit code is left in process.exitCode, so that what was written is written out. */
+export async function main(args: readonly string[], packageFile: URL): Promise<void> {
+  endQuietlyOnBrokenPipe()
+  const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }
+  try {
+    const program = makeProgram(version)
+    if (args.length === 0) {
+      program.outputHelp({ error: true })
+      process.exitCode = exits.wrongUse
+      return
+    }
+    await program.parseAsync([...args], { from: 'user' })
+  } catch (error) {
+    process.exitCode = report(error)
+  }
+}
+
+function makeProgram(version: string): Command {
+  const run: Run =
+    (work) =>
+    async (...given) => {
+      // Commander calls with the arguments, then the options, then the command.
+      const args = given.slice(0, -2)
+      const options = given.at(-2) as CommonOptions
+      const exit = await work(openSession(options, version), args as never, options as never)
+      process.exitCode = exit ?? exits.done
+    }
+  const program = new Command('slipway')
+    .description('Deploys apps to a Slipway server.')
+    .version(version, '-V, --version', 'the version of this command')
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(renderFailure(usageFailure(text))),
+    })
+    .addHelpText('after', footer)
+  addLoginVerbs(program, run)
+  addAppVerbs(program, run)
+  addEnvironmentVerbs(program, run)
+  addDeployVerbs(program, run)
+  addStatusVerb(program, run)
+  addLogsVerb(program, run)
+  addOpenVerb(program, run)
+  addVersionVerb(program, run)
+  return program
+}
+
+const footer = `
+Exit codes: 0 done; 1 the deploy (or what was asked for) failed; 2 wrong use; 3 not signed in or not allowed;
+4 not found; 5 conflict; 6 the server cannot be reached; 130 left with Ctrl-C while following (the deploy goes on).
+
+Example:
+  $ slipway login http://slipway.localhost:8080
+  $ slipway deploy live`
+
+/** Commander's own words: “error: unknown command 'x'\n(Did you mean y?)”. */
+function usageFailure(text: string): { message: string; hint: string } {
+  const [message = '', ...more] = text
+    .replace(/^error: /, '')
+    .trim()
+    .split('\n')
+  const hint = more.join(' ').replace(/^\((.*)\)$/, '$1')
+  return { message: `${message}.`, hint: hint === '' ? 'See what there is: slipway --help' : hint }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exits.done : exits.wrongUse
+  const failure =
+    error instanceof Failure
+      ? error
+      : new Failure(exits.failed, `slipway itself failed: ${error instanceof Error ? error.message : String(error)}`)
+  process.stderr.write(renderFailure(failure))
+  return failure.exit
+}
+
+/** `slipway … | head`: whoever read us has enough. */
+function endQuietlyOnBrokenPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      process.exit(error.code === 'EPIPE' ? exits.brokenPipe : exits.failed)
+    })
+  }
+}

@@ -1,0 +1,59 @@
+import type { Command } from 'commander'
+import type { App, AppWithEnvironments } from '../api-types.ts'
+import { ago } from '../output.ts'
+import { type CommonOptions, type Run, type Session, withApp, withExample, withJson } from '../session.ts'
+import { printEnvironments } from './envs.ts'
+
+export function addAppVerbs(program: Command, run: Run): void {
+  const apps = program.command('apps').description('make and look at apps')
+  withExample(
+    withJson(apps.command('list').description('all apps')).action(run<[], CommonOptions>(listApps)),
+    'slipway apps list',
+  )
+  withExample(
+    withJson(
+      apps.command('create').argument('<name>').description('make an app with its environments test and live'),
+    ).action(run<[string], CommonOptions>(createApp)),
+    'slipway apps create shop',
+  )
+  const show = apps.command('show').argument('[name]', 'the app (default: from the Git remotes of this folder)')
+  withExample(
+    withJson(withApp(show).description('an app, its environments and its Git URL')).action(
+      run<[string | undefined], CommonOptions>(showApp),
+    ),
+    'slipway apps show shop',
+  )
+}
+
+async function listApps({ client, out }: Session): Promise<void> {
+  const { apps } = await client().call<{ apps: App[] }>('GET', '/apps')
+  out.data(apps)
+  if (apps.length === 0) out.line('No apps yet. Make one with: slipway apps create NAME')
+  else
+    out.table(
+      ['NAME', 'DEFAULT BRANCH', 'MADE'],
+      apps.map((app) => [app.name, app.defaultBranch ?? '-', ago(app.createdAt)]),
+    )
+}
+
+async function createApp({ client, out }: Session, [name]: [string]): Promise<void> {
+  const app = await client().call<AppWithEnvironments>('POST', '/apps', { name })
+  out.data(app)
+  out.line(`Made ${app.name}. Deploy it with:`)
+  out.line(`  git remote add slipway ${app.gitUrl}`)
+  out.line('  git push slipway HEAD')
+}
+
+async function showApp(session: Session, [name]: [string | undefined]): Promise<void> {
+  const { client, out } = session
+  const wanted = name ?? (await session.app())
+  const app = await client().call<AppWithEnvironments>('GET', `/apps/${encodeURIComponent(wanted)}`)
+  out.data(app)
+  out.facts([
+    ['App', app.name],
+    ['Git', app.gitUrl],
+    ['Default branch', app.defaultBranch ?? 'none yet: nothing was pushed'],
+  ])
+  out.line()
+  printEnvironments(out, app.environments)
+}

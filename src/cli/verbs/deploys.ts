@@ -1,0 +1,178 @@
+import type { Command } from 'commander'
+import type { Deploy, LogEventData, QueuedDeploy } from '../api-types.ts'
+import { readEvents } from '../event-stream.ts'
+import { exits, Failure } from '../failure.ts'
+import { exitOfFollowed, followDeploy } from '../follow-deploy.ts'
+import { ago, type Output } from '../output.ts'
+import {
+  chooseEnvironment,
+  type CommonOptions,
+  environmentPath,
+  type Run,
+  type Session,
+  withEnvironment,
+  withExample,
+  withJson,
+} from '../session.ts'
+
+interface DeployOptions extends CommonOptions {
+  readonly commit?: string
+  readonly wait: boolean
+}
+
+export function addDeployVerbs(program: Command, run: Run): void {
+  const deploy = program
+    .command('deploy')
+    .argument('[env]', 'the environment (default: test)')
+    .description('deploy the newest commit of the followed branch, and follow it until it is live or failed')
+    .option('--commit <sha>', 'this commit instead: its id, or the first 7 or more characters')
+    .option('--no-wait', 'return when it stands in line')
+  withExample(
+    withJson(withEnvironment(deploy)).action(run<[string | undefined], DeployOptions>(requestDeploy)),
+    'slipway deploy live',
+    'slipway deploy test --commit 1a2b3c4',
+  )
+
+  const deploys = program.command('deploys').description('look at, follow and cancel deploys')
+  const list = deploys
+    .command('list')
+    .argument('[env]', 'the environment (default: test)')
+    .description('the newest deploys')
+  withExample(
+    withJson(withEnvironment(list))
+      .option('-n, --lines <n>', 'how many', '20')
+      .action(run<[string | undefined], CommonOptions & { lines: string }>(listDeploys)),
+    'slipway deploys list live',
+  )
+  withExample(
+    withJson(deploys.command('show').argument('<id>').description('one deploy')).action(
+      run<[string], CommonOptions>(showDeploy),
+    ),
+    'slipway deploys show 12',
+  )
+  const log = deploys.command('log').argument('<id>').description('the log of a deploy')
+  withExample(
+    withJson(log)
+      .option('-f, --follow', 'go on until it has ended; exit 1 unless it went live')
+      .action(run<[string], CommonOptions & { follow?: boolean }>(showLog)),
+    'slipway deploys log 12 -f',
+  )
+  const cancel = deploys.command('cancel').argument('<id>').description('end a deploy; what runs stays as it is')
+  withExample(withJson(cancel).action(run<[string], CommonOptions>(cancelDeploy)), 'slipway deploys cancel 12')
+}
+
+async function requestDeploy(session: Session, [name]: [string | undefined], options: DeployOptions): Promise<number> {
+  const { out } = session
+  const environment = chooseEnvironment(name, options)
+  const path = `${environmentPath(await session.app(), environment)}/deploys`
+  const body = options.commit === undefined ? {} : { commit: options.commit }
+  const deploy = await session.client().call<QueuedDeploy>('POST', path, body)
+  out.note(
+    `Deploy ${deploy.id}: ${deploy.app} ${deploy.commit.slice(0, 10)} to ${deploy.environment}${placeOf(deploy.ahead)}`,
+  )
+  if (!options.wait) {
+    out.data(deploy)
+    out.line(`In line. Follow it with: slipway deploys log ${deploy.id} -f`)
+    return exits.done
+  }
+  const followed = await followDeploy(session, deploy.id, { after: 0, linesAreData: false, patient: true })
+  if (followed !== null) out.data(followed)
+  return exitOfFollowed(followed)
+}
+
+function placeOf(ahead: number): string {
+  if (ahead === 0) return ''
+  return ahead === 1 ? ', after one other deploy' : `, after ${ahead} other deploys`
+}
+
+async function listDeploys(
+  session: Session,
+  [name]: [string | undefined],
+  options: CommonOptions & { lines: string },
+): Promise<void> {
+  const path = environmentPath(await session.app(), chooseEnvironment(name, options))
+  const limit = readCount(options.lines, 200)
+  const { deploys } = await session.client().call<{ deploys: Deploy[] }>('GET', `${path}/deploys?limit=${limit}`)
+  session.out.data(deploys)
+  if (deploys.length === 0) session.out.line('No deploys yet. Push, or: slipway deploy')
+  else session.out.table(['ID', 'STATE', 'RELEASE', 'BRANCH', 'COMMIT', 'BY', 'WHEN'], deploys.map(rowOf))
+}
+
+function rowOf(deploy: Deploy): string[] {
+  const state = deploy.state === 'running' && deploy.step !== null ? `running (${deploy.step})` : deploy.state
+  const [branch, commit] = [deploy.branch ?? '-', deploy.commit.slice(0, 10)]
+  return [String(deploy.id), state, deploy.release ?? '-', branch, commit, deploy.requestedBy, ago(deploy.createdAt)]
+}
+
+async function showDeploy(session: Session, [id]: [string]): Promise<void> {
+  const deploy = await session.client().call<Deploy>('GET', `/deploys/${readId(id)}`)
+  session.out.data(deploy)
+  printDeploy(session.out, deploy)
+}
+
+function printDeploy(out: Output, deploy: Deploy): void {
+  out.facts([
+    ['Deploy', String(deploy.id)],
+    ['Environment', `${deploy.environment} of ${deploy.app}`],
+    ['State', deploy.cancelRequested && deploy.state === 'running' ? 'running (to be cancelled)' : deploy.state],
+    ['Step', deploy.step],
+    ['Release', deploy.release],
+    ['Branch', deploy.branch],
+    ['Commit', deploy.commit],
+    ['Asked for', `by ${deploy.requestedBy}, ${ago(deploy.createdAt)}`],
+    ['Begun', deploy.startedAt === null ? null : ago(deploy.startedAt)],
+    ['Ended', deploy.finishedAt === null ? null : ago(deploy.finishedAt)],
+    ['Replaced by', deploy.supersededBy === null ? null : `deploy ${deploy.supersededBy}`],
+    ['Error', deploy.error?.message ?? null],
+    ['Release commands', deploy.commandsRan && deploy.state !== 'live' ? 'ran, although it did not go live' : null],
+  ])
+}
+
+async function showLog(
+  session: Session,
+  [text]: [string],
+  options: CommonOptions & { follow?: boolean },
+): Promise<number> {
+  const id = readId(text)
+  if (options.follow === true) {
+    return exitOfFollowed(await followDeploy(session, id, { after: 0, linesAreData: true, patient: false }))
+  }
+  const { out } = session
+  const signal = AbortSignal.timeout(120_000)
+  const stream = await session
+    .client()
+    .open(`/deploys/${id}/log?follow=false`, { accept: 'text/event-stream' }, { silentMs: 30_000, signal })
+  for await (const { event, data } of readEvents(stream)) {
+    if (event === 'end') return exits.done
+    if (event !== 'line') continue
+    const { line, ...rest } = data as LogEventData
+    if (out.json) out.dataLine(rest)
+    else out.logLine(String(line))
+  }
+  throw new Failure(exits.failed, 'The server stopped before the end of the log.', 'Try again in a moment.')
+}
+
+async function cancelDeploy(session: Session, [id]: [string]): Promise<void> {
+  const deploy = await session.client().call<Deploy>('POST', `/deploys/${readId(id)}/cancellation`, {})
+  session.out.data(deploy)
+  session.out.line(
+    deploy.state === 'cancelled'
+      ? `Deploy ${id} is cancelled.`
+      : `Deploy ${id} is asked to end; what runs stays as it is.`,
+  )
+}
+
+function readId(text: string): number {
+  if (/^[1-9][0-9]{0,14}$/.test(text)) return Number(text)
+  throw new Failure(
+    exits.wrongUse,
+    `“${text}” is not the number of a deploy.`,
+    'See the newest with: slipway deploys list',
+  )
+}
+
+export function readCount(text: string, most: number): number {
+  const value = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0
+  if (value >= 1 && value <= most) return value
+  throw new Failure(exits.wrongUse, `“${text}” is not a number from 1 to ${most}.`)
+}

@@ -1,0 +1,105 @@
+import type { Command } from 'commander'
+import type { Environment } from '../api-types.ts'
+import { exits, Failure } from '../failure.ts'
+import type { Output } from '../output.ts'
+import {
+  chooseEnvironment,
+  type CommonOptions,
+  environmentPath,
+  type Run,
+  type Session,
+  withApp,
+  withEnvironment,
+  withExample,
+  withJson,
+} from '../session.ts'
+
+interface SetOptions extends CommonOptions {
+  readonly branch?: string
+  readonly followDefault?: boolean
+  readonly deployOnPush?: boolean
+  readonly allowForcedPush?: boolean
+}
+
+export function addEnvironmentVerbs(program: Command, run: Run): void {
+  const envs = program.command('envs').description('look at and change environments')
+  withExample(
+    withJson(withApp(envs.command('list').description('the environments of an app'))).action(
+      run<[], CommonOptions>(listEnvironments),
+    ),
+    'slipway envs list -a shop',
+  )
+  const set = envs
+    .command('set')
+    .argument('[env]', 'the environment')
+    .description('change which branch an environment follows, and what a push does')
+    .option('--branch <name>', 'follow this branch; turns deploy-on-push on')
+    .option('--follow-default', 'follow the app’s default branch again')
+    .option('--deploy-on-push', 'a push to its branch deploys')
+    .option('--no-deploy-on-push', 'a push to its branch does not deploy')
+    .option('--allow-forced-push', 'its branch may be pushed with force')
+    .option('--no-allow-forced-push', 'its branch may not be pushed with force')
+  withExample(
+    withJson(withEnvironment(set)).action(run<[string | undefined], SetOptions>(setEnvironment)),
+    'slipway envs set live --branch master',
+    'slipway envs set live --branch master --no-deploy-on-push',
+  )
+}
+
+async function listEnvironments(session: Session): Promise<void> {
+  const app = await session.app()
+  const path = `/apps/${encodeURIComponent(app)}/environments`
+  const { environments } = await session.client().call<{ environments: Environment[] }>('GET', path)
+  session.out.data(environments)
+  printEnvironments(session.out, environments)
+}
+
+export function printEnvironments(out: Output, environments: readonly Environment[]): void {
+  out.table(
+    ['NAME', 'FOLLOWS', 'ON PUSH', 'FORCED PUSH', 'URL'],
+    environments.map((one) => [
+      one.live ? `${one.name} (live)` : one.name,
+      describeBranch(one),
+      one.deployOnPush ? 'deploys' : 'nothing',
+      one.allowForcedPush ? 'allowed' : 'refused',
+      one.url,
+    ]),
+  )
+}
+
+function describeBranch(environment: Environment): string {
+  if (environment.branch !== null) return environment.branch
+  return environment.followedBranch === null ? 'the default branch' : `${environment.followedBranch} (default)`
+}
+
+async function setEnvironment(session: Session, [name]: [string | undefined], options: SetOptions): Promise<void> {
+  if (name === undefined && options.env === undefined) {
+    throw new Failure(exits.wrongUse, 'Which environment?', 'Example: slipway envs set live --branch master')
+  }
+  const change = readChange(options)
+  const { out } = session
+  const path = environmentPath(await session.app(), chooseEnvironment(name, options))
+  const environment = await session.client().call<Environment>('PATCH', path, change)
+  out.data(environment)
+  const push = environment.deployOnPush ? 'a push to it deploys' : 'a push to it does not deploy'
+  out.line(`${environment.name} of ${environment.app} follows ${describeBranch(environment)}; ${push}.`)
+  if (options.branch !== undefined && options.deployOnPush === undefined) {
+    out.note('A branch of its own turned deploy-on-push on. To keep it off: --no-deploy-on-push')
+  }
+  out.note(`Forced pushes to its branch are ${environment.allowForcedPush ? 'allowed' : 'refused'}.`)
+}
+
+function readChange(options: SetOptions): Record<string, unknown> {
+  const { branch, followDefault, deployOnPush, allowForcedPush } = options
+  if (branch !== undefined && followDefault === true) {
+    throw new Failure(exits.wrongUse, 'Either --branch or --follow-default, not both.')
+  }
+  const change = {
+    ...(branch === undefined ? {} : { branch }),
+    ...(followDefault === true ? { branch: null } : {}),
+    ...(deployOnPush === undefined ? {} : { deployOnPush }),
+    ...(allowForcedPush === undefined ? {} : { allowForcedPush }),
+  }
+  if (Object.keys(change).length > 0) return change
+  throw new Failure(exits.wrongUse, 'Nothing to change was given.', 'See what can be: slipway envs set --help')
+}

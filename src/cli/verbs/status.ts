@@ -1,0 +1,92 @@
+import type { Command } from 'commander'
+import type { Deploy, Status } from '../api-types.ts'
+import { ago, type Output } from '../output.ts'
+import {
+  chooseEnvironment,
+  type CommonOptions,
+  environmentPath,
+  type Run,
+  type Session,
+  withEnvironment,
+  withExample,
+  withJson,
+} from '../session.ts'
+
+export function addStatusVerb(program: Command, run: Run): void {
+  const status = program
+    .command('status')
+    .argument('[env]', 'the environment (default: all of the app)')
+    .description('what runs: release, commit, health, last deploy, line')
+  withExample(
+    withJson(withEnvironment(status)).action(run<[string | undefined], CommonOptions>(showStatus)),
+    'slipway status',
+    'slipway status live',
+  )
+}
+
+async function showStatus(session: Session, [name]: [string | undefined], options: CommonOptions): Promise<void> {
+  const { out } = session
+  const app = await session.app()
+  if (name === undefined && options.env === undefined) {
+    const path = `/apps/${encodeURIComponent(app)}/status`
+    const { environments } = await session.client().call<{ environments: Status[] }>('GET', path)
+    out.data(environments)
+    out.table(['ENVIRONMENT', 'RUNS', 'COMMIT', 'SINCE', 'HEALTH', 'LAST DEPLOY', 'URL'], environments.map(rowOf))
+    return
+  }
+  const path = `${environmentPath(app, chooseEnvironment(name, options))}/status`
+  const status = await session.client().call<Status>('GET', path)
+  out.data(status)
+  printStatus(out, status)
+}
+
+function rowOf({ environment, running, lastDeploy }: Status): string[] {
+  return [
+    environment.name,
+    running?.release ?? '-',
+    running?.commit.slice(0, 10) ?? '-',
+    ago(running?.since ?? null),
+    running?.health ?? '-',
+    lastDeploy === null ? '-' : `${lastDeploy.id} ${lastDeploy.state}`,
+    environment.url,
+  ]
+}
+
+function printStatus(out: Output, { environment, running, lastDeploy, line }: Status): void {
+  out.facts([
+    ['Environment', `${environment.name} of ${environment.app}`],
+    ['URL', environment.url],
+    [
+      'Runs',
+      running === null
+        ? 'nothing yet'
+        : `${running.release} (${running.commit.slice(0, 10)}) since ${ago(running.since)}`,
+    ],
+    ['Health', running === null ? null : running.health],
+    ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
+    ['Error', lastDeploy?.error?.message ?? null],
+  ])
+  if (running !== null && running.instances.length > 0) {
+    out.line()
+    out.table(
+      ['INSTANCE', 'STATE', 'RESTARTS', 'STARTED'],
+      running.instances.map((one) => [one.name, one.state, String(one.restarts), ago(one.startedAt)]),
+    )
+  }
+  if (line.length === 0) return
+  out.line()
+  out.table(
+    ['IN LINE', 'STATE', 'COMMIT', 'BY', 'PLACE'],
+    line.map((one) => [String(one.id), one.state, one.commit.slice(0, 10), one.requestedBy, placeOf(one.ahead)]),
+  )
+}
+
+function placeOf(ahead: number | null): string {
+  if (ahead === null) return '-'
+  return ahead === 0 ? 'next' : `after ${ahead} other${ahead === 1 ? '' : 's'}`
+}
+
+function describeDeploy(deploy: Deploy): string {
+  const release = deploy.release === null ? '' : ` (${deploy.release})`
+  return `${deploy.id} ${deploy.state}${release}, by ${deploy.requestedBy}, ${ago(deploy.finishedAt ?? deploy.createdAt)}`
+}

@@ -1,0 +1,115 @@
+import type { Accounts } from '../accounts/index.ts'
+import type { DeployReads, Deploys } from '../deploys/index.ts'
+import type { Environments } from '../environments/index.ts'
+import type { Logger } from '../kernel/logger.ts'
+import type { Database } from '../postgres/database.ts'
+
+/** What the HTTP side needs of the rest; main.ts gives it. */
+export interface HttpNeeds {
+  readonly accounts: Accounts
+  readonly environments: Environments
+  readonly deploys: Pick<Deploys, 'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow'>
+  readonly reads: Pick<DeployReads, 'readLog' | 'countByState'>
+  readonly db: Database
+  readonly commits: Commits
+  readonly running: RunningReleases
+  readonly runtimeLogs: RuntimeLogs
+  readonly facts: Facts
+  readonly readiness: readonly ReadinessProbe[]
+  readonly logger: Logger
+  readonly limits: HttpLimits
+  /** Fires when the server stops: event streams say so and end, so that their readers come back later. */
+  readonly closing: AbortSignal
+}
+
+/** What this server is, for people and clients. Holds no secrets. */
+export interface Facts {
+  readonly version: string
+  readonly domain: string
+  readonly urls: {
+    /** Where the API, Git and this page are; no slash at the end. */
+    readonly control: string
+    git(app: string): string
+    environment(label: string): string
+  }
+}
+
+/** Commits of an app's repository, as far as asking for a deploy needs them. */
+export interface Commits {
+  /** Full id of the newest commit of a branch; null when the branch (or the repository) is not there. */
+  tipOf(app: string, branch: string): Promise<string | null>
+  /** Full id of the commit named by a full id or its first 7 or more characters; `not_found` for none, `conflict` for several. */
+  resolveCommit(app: string, text: string): Promise<string>
+}
+
+export interface RunningReleases {
+  /** What the environment's route points to; null when nothing is live. An instance that the engine says nothing about is `unknown`. */
+  find(environmentId: number): Promise<RunningRelease | null>
+}
+
+export interface RunningRelease {
+  readonly release: number
+  readonly commit: string
+  /** Since when the route points to it. */
+  readonly since: Date
+  readonly instances: readonly RunningInstance[]
+}
+
+export interface RunningInstance {
+  readonly name: string
+  readonly state: 'running' | 'restarting' | 'stopped' | 'unknown'
+  readonly restarts: number
+  readonly startedAt: Date | null
+}
+
+/** What the instances of an environment print. */
+export interface RuntimeLogs {
+  /**
+   * The newest `tail` lines of all serving instances together, oldest first; with `after` those that come after that cursor, at
+   * most `tail` of them. Ends then, or with `follow` goes on with what is printed, by later releases too, until the signal fires.
+   * Reads no faster than it is read. Nothing running: no lines.
+   */
+  read(environmentId: number, options: RuntimeLogOptions): AsyncIterable<RuntimeLogLine>
+}
+
+export interface RuntimeLogOptions {
+  readonly tail: number
+  readonly after: string | null
+  readonly follow: boolean
+  readonly signal: AbortSignal
+}
+
+export interface RuntimeLogLine {
+  /** Where to go on after this line: 1 to 100 printable ASCII characters, such as the engine's timestamp. From outside it may come back as anything of that shape. */
+  readonly cursor: string
+  readonly at: Date | null
+  /** Which instance, for people: `v12.1`. */
+  readonly instance: string
+  /** Not sanitised. */
+  readonly text: string
+}
+
+export interface ReadinessProbe {
+  readonly name: string
+  /** Resolves when it answers; anything thrown is the reason why not. Given up after 2 s. */
+  readonly check: () => Promise<void>
+}
+
+export interface HttpLimits {
+  readonly bodyBytes: number
+  /** For the whole body of an API call. */
+  readonly bodyMs: number
+  /** Between two signs of life on a silent event stream. */
+  readonly pingMs: number
+  /** How long a reader may leave what was sent to it unread before it is cut off. */
+  readonly stallMs: number
+  readonly openStreams: number
+}
+
+export const defaultLimits: HttpLimits = {
+  bodyBytes: 1024 * 1024,
+  bodyMs: 30_000,
+  pingMs: 15_000,
+  stallMs: 60_000,
+  openStreams: 500,
+}

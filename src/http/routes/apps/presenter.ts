@@ -1,0 +1,20 @@
+import { z } from 'zod'
+import type { App } from '../../../environments/index.ts'
+import type { Facts } from '../../needs.ts'
+import { isoTime, time } from '../../schemas.ts'
+
+export const appSchema = z.strictObject({
+  name: z.string(),
+  defaultBranch: z.string().nullable(),
+  gitUrl: z.string(),
+  createdAt: time,
+})
+
+export function presentApp(app: App, facts: Facts): z.input<typeof appSchema> {
+  return {
+    name: app.name,
+    defaultBranch: app.defaultBranch,
+    gitUrl: facts.urls.git(app.name),
+    createdAt: isoTime(app.createdAt),
+  }
+}

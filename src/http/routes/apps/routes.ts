@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import type { HttpNeeds } from '../../needs.ts'
+import { defineRoute, type Route } from '../../route.ts'
+import { appParams, nothing } from '../../schemas.ts'
+import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
+import { appSchema, presentApp } from './presenter.ts'
+
+const appList = z.strictObject({ apps: z.array(appSchema) })
+const appWithEnvironments = z.strictObject({ ...appSchema.shape, environments: z.array(environmentSchema) })
+
+export function appRoutes({ environments, facts }: Pick<HttpNeeds, 'environments' | 'facts'>): Route[] {
+  const show = async (name: string): Promise<z.input<typeof appWithEnvironments>> => {
+    const app = await environments.getApp(name)
+    const its = await environments.list(name)
+    return { ...presentApp(app, facts), environments: its.map((one) => presentEnvironment(one, facts)) }
+  }
+
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/apps',
+      tag: 'apps',
+      summary: 'All apps, by name',
+      action: 'apps.read',
+      params: nothing,
+      query: nothing,
+      body: nothing,
+      success: { status: 200, description: 'The apps', schema: appList },
+      about: () => null,
+      handle: async () => ({ json: { apps: (await environments.listApps()).map((app) => presentApp(app, facts)) } }),
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/apps',
+      tag: 'apps',
+      summary: 'Make an app with its environments test and live',
+      action: 'apps.create',
+      params: nothing,
+      query: nothing,
+      body: z.strictObject({ name: z.string().min(1).max(100) }),
+      success: { status: 201, description: 'The new app', schema: appWithEnvironments },
+      about: () => null,
+      async handle({ body }) {
+        const app = await environments.createApp(body.name)
+        return { json: await show(app.name), location: `/api/v1/apps/${app.name}` }
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/apps/:app',
+      tag: 'apps',
+      summary: 'An app and its environments',
+      action: 'apps.read',
+      params: appParams,
+      query: nothing,
+      body: nothing,
+      success: { status: 200, description: 'The app', schema: appWithEnvironments },
+      about: ({ app }) => app,
+      handle: async ({ params }) => ({ json: await show(params.app) }),
+    }),
+  ]
+}

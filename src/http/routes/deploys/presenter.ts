@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { type Deploy, type DeployState, hasEnded } from '../../../deploys/index.ts'
+import { isoTime, isoTimeOrNull, time } from '../../schemas.ts'
+
+const states = ['waiting', 'running', 'live', 'failed', 'cancelled', 'superseded'] as const satisfies DeployState[]
+
+export const deploySchema = z.strictObject({
+  id: z.number().int(),
+  app: z.string(),
+  environment: z.string(),
+  kind: z.string(),
+  branch: z.string().nullable(),
+  commit: z.string(),
+  requestedBy: z.string(),
+  state: z.enum(states),
+  /** The step that is being done, or where it ended. */
+  step: z.string().nullable(),
+  /** `v12`; null until there is one. */
+  release: z.string().nullable(),
+  supersededBy: z.number().int().nullable(),
+  cancelRequested: z.boolean(),
+  /** True once a release command of this deploy has begun. */
+  commandsRan: z.boolean(),
+  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  createdAt: time,
+  startedAt: time.nullable(),
+  finishedAt: time.nullable(),
+})
+
+export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
+  return {
+    id: deploy.id,
+    app: deploy.app,
+    environment: deploy.environment,
+    kind: deploy.kind,
+    branch: deploy.branch,
+    commit: deploy.commit,
+    requestedBy: deploy.requestedBy,
+    state: deploy.state,
+    step: deploy.step,
+    release: deploy.releaseNumber === null ? null : `v${deploy.releaseNumber}`,
+    supersededBy: deploy.supersededBy,
+    cancelRequested: deploy.cancelRequested,
+    commandsRan: deploy.commandsRan,
+    error: deploy.error,
+    createdAt: isoTime(deploy.createdAt),
+    startedAt: isoTimeOrNull(deploy.startedAt),
+    finishedAt: isoTimeOrNull(deploy.finishedAt),
+  }
+}
+
+/** How many deploys of the environment come before this one; null when it has begun. `newestFirst` holds all that have not ended. */
+export function placeInLine(deploy: Deploy, newestFirst: readonly Deploy[]): number | null {
+  if (deploy.state !== 'waiting') return null
+  return newestFirst.filter((other) => other.id < deploy.id && !hasEnded(other.state)).length
+}

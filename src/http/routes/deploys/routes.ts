@@ -1,0 +1,129 @@
+import { z } from 'zod'
+import type { Environment } from '../../../environments/index.ts'
+import { SlipwayError } from '../../../kernel/errors.ts'
+import { quote } from '../../../kernel/names.ts'
+import type { HttpNeeds } from '../../needs.ts'
+import { defineRoute, type Route } from '../../route.ts'
+import { count, deployParams, environmentParams, nothing } from '../../schemas.ts'
+import { deploySchema, presentDeploy } from './presenter.ts'
+
+const deployList = z.strictObject({
+  deploys: z.array(deploySchema),
+  /** Pass as `before` for the next page; null on the last. */
+  next: z.number().int().nullable(),
+})
+
+const queuedDeploy = z.strictObject({
+  ...deploySchema.shape,
+  /** How many deploys of this environment come before it. */
+  ahead: z.number().int(),
+  /** Waiting deploys that this one took the place of. */
+  replaced: z.array(z.number().int()),
+})
+
+type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'commits' | 'db'>
+
+export function deployRoutes({ environments, deploys, commits, db }: Needs): Route[] {
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/apps/:app/environments/:environment/deploys',
+      tag: 'deploys',
+      summary: 'The deploys of an environment, newest first',
+      action: 'apps.read',
+      params: environmentParams,
+      query: z.strictObject({ limit: count(1, 200).default(20), before: count(1, 999_999_999).optional() }),
+      body: nothing,
+      success: { status: 200, description: 'The deploys', schema: deployList },
+      about: ({ app }) => app,
+      async handle({ params, query }) {
+        const { id } = await environments.get(params.app, params.environment)
+        const { limit, before } = query
+        const page = await deploys.list(id, { limit, ...(before === undefined ? {} : { before }) })
+        const last = page.length === limit ? page.at(-1) : undefined
+        return { json: { deploys: page.map(presentDeploy), next: last?.id ?? null } }
+      },
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/apps/:app/environments/:environment/deploys',
+      tag: 'deploys',
+      summary: 'Deploy a commit, or the newest of the branch that the environment follows',
+      action: 'deploys.request',
+      params: environmentParams,
+      query: nothing,
+      body: z.strictObject({
+        commit: z
+          .string()
+          .regex(/^[0-9a-f]{7,64}$/i, 'must be a commit id: 7 to 64 characters 0–9 and a–f')
+          .optional(),
+      }),
+      success: { status: 202, description: 'The deploy stands in line; follow it at Location', schema: queuedDeploy },
+      about: ({ app }) => app,
+      async handle({ params, body, principal }) {
+        const environment = await environments.get(params.app, params.environment)
+        const commit = await chooseCommit(commits, environment, body.commit)
+        const queued = await db.transaction((tx) =>
+          deploys.request(tx, {
+            environmentId: environment.id,
+            kind: 'deploy',
+            branch: environment.followedBranch,
+            commit,
+            requestedBy: principal.name,
+            pushId: null,
+          }),
+        )
+        deploys.wake()
+        const deploy = presentDeploy(await deploys.get(queued.deployId))
+        return {
+          json: { ...deploy, ahead: queued.ahead, replaced: [...queued.replaced] },
+          location: `/api/v1/deploys/${queued.deployId}`,
+        }
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/deploys/:id',
+      tag: 'deploys',
+      summary: 'One deploy',
+      action: 'apps.read',
+      params: deployParams,
+      query: nothing,
+      body: nothing,
+      success: { status: 200, description: 'The deploy', schema: deploySchema },
+      about: async ({ id }) => (await deploys.get(id)).app,
+      handle: async ({ params }) => ({ json: presentDeploy(await deploys.get(params.id)) }),
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/deploys/:id/cancellation',
+      tag: 'deploys',
+      summary: 'Ask a deploy to end; what runs stays as it is',
+      action: 'deploys.cancel',
+      params: deployParams,
+      query: nothing,
+      body: nothing,
+      success: { status: 202, description: 'It is asked; follow the deploy until it has ended', schema: deploySchema },
+      about: async ({ id }) => (await deploys.get(id)).app,
+      async handle({ params, principal }) {
+        await deploys.cancel(params.id, principal.name)
+        return { json: presentDeploy(await deploys.get(params.id)), location: `/api/v1/deploys/${params.id}` }
+      },
+    }),
+  ]
+}
+
+async function chooseCommit(
+  commits: Needs['commits'],
+  environment: Environment,
+  given: string | undefined,
+): Promise<string> {
+  if (given !== undefined) return commits.resolveCommit(environment.app, given.toLowerCase())
+  const branch = environment.followedBranch
+  const tip = branch === null ? null : await commits.tipOf(environment.app, branch)
+  if (tip !== null) return tip
+  const why = branch === null ? 'Nothing was pushed yet' : `The branch ${quote(branch)} was not pushed yet`
+  throw new SlipwayError('conflict', `${why}, so there is nothing to deploy to ${environment.name}.`, {
+    hint: `Push first: git push <remote> ${branch ?? 'main'}`,
+  })
+}

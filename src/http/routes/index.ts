@@ -1,0 +1,23 @@
+import type { HttpNeeds } from '../needs.ts'
+import type { Route } from '../route.ts'
+import type { Streams } from '../streams.ts'
+import { appRoutes } from './apps/routes.ts'
+import { deployLogRoutes } from './deploy-log/routes.ts'
+import { deployRoutes } from './deploys/routes.ts'
+import { environmentRoutes } from './environments/routes.ts'
+import { logRoutes } from './logs/routes.ts'
+import { serverRoutes } from './server/routes.ts'
+import { statusRoutes } from './status/routes.ts'
+
+/** Every route of /api/v1. */
+export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
+  return [
+    ...serverRoutes(needs),
+    ...appRoutes(needs),
+    ...environmentRoutes(needs),
+    ...deployRoutes(needs),
+    ...deployLogRoutes(needs),
+    ...statusRoutes(needs),
+    ...logRoutes(needs),
+  ]
+}

@@ -1,0 +1,86 @@
+import { z } from 'zod'
+import { SlipwayError } from '../../../kernel/errors.ts'
+import type { Logger } from '../../../kernel/logger.ts'
+import { sanitizeLine } from '../../../kernel/terminal-text.ts'
+import type { HttpNeeds, RuntimeLogLine, RuntimeLogOptions, RuntimeLogs } from '../../needs.ts'
+import { defineRoute, type Route } from '../../route.ts'
+import { count, environmentParams, flag, nothing } from '../../schemas.ts'
+import { type EventStream, type Streams, type TextStream, until } from '../../streams.ts'
+
+type Needs = Pick<HttpNeeds, 'environments' | 'runtimeLogs' | 'logger'> & { streams: Streams }
+
+export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs): Route[] {
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/apps/:app/environments/:environment/logs',
+      tag: 'logs',
+      summary:
+        'What the running instances print. As text/event-stream: events “line” whose id is the place to go on from (Last-Event-ID); “end”, or “come-back” when the server stops',
+      action: 'apps.read',
+      params: environmentParams,
+      query: z.strictObject({
+        tail: count(0, 10_000).default(100),
+        /** Default: true for an event stream, false for text. */
+        follow: flag.optional(),
+      }),
+      body: nothing,
+      success: {
+        status: 200,
+        description: 'The lines, oldest first',
+        streams: ['text/plain', 'text/event-stream'],
+      },
+      about: ({ app }) => app,
+      async handle({ params, query, request }) {
+        const { id } = await environments.get(params.app, params.environment)
+        const wantsEvents = request.accepts(['text/plain', 'text/event-stream']) === 'text/event-stream'
+        const follow = query.follow ?? wantsEvents
+        const options = { tail: query.tail, after: readCursor(request.get('last-event-id')), follow }
+        if (!wantsEvents) return { stream: (res) => sendText(runtimeLogs, id, streams.openText(res), options) }
+        return { stream: (res) => sendEvents(runtimeLogs, id, streams.openEvents(res), { ...options, logger }) }
+      },
+    }),
+  ]
+}
+
+type Options = Omit<RuntimeLogOptions, 'signal'>
+
+async function sendText(logs: RuntimeLogs, id: number, stream: TextStream, options: Options): Promise<void> {
+  const { signal } = stream
+  for await (const line of until(logs.read(id, { ...options, signal }), signal)) {
+    await stream.write(`${line.instance} | ${sanitizeLine(line.text)}\n`)
+  }
+  stream.end()
+}
+
+async function sendEvents(
+  logs: RuntimeLogs,
+  id: number,
+  stream: EventStream,
+  { logger, ...options }: Options & { logger: Logger },
+): Promise<void> {
+  const { signal } = stream
+  try {
+    for await (const line of until(logs.read(id, { ...options, signal }), signal)) {
+      await stream.send({ id: line.cursor, event: 'line', data: presentLine(line) })
+    }
+    await stream.send({ event: options.follow ? 'come-back' : 'end', data: {} })
+  } catch (error) {
+    logger.warn('an environment’s logs could not be read further', { environmentId: id, error })
+    await stream.send({ event: 'come-back', data: {} })
+  }
+  if (stream.isClosing()) stream.sendLast({ event: 'come-back', data: {} })
+  else stream.end()
+}
+
+function presentLine(line: RuntimeLogLine) {
+  return { at: line.at?.toISOString() ?? null, instance: line.instance, text: sanitizeLine(line.text) }
+}
+
+function readCursor(value: string | undefined): string | null {
+  if (value === undefined || value === '') return null
+  if (!/^[\x21-\x7e]{1,100}$/.test(value)) {
+    throw new SlipwayError('bad_request', 'Last-Event-ID must be the id of a line of these logs.')
+  }
+  return value
+}

@@ -1,0 +1,43 @@
+import type { DeployReads, Deploys } from '../deploys/index.ts'
+import { withTimeout } from '../kernel/timeout.ts'
+import type { Instance, Runtime } from '../runtime/index.ts'
+import type { RunningInstance, RunningReleases } from './needs.ts'
+
+interface Parts {
+  readonly reads: Pick<DeployReads, 'findServing'>
+  readonly deploys: Pick<Deploys, 'listInstances'>
+  readonly runtime: Pick<Runtime, 'inspect'>
+}
+
+/** A status page must not hang with the engine. */
+const inspectMs = 3_000
+
+/** What serves, as the database knows it and the engine sees it. */
+export function makeRunningReleases({ reads, deploys, runtime }: Parts): RunningReleases {
+  const look = (containerId: string): Promise<Instance | null | 'unknown'> =>
+    withTimeout({ ms: inspectMs, what: 'The engine' }, () => runtime.inspect(containerId)).catch(
+      () => 'unknown' as const,
+    )
+
+  return {
+    async find(environmentId) {
+      const serving = await reads.findServing(environmentId)
+      if (serving === null) return null
+      const records = (await deploys.listInstances(environmentId)).filter((one) => one.releaseId === serving.releaseId)
+      const instances = await Promise.all(
+        records.map(async (record): Promise<RunningInstance> => {
+          const seen = record.containerId === null ? null : await look(record.containerId)
+          return { name: `v${serving.number}.${record.position}`, ...stateOf(seen) }
+        }),
+      )
+      return { release: serving.number, commit: serving.commit, since: serving.since, instances }
+    },
+  }
+}
+
+function stateOf(seen: Instance | null | 'unknown'): Omit<RunningInstance, 'name'> {
+  if (seen === 'unknown') return { state: 'unknown', restarts: 0, startedAt: null }
+  if (seen === null) return { state: 'stopped', restarts: 0, startedAt: null }
+  const state = seen.state === 'running' || seen.state === 'restarting' ? seen.state : 'stopped'
+  return { state, restarts: seen.restarts, startedAt: seen.startedAt }
+}

@@ -1,0 +1,166 @@
+import { join } from 'node:path'
+import { makeAccounts, newToken } from '../../src/accounts/index.ts'
+import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
+import { type HttpAppOptions, makeHttpApp } from '../../src/http/app.ts'
+import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/needs.ts'
+import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
+import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
+import type { Secret } from '../../src/kernel/secret.ts'
+import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { createTestDatabase } from './database.ts'
+import { type FakeDeploys, makeFakeDeploys } from './fake-deploys.ts'
+
+export const someCommit = 'c0ffee0000000000000000000000000000000001'
+export const otherCommit = 'c0ffee1111111111111111111111111111111111'
+
+/** The real HTTP side on the real stores; deploys, repositories and containers do what the test says. */
+export interface ApiServer {
+  readonly url: string
+  readonly token: Secret
+  readonly pool: Pool
+  readonly environments: Environments
+  readonly deploys: FakeDeploys
+  readonly running: Map<number, RunningRelease>
+  readonly runtimeLines: RuntimeLogLine[]
+  /** `app/branch` → commit. */
+  readonly tips: Map<string, string>
+  readonly readiness: { fails: Error | null }
+  readonly logged: { message: string; fields: Record<string, unknown> }[]
+  readonly gitPaths: string[]
+  /** Ends the server like Ctrl-C, with its event streams told. */
+  stop(): Promise<void>
+  /** Begins again on the same port. */
+  restart(): Promise<void>
+  remove(): Promise<void>
+}
+
+export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<ApiServer> {
+  const database = await createTestDatabase()
+  const pool = makePool(database.connection, { logger: silentLogger, size: 5 })
+  const accounts = makeAccounts({ db: pool })
+  const token = newToken()
+  await accounts.setAdminToken(token)
+  const environments = makeEnvironments({ db: pool })
+  const state = makeState(pool)
+
+  let server: HttpServer | null = null
+  let closing = new AbortController()
+  let port = 0
+  const start = async (): Promise<void> => {
+    closing = new AbortController()
+    const app = makeHttpApp({
+      ...state.parts,
+      accounts,
+      environments,
+      db: pool,
+      limits,
+      closing: closing.signal,
+      facts: {
+        version: '9.9.9',
+        domain: 'localhost',
+        urls: {
+          control: `http://slipway.localhost:${port}`,
+          git: (name) => `http://slipway.localhost:${port}/${name}.git`,
+          environment: (label) => `http://${label}.localhost:${port}`,
+        },
+      },
+    })
+    server = await startHttpServer(app, { host: '127.0.0.1', port })
+    port = server.port ?? 0
+  }
+  const stop = async (): Promise<void> => {
+    closing.abort()
+    await server?.close(500)
+    server = null
+  }
+  // The first start finds a free port; its addresses are right from the second on.
+  await start()
+  await stop()
+  await start()
+
+  return {
+    ...state,
+    url: `http://slipway.localhost:${port}`,
+    token,
+    pool,
+    environments,
+    stop,
+    restart: start,
+    async remove() {
+      await stop()
+      await pool.close()
+      await database.drop()
+    },
+  }
+}
+
+function makeState(pool: Pool) {
+  const running = new Map<number, RunningRelease>()
+  const runtimeLines: RuntimeLogLine[] = []
+  const tips = new Map<string, string>()
+  const readiness: { fails: Error | null } = { fails: null }
+  const logged: { message: string; fields: Record<string, unknown> }[] = []
+  const gitPaths: string[] = []
+  const deploys = makeFakeDeploys({ environmentOf: (id) => findEnvironment(pool, id) })
+  const parts = {
+    deploys,
+    reads: deploys,
+    commits: {
+      tipOf: async (app, branch) => tips.get(`${app}/${branch}`) ?? null,
+      async resolveCommit(_app, text) {
+        const found = [someCommit, otherCommit].filter((commit) => commit.startsWith(text))
+        if (found.length > 1) throw new SlipwayError('conflict', `Several commits begin with ${text}.`)
+        if (found[0] === undefined) throw new SlipwayError('not_found', `There is no commit ${text}.`)
+        return found[0]
+      },
+    },
+    running: { find: async (id) => running.get(id) ?? null },
+    runtimeLogs: {
+      async *read(_id, { tail, after, follow, signal }) {
+        const from = after === null ? 0 : runtimeLines.findIndex((line) => line.cursor === after) + 1
+        let next = Math.max(from, runtimeLines.length - tail)
+        for (;;) {
+          for (; next < runtimeLines.length; next += 1) yield runtimeLines[next] as RuntimeLogLine
+          if (!follow || signal.aborted) return
+          await new Promise((resolve) => setTimeout(resolve, 20))
+        }
+      },
+    },
+    readiness: [
+      { name: 'database', check: async () => void (await pool.query('select 1')) },
+      {
+        name: 'engine',
+        check: async () => {
+          if (readiness.fails !== null) throw readiness.fails
+        },
+      },
+    ],
+    logger: recordingLogger(logged),
+    gitHandler: (req, res) => {
+      gitPaths.push(`${req.method} ${req.url}`)
+      req.resume()
+      res.status(200).type('text/plain').send('git\n')
+    },
+  } satisfies Omit<HttpAppOptions, 'accounts' | 'environments' | 'db' | 'facts' | 'closing'>
+  return { running, runtimeLines, tips, readiness, logged, gitPaths, deploys, parts }
+}
+
+async function findEnvironment(pool: Pool, id: number) {
+  const rows = await pool.query<{ app_id: number; app: string; environment: string; label: string; live: boolean }>(
+    `select e.app_id, a.name as app, e.name as environment, e.label, e.live
+     from environments e join apps a on a.id = e.app_id where e.id = $1`,
+    [id],
+  )
+  const { app_id: appId, ...its } = rows[0] as NonNullable<(typeof rows)[0]>
+  return { environmentId: id, appId, ...its }
+}
+
+function recordingLogger(logged: ApiServer['logged']): Logger {
+  const record = (message: string, fields: Record<string, unknown> = {}): void => void logged.push({ message, fields })
+  const logger: Logger = { error: record, warn: record, info: record, debug: record, child: () => logger }
+  return logger
+}
+
+/** The path of this checkout's command line. */
+export const slipwayCommand = join(__dirname, '../../src/cli/slipway.mjs')
