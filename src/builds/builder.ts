@@ -27,6 +27,8 @@ export interface BuildRequest {
   /** Path of the Dockerfile inside the context, and its text as it stands in the commit. */
   readonly dockerfile: { readonly path: string; readonly text: string }
   readonly target: string | null
+  /** Of slipway.yml; `auto` when left out. */
+  readonly builder?: 'auto' | 'engine' | 'buildkit'
   readonly args: Readonly<Record<string, string>>
   readonly pull: 'always' | 'missing'
   readonly limits: { readonly memoryBytes: number; readonly cpus: number; readonly timeoutMs: number }

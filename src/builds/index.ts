@@ -10,6 +10,16 @@ import type { Build } from './store.ts'
 
 export type { AppConfig, ReleaseCommand } from './app-config.ts'
 export type { Builder, BuildRequest, BuiltImage, ImageHealthcheck } from './builder.ts'
+export {
+  type Dockerfile,
+  type ImageReference,
+  platformArgs,
+  readDockerfile,
+  readTriggers,
+} from './dockerfile.ts'
+export { assertImageAllowed, isImageId, type LocalImage, mayBeOutdated, readReference } from './dockerfile-images.ts'
+export { type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
+export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
 export type { BuildPlan } from './read-plan.ts'
 export type { Source, TreeSize } from './source.ts'
 export type { Build } from './store.ts'

@@ -1,2 +1,3 @@
+export { makeBuilder, type BuilderOptions } from './builder.ts'
 export { makeEngine, type Engine } from './engine.ts'
 export { makeDockerRuntime, type DockerRuntime, type DockerRuntimeOptions } from './runtime.ts'

@@ -1,0 +1,84 @@
+import type { Dockerfile, From, ImageReference, Step } from './dockerfile.ts'
+import { SlipwayError } from '../kernel/errors.ts'
+
+/** A Dockerfile as the engine gets it. */
+export interface WrittenDockerfile {
+  readonly text: string
+  /** One for each step of the engine, in its order. */
+  readonly steps: readonly WrittenStep[]
+}
+
+export interface WrittenStep {
+  /** Line in the app's Dockerfile. */
+  readonly line: number
+  /** As the app wrote it; null for the steps that Slipway adds. */
+  readonly shown: string | null
+  readonly keyword: string
+}
+
+/**
+ * Writes the Dockerfile anew: images by the ids that were checked (a tag could move meanwhile), stages by number, and each
+ * stage labelled in its first step, so that all its containers and images can be told from others, also after a crash.
+ */
+export function writeDockerfile(
+  file: Dockerfile,
+  idOf: (image: ImageReference) => string,
+  labels: Readonly<Record<string, string>>,
+): WrittenDockerfile {
+  const lines = [`# escape=${file.escape}`]
+  const steps: WrittenStep[] = []
+  const add = (text: string, step: WrittenStep): void => {
+    lines.push(text)
+    steps.push(step)
+  }
+  const labelLine = `LABEL ${Object.entries(labels).map(writeLabel).join(' ')}`
+
+  for (const { keyword, rest, line } of file.globals) {
+    add(`${keyword} ${rest}`, { line, shown: `${keyword} ${rest}`, keyword })
+  }
+  for (const stage of file.stages) {
+    const name = stage.name === null ? '' : ` AS ${stage.name}`
+    const shown = `FROM ${sourceName(stage.from, file, (image) => image.name)}${name}`
+    add(`FROM ${writeBase(stage.from, file, idOf)}${name}`, { line: stage.line, shown, keyword: 'FROM' })
+    if (Object.keys(labels).length > 0) add(labelLine, { line: stage.line, shown: null, keyword: 'LABEL' })
+    for (const step of stage.steps) {
+      const { line, keyword } = step
+      add(writeStep(step, idOf), { line, shown: `${keyword} ${shownFlags(step)}${step.rest}`, keyword })
+    }
+  }
+  return { text: `${lines.join('\n')}\n`, steps }
+}
+
+function writeBase(from: From, file: Dockerfile, idOf: (image: ImageReference) => string): string {
+  const source = sourceName(from, file, idOf)
+  const platform = from.kind === 'image' ? from.image.platform : null
+  return platform === null ? source : `--platform=${platform} ${source}`
+}
+
+function writeStep(step: Step, idOf: (image: ImageReference) => string): string {
+  const flags = step.flags.map(({ name, value }) => {
+    if (name !== 'from' || step.from === null) return `--${name}=${value}`
+    const source =
+      step.from.kind === 'image' ? idOf(step.from.image) : step.from.kind === 'stage' ? step.from.index : ''
+    return `--from=${source}`
+  })
+  return [step.keyword, ...flags, step.rest].join(' ')
+}
+
+function shownFlags(step: Step): string {
+  return step.flags.map(({ name, value }) => `--${name}=${value} `).join('')
+}
+
+function sourceName(from: From, file: Dockerfile, nameOf: (image: ImageReference) => string): string {
+  if (from.kind === 'scratch') return 'scratch'
+  if (from.kind === 'image') return nameOf(from.image)
+  return file.stages[from.index]?.name ?? String(from.index)
+}
+
+function writeLabel([name, value]: [string, string]): string {
+  // Names and numbers of Slipway's own; anything else would need the quoting of each builder.
+  if (!/^[a-z][a-z.]*$/.test(name) || !/^[A-Za-z0-9_.:-]*$/.test(value)) {
+    throw new SlipwayError('internal', `The label ${name} cannot be written.`)
+  }
+  return `"${name}"="${value}"`
+}
