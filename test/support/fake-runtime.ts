@@ -152,6 +152,11 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     inspect: async (containerId) => own(containerId)?.instance ?? null,
     listeners: async (containerId) => [...(find(containerId).listeners ?? [])],
     logs: async (containerId, tail) => find(containerId).log.slice(-tail),
+    async *readLog(containerId, { tail }) {
+      yield* find(containerId)
+        .log.slice(-tail)
+        .map((text, at) => ({ cursor: String(at), text }))
+    },
     async exec(containerId, argv, options) {
       if (find(containerId).instance.state !== 'running') throw new SlipwayError('conflict', 'It is not running.')
       const output: string[] = []
@@ -171,9 +176,12 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
       containers.delete(containerId)
       tell('removed', found.instance)
     },
-    async list() {
+    async list(of) {
       answer()
-      return [...containers.values()].filter(({ foreign }) => !foreign).map(({ instance }) => instance)
+      return [...containers.values()]
+        .filter(({ foreign }) => !foreign)
+        .map(({ instance }) => instance)
+        .filter(({ labels }) => of === undefined || labels[labelNames.release] === String(of.release))
     },
     watch(onChange, signal) {
       watchers.add(onChange)

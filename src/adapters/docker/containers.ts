@@ -50,8 +50,13 @@ export async function findOwn(
 }
 
 /** All of this installation, running or not. Those that vanish while we look are left out. */
-export async function listOwn(engine: Engine, installation: string): Promise<Instance[]> {
-  const filters = { label: [`${labelNames.installation}=${installation}`] }
+export async function listOwn(
+  engine: Engine,
+  installation: string,
+  of?: { readonly release: number },
+): Promise<Instance[]> {
+  const release = of === undefined ? [] : [`${labelNames.release}=${of.release}`]
+  const filters = { label: [`${labelNames.installation}=${installation}`, ...release] }
   const found = await engine.call('list containers', (docker, abortSignal) =>
     docker.listContainers({ all: true, filters, abortSignal }),
   )
@@ -108,13 +113,20 @@ export async function removeOwn(engine: Engine, installation: string, containerI
   }
 }
 
-async function ignoreGone(call: Promise<unknown>): Promise<void> {
+/** For calls that are done when there is nothing to do: the engine answers 304, and dockerode throws. */
+export async function unlessDone(call: Promise<unknown>): Promise<void> {
   try {
     await call
   } catch (error) {
-    // dockerode throws on 304 (ended already) too.
-    if (isNotFound(error) || isUnmodified(error)) return
-    throw error
+    if (!isUnmodified(error)) throw error
+  }
+}
+
+async function ignoreGone(call: Promise<unknown>): Promise<void> {
+  try {
+    await unlessDone(call)
+  } catch (error) {
+    if (!isNotFound(error)) throw error
   }
 }
 

@@ -49,21 +49,21 @@ async function followUntilEnd(
     try {
       const ended = log.read(await openLog(engine, id, log.since(), signal))
       for (let over = false; !over; ) {
-        over = await Promise.race([ended.then(() => true), pause(heartbeatMs, signal).then(() => false)])
+        over = await endsWithin(ended, heartbeatMs, signal)
         const exit = await readExit(engine, id)
         heardAt = performance.now()
         if (exit === null) continue
         // The last lines may still be on their way.
-        await Promise.race([ended, pause(2_000, signal)])
+        await endsWithin(ended, 2_000, signal)
         log.end()
         return exit
       }
       // The stream was cut, or ended a moment before the container is marked as ended.
-      await pause(50, signal)
+      await endsWithin(null, 50, signal)
     } catch (error) {
       const away = error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
       if (signal.aborted || !away || performance.now() - heardAt > engineGraceMs) throw error
-      await pause(500, signal)
+      await endsWithin(null, 500, signal)
     } finally {
       log.close()
     }
@@ -126,17 +126,26 @@ function toUnixTime(stamp: string): string {
   return `${Math.floor(Date.parse(`${seconds}Z`) / 1000)}.${fraction.padEnd(9, '0')}`
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** True when it ended, false when the time was over first; rejects when the signal fires. Leaves no timer behind. */
+function endsWithin(ended: Promise<void> | null, ms: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const stop = (): void => {
+    const leave = (): void => {
       clearTimeout(timer)
+      signal.removeEventListener('abort', stop)
+    }
+    const stop = (): void => {
+      leave()
       reject(signal.reason instanceof Error ? signal.reason : new SlipwayError('cancelled', 'It was cancelled.'))
     }
     const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop)
-      resolve()
+      leave()
+      resolve(false)
     }, ms)
+    signal.addEventListener('abort', stop, { once: true })
     if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
+    void ended?.then(() => {
+      leave()
+      resolve(true)
+    })
   })
 }

@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts'
 import { execIn } from './exec.ts'
 import { makeFirewall } from './firewall.ts'
 import { followCommand } from './follow-command.ts'
+import { readInstanceLog } from './instance-logs.ts'
 import { readListeners } from './listeners.ts'
 import { planNetworks, reservedAddresses, type NetworkPlan } from './network-plan.ts'
 import { prepareNetworks, removeNetworks } from './networks.ts'
@@ -91,6 +92,7 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       return found === null ? null : asInstance(found)
     },
     exec: (containerId, argv, limits) => execIn(engine, containerId, argv, limits),
+    readLog: (containerId, options) => readInstanceLog(engine, containerId, options),
     logs: (containerId, tail) => readLogs(engine, containerId, tail),
     async listeners(containerId) {
       const found = await findOwn(engine, installation, containerId)
@@ -98,7 +100,7 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     },
     stop: (containerId, graceMs) => stopOwn(engine, installation, containerId, graceMs),
     remove: (containerId) => removeOwn(engine, installation, containerId),
-    list: () => listOwn(engine, installation),
+    list: (of) => listOwn(engine, installation, of),
     watch: (onChange, signal) => void watchContainers({ engine, installation, logger }, onChange, signal),
     async tearDown() {
       await removeNetworks(engine, installation, networks)

@@ -1,12 +1,14 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Instance, InstanceSpec } from '../../runtime/index.ts'
-import { asInstance, inspectContainer, removeOwn } from './containers.ts'
+import { asInstance, inspectContainer, removeOwn, unlessDone } from './containers.ts'
 import { containerRequest, explainStartFailure, isSame, wantsInit, type ContainerPlan } from './container-spec.ts'
 import { engineReason, isNotFound, type Engine } from './engine.ts'
 import type Docker from 'dockerode'
 
 /** 60 s: a start takes 0.2 s on a quiet machine and has been seen to take 8 s on a busy one. */
 const timeoutMs = 60_000
+
+const nameAttempts = 100
 
 export type Spec = InstanceSpec & { readonly argv?: readonly string[] }
 
@@ -44,47 +46,53 @@ export async function startContainer(spec: Spec, options: StartOptions): Promise
 }
 
 async function createOrFind(spec: Spec, options: StartOptions): Promise<{ id: string; found: Instance | null }> {
-  const { engine, plan, signal } = options
-  try {
-    const image = await options.readImage(spec.image)
-    const init = spec.argv !== undefined || wantsInit(image.entrypoint, image.command)
-    const request = containerRequest(spec, { ...plan, init }) as unknown as Docker.ContainerCreateOptions
-    const container = await engine.call(
-      'create container',
-      (docker, abortSignal) => docker.createContainer({ ...request, abortSignal }),
-      { timeoutMs, signal },
-    )
-    return { id: container.id, found: null }
-  } catch (error) {
-    if (!(error instanceof SlipwayError) || error.code !== 'conflict') throw explain(error, spec)
-    const found = await adopt(spec, options)
-    return { id: found.containerId, found }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { id: await create(spec, options), found: null }
+    } catch (error) {
+      if (!(error instanceof SlipwayError) || error.code !== 'conflict') throw explain(error, spec)
+      const found = await adopt(spec, options)
+      if (found !== null) return { id: found.containerId, found }
+      // The name is taken a moment before the container can be seen, and a moment longer when it goes.
+      if (attempt === nameAttempts) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
   }
 }
 
-async function adopt(spec: Spec, { engine, plan }: StartOptions): Promise<Instance> {
+async function create(spec: Spec, { engine, plan, readImage, signal }: StartOptions): Promise<string> {
+  const image = await readImage(spec.image)
+  const init = spec.argv !== undefined || wantsInit(image.entrypoint, image.command)
+  const request = containerRequest(spec, { ...plan, init }) as unknown as Docker.ContainerCreateOptions
+  const container = await engine.call(
+    'create container',
+    (docker, abortSignal) => docker.createContainer({ ...request, abortSignal }),
+    { timeoutMs, signal },
+  )
+  return container.id
+}
+
+/** The container of that name when it is this release's; null when there is none. */
+async function adopt(spec: Spec, { engine, plan }: StartOptions): Promise<Instance | null> {
   const info = await inspectContainer(engine, spec.name)
-  if (info === null) {
-    throw new SlipwayError('unavailable', `The name ${spec.name} was taken a moment ago; it is free now.`, {
-      hint: 'Deploy again.',
-    })
-  }
+  if (info === null) return null
   const found = asInstance(info)
   if (isSame(found, spec, plan.installation)) return found
   throw new SlipwayError(
     'conflict',
     `A container ${spec.name} that is not this release’s is on the host; it stays untouched.`,
-    {
-      hint: `Rename or remove it (docker rename ${spec.name} …), then deploy again.`,
-    },
+    { hint: `Rename or remove it (docker rename ${spec.name} …), then deploy again.` },
   )
 }
 
 async function startExisting(id: string, { engine, signal }: StartOptions): Promise<void> {
-  await engine.call('start container', (docker, abortSignal) => docker.getContainer(id).start({ abortSignal }), {
-    timeoutMs,
-    signal,
-  })
+  // Another call may have started it in this moment.
+  await unlessDone(
+    engine.call('start container', (docker, abortSignal) => docker.getContainer(id).start({ abortSignal }), {
+      timeoutMs,
+      signal,
+    }),
+  )
 }
 
 async function inspectStarted(id: string, engine: Engine): Promise<Instance> {
