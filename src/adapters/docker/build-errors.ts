@@ -66,6 +66,13 @@ export function noSpaceError(cause?: unknown): SlipwayError {
   })
 }
 
+export function engineGoneError(cause?: unknown): SlipwayError {
+  return new SlipwayError('unavailable', 'The Docker engine went away in the middle of the build.', {
+    hint: 'Deploy again when it is back.',
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
 export function buildkitError(file: Dockerfile): SlipwayError {
   const [first] = file.needsBuildkit
   const more = file.needsBuildkit.length > 1 ? ` (and ${file.needsBuildkit.length - 1} more)` : ''

@@ -141,8 +141,8 @@ class ContextFilter extends Transform {
       return this.#take('drop', size)
     }
     if (path === '.dockerignore' && !this.#rules.ignores(path)) {
-      const file = type === '0' || type === '\0'
-      return this.#take(file ? 'keep' : 'drop', size, (content) => {
+      if (type !== '0' && type !== '\0') return this.#take('drop', size)
+      return this.#take('keep', size, (content) => {
         this.#dockerignore = content.subarray(0, size).toString('utf8')
       })
     }

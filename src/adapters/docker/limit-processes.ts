@@ -1,4 +1,3 @@
-import { labelNames } from '../../runtime/index.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { type Engine, engineReason } from './engine.ts'
 
@@ -9,20 +8,15 @@ const processes = 4096
  * Limits the processes of a build's running step. The builder's API has no such limit, so the step's container gets it when
  * it appears; without it a fork bomb in a Dockerfile takes all the process ids of the host. Goes on in the background.
  */
-export function limitProcesses(engine: Engine, build: { installation: string; buildId: number }, logger: Logger): void {
-  const label = [
-    `${labelNames.installation}=${build.installation}`,
-    `${labelNames.build}=${build.buildId}`,
-    `${labelNames.kind}=build`,
-  ]
+export function limitProcesses(engine: Engine, filters: { label: string[] }, logger: Logger): void {
   // Found by labels, never by the id in the output: a command could print another's.
   engine
     .call('limit a build step', async (docker, abortSignal) => {
-      const found = await docker.listContainers({ all: true, filters: { label }, abortSignal })
+      const found = await docker.listContainers({ all: true, filters, abortSignal })
       await Promise.all(found.map(({ Id }) => docker.getContainer(Id).update({ PidsLimit: processes, abortSignal })))
     })
     .catch((error: unknown) => {
       // The step may have ended meanwhile.
-      logger.debug('a build step was not limited', { ...build, reason: engineReason(error) })
+      logger.debug('a build step was not limited', { ...filters, reason: engineReason(error) })
     })
 }

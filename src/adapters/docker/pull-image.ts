@@ -31,7 +31,7 @@ export async function pullImage(
     options.onLine(`Pulled ${name}${status === '' ? '' : ` (${status})`}`)
   } catch (error) {
     if (options.signal.aborted) throw asReason(options.signal)
-    const reason = engineReason(error) || (engineReason(asEngineError(error, 'pull')) ?? '')
+    const reason = engineReason(error)
     if (reason !== '') throw pullError(name, reason)
     throw asEngineError(error, `pull ${name}`)
   }

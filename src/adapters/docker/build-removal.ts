@@ -1,0 +1,75 @@
+import type Docker from 'dockerode'
+import { SlipwayError } from '../../kernel/errors.ts'
+import { type BuildLabels, namesOf } from './build-labels.ts'
+import { type Engine, isNotFound } from './engine.ts'
+import { inspectImage } from './built-image.ts'
+
+/** Removing layers is disk work. */
+const removeTimeoutMs = 60_000
+
+/** Containers of a build's steps, running or not. */
+export async function removeBuildContainers(engine: Engine, own: BuildLabels, buildId: number): Promise<void> {
+  const found = await engine.call('containers', (docker, abortSignal) =>
+    docker.listContainers({ all: true, filters: own.filterOf(buildId), abortSignal }),
+  )
+  await Promise.all(
+    found.map(({ Id }) =>
+      engine
+        .call('remove container', (docker) => docker.getContainer(Id).remove({ force: true, v: true }), {
+          timeoutMs: removeTimeoutMs,
+        })
+        .catch((error: unknown) => {
+          // Gone already, or being removed by the engine itself.
+          if (!isNotFound(error) && !isConflict(error)) throw error
+        }),
+    ),
+  )
+}
+
+/** Images of a build's steps that its finished image (if there is one) does not stand on; the newest first. */
+export async function removeIntermediates(engine: Engine, own: BuildLabels, buildId: number): Promise<void> {
+  const how = { all: true, filters: own.filterOf(buildId) } as Docker.ListImagesOptions
+  let left = await engine.call('images', (docker) => docker.listImages(how))
+  for (;;) {
+    const parents = new Set(left.map((image) => image.ParentId))
+    const leaves = left.filter((image) => !parents.has(image.Id) && namesOf(image.RepoTags).length === 0)
+    if (leaves.length === 0) return
+    await Promise.all(leaves.map((image) => removeImage(engine, image.Id)))
+    left = left.filter((image) => !leaves.includes(image))
+  }
+}
+
+/** A finished image and the images that it stands on, as far as they are this installation's and nobody else's needs. */
+export async function removeBuiltImage(engine: Engine, own: BuildLabels, name: string): Promise<void> {
+  const image = await inspectImage(engine, name)
+  if (image === null || !own.isOwn(image.Config.Labels)) return
+  const tags = namesOf(image.RepoTags)
+  const ownTag = own.tagOf(Number(image.Config.Labels['slipway.build']))
+  if (tags.includes(ownTag) && !(await removeImage(engine, ownTag))) return
+  // Somebody gave it a name of their own, so it is theirs to keep.
+  if (tags.some((tag) => tag !== ownTag)) return
+  if (tags.length === 0 && !(await removeImage(engine, image.Id))) return
+  for (let parent = image.Parent; parent !== ''; ) {
+    const next = await inspectImage(engine, parent)
+    if (next === null || !own.isOwn(next.Config.Labels) || namesOf(next.RepoTags).length > 0) return
+    if (!(await removeImage(engine, parent))) return
+    parent = next.Parent
+  }
+}
+
+/** False when the engine keeps it: in use, or something stands on it. */
+async function removeImage(engine: Engine, name: string): Promise<boolean> {
+  try {
+    // The engine's own pruning would also take parents that are not Slipway's.
+    await engine.call('remove image', (docker) => docker.getImage(name).remove({ noprune: true }) as Promise<unknown>, {
+      timeoutMs: removeTimeoutMs,
+    })
+    return true
+  } catch (error) {
+    if (isNotFound(error)) return true
+    if (isConflict(error)) return false
+    throw error
+  }
+}
+
+const isConflict = (error: unknown): boolean => error instanceof SlipwayError && error.code === 'conflict'

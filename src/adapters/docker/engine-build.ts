@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import { pipeline } from 'node:stream'
+import {
+  type BuildRequest,
+  type Dockerfile,
+  platformArgs,
+  readIgnoreRules,
+  type WrittenDockerfile,
+  type WrittenStep,
+} from '../../builds/index.ts'
+import { SlipwayError } from '../../kernel/errors.ts'
+import { dockerfileRefused, engineGoneError, noSpaceError, stepError } from './build-errors.ts'
+import { makeBuildOutput } from './build-output.ts'
+import { filterContext } from './context.ts'
+import { asEngineError, type Engine, engineReason } from './engine.ts'
+import { readMessages } from './engine-messages.ts'
+
+export interface EngineBuild {
+  readonly request: BuildRequest
+  readonly file: Dockerfile
+  readonly written: WrittenDockerfile
+  readonly platform: string
+  readonly network: string | null
+  readonly tag: string
+  readonly onLine: (line: string) => void
+  /** A step's container is about to start. */
+  readonly onContainer: () => void
+  /** Whether the engine's disk is full, asked when a step says so. */
+  readonly isFull: () => Promise<boolean>
+  readonly signal: AbortSignal
+}
+
+/** One build by the engine's own builder, from the context to the digest of the image. */
+export async function runEngineBuild(engine: Engine, build: EngineBuild): Promise<string> {
+  const { request, written, signal } = build
+  const output = makeBuildOutput({ steps: written.steps, onLine: build.onLine, onContainer: build.onContainer })
+  const context = openContext(request, written, signal)
+  try {
+    const stream = await engine.docker.buildImage(context.stream, {
+      ...engineOptions(build),
+      dockerfile: context.dockerfile,
+      abortSignal: signal,
+    })
+    let digest: string | null = null
+    for await (const message of readMessages(stream)) {
+      if (message.error !== undefined) {
+        const noSpace = isNoSpace(message.error) || (output.sawNoSpace() && (await build.isFull()))
+        output.end()
+        throw stepError({ message: message.error, at: output.currentStep(), noSpace }, request.limits)
+      }
+      if (message.stream !== undefined) output.write(message.stream)
+      digest = message.aux?.ID ?? digest
+    }
+    output.end()
+    if (digest === null) throw engineGoneError()
+    return digest
+  } catch (error) {
+    signal.throwIfAborted()
+    throw failureOf(error, written.steps)
+  } finally {
+    context.close()
+  }
+}
+
+function engineOptions({ request, file, platform, network, tag }: EngineBuild): Record<string, unknown> {
+  const { memoryBytes, cpus } = request.limits
+  const known = platformArgs(platform)
+  const asked = file.args.filter((name) => Object.hasOwn(known, name)).map((name) => [name, known[name]])
+  return {
+    t: tag,
+    nocache: true,
+    rm: true,
+    forcerm: true,
+    memory: memoryBytes,
+    // The same as the memory: no swap.
+    memswap: memoryBytes,
+    cpuperiod: 100_000,
+    cpuquota: Math.max(1000, Math.round(cpus * 100_000)),
+    shmsize: 64 * 1024 ** 2,
+    // Open files stay at the engine's own limit: a higher one than its own it cannot give.
+    ulimits: JSON.stringify([{ Name: 'core', Soft: 0, Hard: 0 }]),
+    buildargs: { ...(Object.fromEntries(asked) as Record<string, string>), ...request.args },
+    ...(network === null ? {} : { networkmode: network }),
+  }
+}
+
+/**
+ * The context with the Dockerfile as it was written anew, under a name that the app cannot have. The engine takes a
+ * Dockerfile out of the context again when `.dockerignore` names it; it reads that file for nothing else.
+ */
+function openContext(
+  request: BuildRequest,
+  written: WrittenDockerfile,
+  signal: AbortSignal,
+): { stream: NodeJS.ReadableStream; dockerfile: string; close: () => void } {
+  const dockerfile = `.slipway-dockerfile-${randomBytes(12).toString('hex')}`
+  const filter = filterContext(readIgnoreRules(request.ignore), (own) => [
+    {
+      name: '.dockerignore',
+      text: own === null ? `.dockerignore\n${dockerfile}\n` : `${own}\n!.dockerignore\n${dockerfile}\n`,
+    },
+    { name: dockerfile, text: written.text },
+  ])
+  const source = request.openContext(signal)
+  // Errors of either reach the request through the filter, which the pipeline destroys.
+  pipeline(source, filter, () => undefined)
+  return {
+    stream: filter,
+    dockerfile,
+    close: () => {
+      source.destroy()
+      filter.destroy()
+    },
+  }
+}
+
+function failureOf(error: unknown, steps: readonly WrittenStep[]): Error {
+  if (error instanceof SlipwayError) return error
+  const reason = engineReason(error)
+  if (isNoSpace(reason)) return noSpaceError(error)
+  if (reason !== '') return dockerfileRefused(reason, steps)
+  const mapped = asEngineError(error, 'build')
+  return mapped instanceof SlipwayError && mapped.code === 'unavailable' ? engineGoneError(error) : mapped
+}
+
+const isNoSpace = (text: string): boolean => /no space left on device/i.test(text)
