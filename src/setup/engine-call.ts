@@ -13,7 +13,13 @@ export type EngineProbe =
 /** A loaded machine's engine was seen to take 40 ms for small answers; one that needs this long is of no use. */
 const answerLimitMs = 10_000
 
+/** Asks twice before it says `hung`: a connection taken while the engine starts may never be answered. */
 export async function probeEngine(socket: string, limitMs: number = answerLimitMs): Promise<EngineProbe> {
+  const first = await probeOnce(socket, limitMs / 2)
+  return first.kind === 'hung' ? probeOnce(socket, limitMs / 2) : first
+}
+
+export async function probeOnce(socket: string, limitMs: number): Promise<EngineProbe> {
   try {
     const { status, body } = await get(socket, '/version', limitMs)
     const { Version: version, ApiVersion: apiVersion } = asRecord(body)
@@ -22,11 +28,11 @@ export async function probeEngine(socket: string, limitMs: number = answerLimitM
     }
     return { kind: 'answers', version, apiVersion }
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    const { code, name, message } = asRecord(error)
     if (code === 'ENOENT' || code === 'ECONNREFUSED') return { kind: 'absent' }
     if (code === 'EACCES' || code === 'EPERM') return { kind: 'forbidden' }
-    if (error instanceof Error && error.name === 'TimeoutError') return { kind: 'hung' }
-    return { kind: 'strange', what: error instanceof Error ? error.message : 'it answered nonsense' }
+    if (name === 'TimeoutError') return { kind: 'hung' }
+    return { kind: 'strange', what: typeof message === 'string' ? message : 'it answered nonsense' }
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { SlipwayError } from '../kernel/errors.ts'
 import { keepLogSmall } from '../kernel/small-log.ts'
-import { probeEngine } from './engine-call.ts'
+import { probeEngine, probeOnce } from './engine-call.ts'
 import { searchPath } from './programs.ts'
 
 const runFile = promisify(execFile)
@@ -40,7 +40,7 @@ export async function startDaemon(options: {
   const deadline = performance.now() + startLimitMs
   while (end === null && performance.now() < deadline) {
     await delay(50)
-    const probe = await probeEngine(options.socket, Math.max(1, deadline - performance.now()))
+    const probe = await probeOnce(options.socket, 500)
     if (probe.kind === 'answers' && end === null) return child.pid ?? -1
   }
   const why = end ?? `it did not answer within ${startLimitMs / 1000} s`

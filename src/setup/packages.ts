@@ -131,7 +131,7 @@ function refuseToInstall(names: readonly string[], list: string): SlipwayError |
   }
   if (!allowedWithoutAsking() && !(process.stdin.isTTY && process.stdout.isTTY)) {
     return new SlipwayError('unavailable', `These Debian packages are missing: ${list}.`, {
-      hint: `${hint} Or set SLIPWAY_YES=1 to let Slipway do it.`,
+      hint: `${hint} (or set SLIPWAY_YES=1 and Slipway does it)`,
     })
   }
   return null
