@@ -18,7 +18,10 @@ export interface Router {
   /** Removes a set that nothing points to any more. */
   removeSet(setId: string): Promise<void>
   removeKey(routeKey: string): Promise<void>
-  /** How many requests and upgraded connections are open to a target; null when unknown (after the proxy restarted). */
+  /** How long an answer to a request of this route may be silent; null: the proxy's default of 300 s. */
+  setTimeout(routeKey: string, ms: number | null): Promise<void>
+  /** How many requests and upgraded connections are open to a target; null when unknown (a reloaded proxy has left some to its
+   * predecessor). */
   openConnections(target: Target): Promise<number | null>
   /** What the proxy really holds now. */
   read(): Promise<Routes>
@@ -37,4 +40,6 @@ export interface Routes {
   readonly hosts: ReadonlyMap<string, string>
   readonly keys: ReadonlyMap<string, RouteTarget>
   readonly sets: ReadonlyMap<string, readonly Target[]>
+  /** Route key → milliseconds, where they are not the default. */
+  readonly timeouts?: ReadonlyMap<string, number>
 }

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { SlipwayError } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import type { Router } from '../../routing/index.ts'
+import { mapNames, proxyPaths, type ProxySettings } from './config.ts'
+import { makeMapFiles } from './map-files.ts'
+import { makeProxyProcess } from './process.ts'
+import { makeHaproxyRouter } from './router.ts'
+import { makeProxySocket } from './socket.ts'
+
+export interface Proxy {
+  /** Finds the proxy, or starts it; throws one sentence when it cannot. Before anything else of this is used. */
+  ensure(): Promise<void>
+  /**
+   * Brings the proxy back within a second when it was killed and tells in the log when it hangs. `onBack` is told when it answers again; its
+   * maps are then what they last were, so there is nothing that must be done.
+   */
+  watch(signal: AbortSignal, onBack: () => void): void
+  /** Ends the proxy. Only for taking an installation away: sites are gone then. */
+  readonly stop: () => Promise<void>
+  readonly router: Router
+  /** To whom Slipway's `run/http.sock` (mode 0600) must belong so that the proxy may connect; null: the proxy is the same user. */
+  readonly owner: { readonly uid: number; readonly gid: number } | null
+}
+
+export interface ProxyOptions {
+  readonly dataDir: string
+  readonly bind: string
+  readonly port: number
+  readonly controlHost: string
+  readonly trustedProxies: readonly string[]
+  /** Slipway's own folder, which holds `docker/proxy/page.html`. */
+  readonly root: string
+  readonly logger: Logger
+  readonly binary?: string
+}
+
+export function makeProxy(options: ProxyOptions): Proxy {
+  const { dataDir, bind, port, controlHost, trustedProxies, logger, binary = '/usr/sbin/haproxy' } = options
+  const owner = process.getuid?.() === 0 ? findUser(proxyUser) : null
+  const settings: ProxySettings = {
+    dataDir,
+    bind,
+    port,
+    controlHost,
+    trustedProxies,
+    user: owner === null ? null : proxyUser,
+  }
+  const paths = proxyPaths(dataDir)
+  const socket = makeProxySocket(paths.socket)
+  const files = makeMapFiles(dataDir)
+  const proxy = makeProxyProcess({
+    settings: { ...settings, binary },
+    pageTemplate: join(options.root, 'docker', 'proxy', 'page.html'),
+    socket,
+    async mendMaps() {
+      const mended = await files.mend()
+      if (mended.length > 0) logger.warn('the proxy’s map files were written again', { maps: mended })
+    },
+    logger,
+  })
+  const router = makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPredecessor: proxy.hasPredecessor })
+
+  return {
+    router,
+    owner,
+    async ensure() {
+      if (owner === null && process.getuid?.() === 0) {
+        throw new SlipwayError('unavailable', `The user ${proxyUser} is missing.`, { hint: 'apt-get install haproxy' })
+      }
+      const damaged = await files.load()
+      // A proxy that has been running all the time knows better than a torn file.
+      if (damaged.length > 0 && typeof (await socket.probe()) === 'object') {
+        for (const map of mapNames.filter((name) => damaged.includes(name))) {
+          const shown = await socket.show(paths.map(map))
+          await files.change(map, (held) => shown.forEach(([key, value]) => held.set(key, value)))
+        }
+      }
+      await proxy.ensure()
+    },
+    watch(signal, onBack) {
+      proxy
+        .watch(signal, async () => {
+          await router.repair()
+          onBack()
+        })
+        .catch((error: unknown) => logger.error('the proxy is not watched any more', { error }))
+    },
+    stop: proxy.stop,
+  }
+}
+
+/** The user that Debian's package makes. */
+const proxyUser = 'haproxy'
+
+function findUser(name: string): { uid: number; gid: number } | null {
+  for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
+    const [user, , uid, gid] = line.split(':')
+    if (user === name) return { uid: Number(uid), gid: Number(gid) }
+  }
+  return null
+}

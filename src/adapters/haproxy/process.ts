@@ -1,0 +1,107 @@
+import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { SlipwayError } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import { writeWholeFile } from '../../kernel/whole-file.ts'
+import { configHash, type ProxySettings, proxyPaths, renderConfig } from './config.ts'
+import { endOwnProcesses, isOwnProcess, launchProxy, listOwnProcesses } from './launch.ts'
+import { type PageName, pages, renderPage } from './pages.ts'
+import type { ProxyInfo, ProxySocket } from './socket.ts'
+import { watchProxy } from './watch.ts'
+
+export interface ProxyProcess {
+  /** Finds the running proxy, reloads it when its configuration is another one, or starts it. Safe to repeat. */
+  readonly ensure: () => Promise<'found' | 'reloaded' | 'started'>
+  /** Starts it again when it has ended, and tells when it hangs; `onBack` when it answers again. Until the signal fires. */
+  watch(signal: AbortSignal, onBack: () => Promise<void>): Promise<void>
+  /** Ends it, with all connections. */
+  readonly stop: () => Promise<void>
+  /** Whether a process from before a reload still finishes its connections. */
+  readonly hasPredecessor: () => Promise<boolean>
+}
+
+export interface ProcessParts {
+  readonly settings: ProxySettings & { readonly binary: string }
+  readonly pageTemplate: string
+  readonly socket: ProxySocket
+  /** Called before the proxy reads its maps from disk. */
+  readonly mendMaps: () => Promise<void>
+  readonly logger: Logger
+}
+
+const readyMs = 5_000
+
+export function makeProxyProcess({ settings, pageTemplate, socket, mendMaps, logger }: ProcessParts): ProxyProcess {
+  const { dataDir } = settings
+  const paths = proxyPaths(dataDir)
+  let predecessors: number[] = []
+
+  /** Writes what HAProxy reads at its start, and starts it in the place of whatever still runs. */
+  const start = async (takeSockets: boolean): Promise<ProxyInfo> => {
+    const config = renderConfig(settings)
+    await writeFiles(settings, config, pageTemplate)
+    await mendMaps()
+    const old = await listOwnProcesses(dataDir)
+    await launchProxy(settings, { pids: old, takeSockets })
+    predecessors = old
+    return await untilReady(configHash(config), old)
+  }
+
+  const untilReady = async (hash: string, old: readonly number[]): Promise<ProxyInfo> => {
+    const deadline = performance.now() + readyMs
+    while (performance.now() < deadline) {
+      const info = await socket.probe()
+      if (typeof info === 'object' && info.configHash === hash && !old.includes(info.pid)) return info
+      await delay(10)
+    }
+    throw new SlipwayError('unavailable', 'HAProxy was started but does not answer on its socket.')
+  }
+
+  return {
+    async ensure() {
+      // The configuration is checked first: a wrong setting must not leave anything half made.
+      const hash = configHash(renderConfig(settings))
+      const found = await socket.probe()
+      if (found === 'silent') {
+        throw new SlipwayError('unavailable', 'The proxy is running but does not answer; it may be frozen.', {
+          hint: `Its process id is in ${paths.pidFile}: let it go on (kill -CONT) or end it, then start Slipway again.`,
+        })
+      }
+      if (found === 'gone') {
+        const { pid } = await start(false)
+        logger.info('proxy started', { pid, port: settings.port })
+        return 'started'
+      }
+      if (found.configHash !== hash) {
+        const { pid } = await start(true)
+        logger.info('proxy reloaded', { pid, before: found.pid })
+        return 'reloaded'
+      }
+      predecessors = (await listOwnProcesses(dataDir)).filter((pid) => pid !== found.pid)
+      logger.info('proxy found', { pid: found.pid })
+      return 'found'
+    },
+
+    watch: (signal, onBack) => watchProxy({ socket, start: () => start(false), onBack, logger }, signal),
+    stop: () => endOwnProcesses(dataDir),
+
+    async hasPredecessor() {
+      const alive = await Promise.all(predecessors.map((pid) => isOwnProcess(dataDir, pid)))
+      predecessors = predecessors.filter((_, i) => alive[i])
+      return predecessors.length > 0
+    },
+  }
+}
+
+async function writeFiles(settings: ProxySettings, config: string, pageTemplate: string): Promise<void> {
+  const paths = proxyPaths(settings.dataDir)
+  await mkdir(paths.pages, { recursive: true, mode: 0o700 })
+  await mkdir(paths.run, { recursive: true })
+  // The proxy's own user passes through to Slipway's socket, and can list nothing.
+  if (settings.user !== null) await chmod(paths.run, 0o711)
+  const template = await readFile(pageTemplate, 'utf8')
+  for (const [name, page] of Object.entries(pages)) {
+    await writeWholeFile(paths.page(name as PageName), renderPage(page, template), 0o600)
+  }
+  await writeWholeFile(paths.config, config, 0o600)
+}

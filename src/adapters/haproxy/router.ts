@@ -1,0 +1,127 @@
+import { SlipwayError } from '../../kernel/errors.ts'
+import { parseHost, parseRouteKey, parseSetId } from '../../routing/index.ts'
+import type { Router, RouteTarget } from '../../routing/index.ts'
+import { type MapName, mapNames, proxyPaths } from './config.ts'
+import * as codec from './entries.ts'
+import type { MapFiles } from './map-files.ts'
+import { levelMaps } from './level-maps.ts'
+import type { ProxySocket } from './socket.ts'
+
+export interface HaproxyRouter extends Router {
+  /** Makes the running proxy's maps what the files say: after it came back. Entries that are right are not touched. */
+  readonly repair: () => Promise<void>
+}
+
+export interface RouterParts {
+  readonly dataDir: string
+  readonly controlHost: string
+  readonly files: MapFiles
+  readonly socket: ProxySocket
+  /** Whether a process from before a reload still serves connections that the running one does not count. */
+  readonly hasPredecessor: () => Promise<boolean>
+}
+
+export function makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPredecessor }: RouterParts): HaproxyRouter {
+  const path = proxyPaths(dataDir).map
+  const inTurn = makeTurns()
+
+  const put = async (map: MapName, entries: readonly (readonly [string, string])[]): Promise<void> => {
+    await files.change(map, (held) => entries.forEach(([key, value]) => held.set(key, value)))
+    await inTurn(async () => {
+      for (const [key, value] of entries) await socket.put(path(map), key, value)
+    })
+  }
+  const remove = async (map: MapName, keys: readonly string[]): Promise<void> => {
+    if (keys.length === 0) return
+    await files.change(map, (held) => keys.forEach((key) => held.delete(key)))
+    await inTurn(async () => {
+      for (const key of keys) await socket.remove(path(map), key)
+    })
+  }
+
+  const repair = (): Promise<void> => inTurn(() => levelMaps({ socket, path, wanted: () => files.entries() }))
+
+  return {
+    repair,
+    async replaceAll(routes) {
+      const wanted = codec.encodeRoutes(routes)
+      for (const host of wanted.hosts.keys()) checkHost(host, controlHost)
+      await Promise.all(
+        mapNames.map((map) =>
+          files.change(map, (held) => {
+            held.clear()
+            for (const [key, value] of wanted[map]) held.set(key, value)
+          }),
+        ),
+      )
+      await repair()
+    },
+    addHost: async (host, routeKey) => put('hosts', [[checkHost(host, controlHost), parseRouteKey(routeKey)]]),
+    removeHost: async (host) => remove('hosts', [parseHost(host)]),
+    async defineSet(setId, targets) {
+      const members = codec.encodeSet(setId, targets)
+      await put('targets', members)
+      await remove('targets', membersOf(files, setId).slice(members.length))
+    },
+    async swap(routeKey, to) {
+      const entry = [parseRouteKey(routeKey), codec.encodeTarget(to)] as const
+      checkMembers(files, routeKey, to)
+      await put('routes', [entry])
+    },
+    async removeSet(setId) {
+      const members = membersOf(files, parseSetId(setId))
+      for (const [key, to] of files.entries().routes) {
+        if (to.startsWith(`${setId}/`)) {
+          throw new SlipwayError('conflict', `The route ${key} still leads to the release set ${setId}.`)
+        }
+      }
+      await remove('targets', members)
+    },
+    removeKey: async (routeKey) => {
+      await remove('routes', [parseRouteKey(routeKey)])
+      if (files.entries().timeouts.has(routeKey)) await remove('timeouts', [routeKey])
+    },
+    async setTimeout(routeKey, ms) {
+      const key = parseRouteKey(routeKey)
+      if (ms === null) await remove('timeouts', [key])
+      else await put('timeouts', [[key, codec.encodeTimeout(ms)]])
+    },
+    async openConnections(target) {
+      const open = await socket.countOpen(codec.encodeAddress(target))
+      return (await hasPredecessor()) ? null : open
+    },
+    async read() {
+      const shown = await Promise.all(
+        mapNames.map(async (map) => [map, new Map(await socket.show(path(map)))] as const),
+      )
+      return codec.decodeRoutes(Object.fromEntries(shown) as unknown as codec.AllEntries)
+    },
+  }
+}
+
+function checkMembers(files: MapFiles, key: string, to: RouteTarget): void {
+  if ('set' in to && !files.entries().targets.has(`${to.set}/${to.size}`)) throw codec.missingMembers(key, to)
+}
+
+function checkHost(host: string, controlHost: string): string {
+  if (host !== controlHost) return parseHost(host)
+  throw new SlipwayError('bad_request', `${host} is the address of Slipway itself.`)
+}
+
+/** The members of a set in their order. */
+function membersOf(files: MapFiles, setId: string): string[] {
+  const { targets } = files.entries()
+  const members: string[] = []
+  for (let i = 1; targets.has(`${setId}/${i}`); i += 1) members.push(`${setId}/${i}`)
+  return members
+}
+
+/** Commands reach the proxy one after the other, in the order in which their files were written. */
+function makeTurns(): (work: () => Promise<void>) => Promise<void> {
+  let last: Promise<void> = Promise.resolve()
+  return (work) => {
+    const mine = last.then(work)
+    last = mine.catch(() => undefined)
+    return mine
+  }
+}

@@ -1,0 +1,189 @@
+import { connect } from 'node:net'
+import { SlipwayError } from '../../kernel/errors.ts'
+import { quote } from '../../kernel/names.ts'
+
+/** HAProxy's runtime API: one command for each connection, each with a time limit. */
+export interface ProxySocket {
+  /** Who answers: `gone` when nobody listens, `silent` when somebody does but says nothing in time. */
+  probe(): Promise<ProxyInfo | 'gone' | 'silent'>
+  /** Adds or changes an entry and reads it back. */
+  put(map: string, key: string, value: string): Promise<void>
+  remove(map: string, key: string): Promise<void>
+  show(map: string): Promise<[string, string][]>
+  /** Makes a map exactly this in one atomic step, however large it is. */
+  replace(map: string, entries: Iterable<readonly [string, string]>): Promise<void>
+  /** Requests and upgraded connections that are open to `ip:port`. */
+  countOpen(address: string): Promise<number>
+  /** Resolves when the process behind the socket ends, when `ms` are over, or with the signal. */
+  untilClosed(ms: number, signal: AbortSignal): Promise<void>
+}
+
+export interface ProxyInfo {
+  readonly pid: number
+  readonly configHash: string
+}
+
+const answerMs = 2_000
+/** HAProxy takes a command into one buffer of 16 KB. An empty line ends a payload. */
+const payloadBytes = 8_000
+
+export function makeProxySocket(path: string): ProxySocket {
+  const ask = async (command: string): Promise<string> => {
+    try {
+      return await exchange(path, command)
+    } catch (cause) {
+      throw new SlipwayError('unavailable', 'The proxy does not answer on its socket.', {
+        hint: 'Slipway starts it again when it has ended. If it hangs, its process can be ended: Slipway brings it back.',
+        cause,
+      })
+    }
+  }
+  /** For commands that answer with nothing when they have done what was asked. */
+  const tell = async (command: string): Promise<void> => {
+    const answer = (await ask(command)).trim()
+    if (answer !== '') throw refused(answer)
+  }
+  const lookUp = (answer: string): string | null => {
+    if (/\bfound=no\b/.test(answer)) return null
+    const value = /\bfound=yes\b.*\bvalue="([^"]*)"/.exec(answer)?.[1]
+    if (value === undefined) throw refused(answer.trim())
+    return value
+  }
+
+  return {
+    probe: () => probe(path),
+    async put(map, key, value) {
+      const [m, k, v] = words(map, key, value)
+      const get = `get map ${m} ${k}`
+      // `add` would make a second entry of the same key, `set` fails without a first; `get` is the quick one of the three.
+      const before = lookUp(await ask(get))
+      if (before === v) return
+      const after = lookUp(await ask(`${before === null ? 'add' : 'set'} map ${m} ${k} ${v};${get}`))
+      if (after !== v) throw refused(`${k} is ${after ?? 'not there'} instead of ${v}`)
+    },
+    async remove(map, key) {
+      const [m, k] = words(map, key)
+      const answer = (await ask(`del map ${m} ${k}`)).trim()
+      if (answer !== '' && !answer.startsWith('Key not found')) throw refused(answer)
+    },
+    async show(map) {
+      const answer = await ask(`show map ${words(map)[0]}`)
+      const lines = answer.split('\n').filter((line) => line !== '')
+      return lines.map((line) => {
+        const [pointer = '', key, value, ...rest] = line.split(' ')
+        if (!pointer.startsWith('0x') || key === undefined || value === undefined || rest.length > 0) {
+          throw refused(line)
+        }
+        return [key, value]
+      })
+    },
+    async replace(map, entries) {
+      const [m] = words(map)
+      const created = await ask(`prepare map ${m}`)
+      const version = /^New version created: ([0-9]+)$/m.exec(created)?.[1]
+      if (version === undefined) throw refused(created.trim())
+      try {
+        for (const payload of payloads(entries)) await tell(`add map @${version} ${m} <<\n${payload}`)
+        await tell(`commit map @${version} ${m}`)
+      } catch (error) {
+        await ask(`clear map @${version} ${m}`).catch(() => undefined)
+        throw error
+      }
+    },
+    async countOpen(address) {
+      const answer = await ask(`show table per_target key ${words(address)[0]}`)
+      if (answer.trim() === '') return 0
+      const count = /\bconn_cur=([0-9]+)/.exec(answer)?.[1]
+      if (count === undefined) {
+        // The header alone: no row, so nobody has asked for it since the proxy started.
+        if (/^# table: per_target,[^\n]*\n*$/.test(answer)) return 0
+        throw refused(answer.trim())
+      }
+      return Number(count)
+    },
+    untilClosed: (ms, signal) => untilClosed(path, ms, signal),
+  }
+}
+
+/** The last fence before the socket, where a blank, a semicolon or a newline would begin another command. */
+function words(...values: string[]): [string, string, string] {
+  for (const value of values) {
+    if (!/^[A-Za-z0-9_./:@+-]{1,256}$/.test(value)) {
+      throw new SlipwayError('bad_request', `${quote(value)} may not be sent to the proxy.`)
+    }
+  }
+  const [a = '', b = '', c = ''] = values
+  return [a, b, c]
+}
+
+function refused(answer: string): SlipwayError {
+  return new SlipwayError('unavailable', 'The proxy refused a change.', { evidence: [answer.slice(0, 500)] })
+}
+
+function* payloads(entries: Iterable<readonly [string, string]>): Generator<string> {
+  let text = ''
+  for (const [key, value] of entries) {
+    const [k, v] = words(key, value)
+    if (text.length + k.length + v.length > payloadBytes) {
+      yield text
+      text = ''
+    }
+    text += `${k} ${v}\n`
+  }
+  if (text !== '') yield text
+}
+
+/** Sends one command line and returns all that comes back until HAProxy closes. */
+function exchange(path: string, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    const chunks: Buffer[] = []
+    const end = (finish: () => void): void => {
+      clearTimeout(timer)
+      socket.destroy()
+      finish()
+    }
+    const timer = setTimeout(
+      () => end(() => reject(Object.assign(new Error(`no answer in ${answerMs} ms`), { code: 'SILENT' }))),
+      answerMs,
+    )
+    socket.on('connect', () => socket.write(`${command}\n`))
+    socket.on('data', (chunk) => chunks.push(chunk))
+    socket.on('error', (error) => end(() => reject(error)))
+    socket.on('end', () => {
+      const answer = Buffer.concat(chunks).toString('latin1')
+      // Every answer ends with an empty line; without it the process died while it spoke.
+      end(() => (answer.endsWith('\n') ? resolve(answer) : reject(new Error('the answer was cut off'))))
+    })
+  })
+}
+
+async function probe(path: string): Promise<ProxyInfo | 'gone' | 'silent'> {
+  try {
+    const answer = await exchange(path, 'show info')
+    const pid = Number(/^Pid: ([0-9]+)$/m.exec(answer)?.[1])
+    if (!Number.isInteger(pid)) return 'silent'
+    return { pid, configHash: /^description: slipway-([0-9a-f]+)$/m.exec(answer)?.[1] ?? '' }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === 'EPIPE' ? 'gone' : 'silent'
+  }
+}
+
+function untilClosed(path: string, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      socket.destroy()
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end()
+    socket.on('error', end)
+    socket.on('close', end)
+    socket.resume()
+  })
+}
