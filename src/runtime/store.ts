@@ -39,7 +39,7 @@ export async function addAddresses(db: Queryable, subnet: string, reserved: read
   await db.query(
     `insert into addresses (address, reusable_at)
      select candidate, '-infinity'
-     from generate_series(1, 2 ^ (32 - masklen($1::inet))::int - 2) as n,
+     from generate_series(1, (2 ^ (32 - masklen($1::inet)))::int - 2) as n,
        lateral (select set_masklen(network($1::inet)::inet, 32) + n::bigint as candidate) as c
      where candidate <> all ($2::inet[])
      on conflict (address) do nothing`,

@@ -44,6 +44,8 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
   const containers = new Map<string, FakeContainer>()
   const watchers = new Set<(change: InstanceChange) => void>()
   const kept = new Set<string>()
+  /** Commands that run: who asks for one of them again waits for it. */
+  const running = new Map<string, Promise<number>>()
   let away = false
 
   function answer(): void {
@@ -116,6 +118,15 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     tell('died', change(container, { state: 'exited', exitCode, outOfMemory }))
   }
 
+  function begin(argv: readonly string[], container: FakeContainer, options: RunOptions): Promise<number> {
+    const ran = runHere(argv, options, (line) => {
+      container.log.push(line)
+      options.onLine(line)
+    })
+    running.set(container.instance.containerId, ran)
+    return ran
+  }
+
   async function run(spec: InstanceSpec & { readonly argv: readonly string[] }, options: RunOptions): Promise<Exit> {
     const container = create(spec)
     const { containerId, state, exitCode, outOfMemory } = container.instance
@@ -123,11 +134,9 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
       container.log.forEach(options.onLine)
       return { exitCode: exitCode ?? -1, outOfMemory }
     }
-    const ran = await runHere(spec.argv, options, (line) => {
-      container.log.push(line)
-      options.onLine(line)
-    })
-    end(containerId, { exitCode: ran })
+    const begun = running.get(containerId)
+    const ran = await (begun ?? begin(spec.argv, container, options))
+    if (begun === undefined) end(containerId, { exitCode: ran })
     options.signal.throwIfAborted()
     if (ran === timedOut) throw new SlipwayError('timeout', 'It was still running and was stopped.')
     return { exitCode: ran, outOfMemory: false }
