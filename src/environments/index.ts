@@ -5,6 +5,7 @@ import { type App, type Environment, type EnvironmentChange, firstEnvironments, 
 import * as store from './store.ts'
 
 export type { App, Environment, EnvironmentChange } from './environment.ts'
+export { firstEnvironments } from './environment.ts'
 
 /** Apps and their environments. */
 export interface Environments {

@@ -1,130 +1,88 @@
-import { EventEmitter, once } from 'node:events'
-import {
-  type Deploy,
-  type DeployReads,
-  type Deploys,
-  type DeployState,
-  hasEnded,
-  type LogKind,
-  type LogLine,
-} from '../../src/deploys/index.ts'
-import { SlipwayError } from '../../src/kernel/errors.ts'
+import type { Deploy, DeployRequest, Deploys, LogLine, QueuedDeploy } from '../../src/deploys/index.ts'
+import type { Transaction } from '../../src/postgres/index.ts'
 
-/** What a deploy tells of its environment. */
-export type EnvironmentOfDeploy = Pick<Deploy, 'environmentId' | 'appId' | 'app' | 'environment' | 'label' | 'live'>
-
-export interface FakeDeploys
-  extends Pick<Deploys, 'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow'>,
-    Pick<DeployReads, 'readLog' | 'countByState'> {
-  /** How often `wake` was called. */
-  readonly woken: () => number
-  /** Adds a line to a deploy's log. */
-  write(deployId: number, kind: LogKind, text: string): void
-  /** Moves a deploy; its followers see it. */
-  move(deployId: number, change: Partial<Deploy>): void
-  end(deployId: number, state: DeployState, change?: Partial<Deploy>): void
+/** What the queue would do, as far as a push sees it; rows are real, nothing is built. */
+export interface FakeDeploys extends Deploys {
+  readonly requests: DeployRequest[]
+  /** How often the queue was told to look. */
+  readonly wakes: number[]
+  /** Whose log is being read just now. */
+  readonly following: Set<number>
+  /** The lines of a deploy; by default a step and its result. `hold` ends a log only when released. */
+  say(lines: readonly Pick<LogLine, 'kind' | 'text'>[]): void
+  hold(): () => void
+  /** The next calls of `request` fail. */
+  failRequests(times: number): void
 }
 
-/** Deploys that happen only when the test says so. Numbers and logs are kept in memory. */
-export function makeFakeDeploys(options: {
-  environmentOf: (environmentId: number) => EnvironmentOfDeploy | Promise<EnvironmentOfDeploy>
-}): FakeDeploys {
-  const deploys: Deploy[] = []
-  const logs = new Map<number, LogLine[]>()
-  const news = new EventEmitter()
-  news.setMaxListeners(0)
-  let woken = 0
-
-  const get = (id: number): Deploy => {
-    const deploy = deploys.find((one) => one.id === id)
-    if (deploy === undefined) throw new SlipwayError('not_found', `There is no deploy ${id}.`)
-    return deploy
+export function makeFakeDeploys(): FakeDeploys {
+  const requests: DeployRequest[] = []
+  const wakes: number[] = []
+  const following = new Set<number>()
+  let lines: readonly Pick<LogLine, 'kind' | 'text'>[] = [{ kind: 'step', text: 'Building' }]
+  let held: Promise<void> = Promise.resolve()
+  let failures = 0
+  const unused = (): never => {
+    throw new Error('not part of this test')
   }
-  const move = (id: number, change: Partial<Deploy>): void => {
-    deploys[deploys.indexOf(get(id))] = { ...get(id), ...change }
-    news.emit(String(id))
-  }
-  const end = (id: number, state: DeployState, change: Partial<Deploy> = {}): void =>
-    move(id, { state, finishedAt: new Date(), ...change })
-  const linesAfter = (id: number, after: number): LogLine[] => (logs.get(id) ?? []).filter((line) => line.seq > after)
-
   return {
-    async request(_tx, request) {
-      const its = await options.environmentOf(request.environmentId)
-      const waiting = deploys.filter((one) => one.environmentId === its.environmentId && !hasEnded(one.state))
-      const replaced = waiting.filter(
-        (one) => request.kind === 'push' && one.kind === 'push' && one.state === 'waiting',
-      )
-      const id = deploys.length + 1
-      for (const old of replaced) end(old.id, 'superseded', { supersededBy: id })
-      deploys.push({
-        ...its,
-        id,
-        kind: request.kind,
-        branch: request.branch,
-        commit: request.commit,
-        requestedBy: request.requestedBy,
-        state: 'waiting',
-        step: null,
-        buildId: null,
-        releaseId: null,
-        releaseNumber: null,
-        supersededBy: null,
-        cancelRequested: false,
-        commandsRan: false,
-        error: null,
-        createdAt: new Date(),
-        startedAt: null,
-        finishedAt: null,
+    requests,
+    wakes,
+    following,
+    say: (said) => {
+      lines = said
+    },
+    hold() {
+      let release = (): void => undefined
+      held = new Promise((resolve) => {
+        release = resolve
       })
-      return { deployId: id, replaced: replaced.map((one) => one.id), ahead: waiting.length - replaced.length }
+      return release
     },
-    wake: () => void (woken += 1),
-    woken: () => woken,
-    get: async (id) => get(id),
-    list: async (environmentId, { limit, before }) =>
-      deploys
-        .filter((one) => one.environmentId === environmentId && (before === undefined || one.id < before))
-        .toReversed()
-        .slice(0, limit),
-    async cancel(id) {
-      const { state } = get(id)
-      if (hasEnded(state)) throw new SlipwayError('conflict', `Deploy ${id} has ended already (${state}).`)
-      if (state === 'waiting') end(id, 'cancelled')
-      else move(id, { cancelRequested: true })
+    failRequests: (times) => {
+      failures = times
     },
-    async *follow(id, { after, signal }) {
-      let seen = after
-      while (!signal.aborted) {
-        const more = once(news, String(id), { signal }).catch(() => undefined)
-        const ended = hasEnded(get(id).state)
-        for (const line of linesAfter(id, seen)) {
-          seen = line.seq
-          yield line
+    async request(tx: Transaction, request: DeployRequest): Promise<QueuedDeploy> {
+      if (failures > 0) {
+        failures -= 1
+        throw new Error('the database is away')
+      }
+      const replaced = await tx.query<{ id: number }>(
+        `update deploys set state = 'superseded', finished_at = now()
+         where environment_id = $1 and state = 'waiting' and kind = 'push' returning id`,
+        [request.environmentId],
+      )
+      const rows = await tx.query<{ id: number }>(
+        `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state)
+         values ($1, $2, $3, $4, $5, $6, 'waiting') returning id`,
+        [request.environmentId, request.kind, request.branch, request.commit, request.requestedBy, request.pushId],
+      )
+      requests.push(request)
+      return { deployId: rows[0]?.id as number, replaced: replaced.map(({ id }) => id), ahead: 0 }
+    },
+    wake: () => void wakes.push(Date.now()),
+    get: unused,
+    list: async (): Promise<Deploy[]> => [],
+    cancel: unused,
+    async *follow(deployId, { signal }) {
+      following.add(deployId)
+      try {
+        for (const [i, line] of lines.entries()) yield { ...line, seq: i + 1, at: new Date() }
+        await Promise.race([held, new Promise((resolve) => signal.addEventListener('abort', resolve))])
+        signal.throwIfAborted()
+        yield {
+          kind: 'machine',
+          text: `slipway: deploy=${deployId} environment=test release=v1 status=live`,
+          seq: lines.length + 1,
+          at: new Date(),
         }
-        if (ended) return
-        await more
+      } finally {
+        following.delete(deployId)
       }
     },
-    readLog: async (id, { after, limit }) => linesAfter(id, after).slice(0, limit),
-    async countByState() {
-      const count = (state: DeployState): number => deploys.filter((one) => one.state === state).length
-      return {
-        waiting: count('waiting'),
-        running: count('running'),
-        live: count('live'),
-        failed: count('failed'),
-        cancelled: count('cancelled'),
-        superseded: count('superseded'),
-      }
-    },
-    write(id, kind, text) {
-      const lines = logs.get(id) ?? []
-      lines.push({ seq: lines.length + 1, at: new Date(), kind, text })
-      logs.set(id, lines)
-      news.emit(String(id))
-    },
-    move,
-    end,
+    listInstances: unused,
+    start: unused,
+    reconcile: unused,
+    stop: unused,
   }
 }

@@ -1,0 +1,119 @@
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+
+/** How much memory a git child and its own children may take. */
+export interface MemoryBound {
+  readonly kind: 'cgroup v1' | 'cgroup v2' | 'data limit'
+  /** The command line to start instead of `argv`. */
+  wrap(argv: readonly string[]): readonly string[]
+  /** Called right after the start, before the child is given any input, so before it has children of its own. */
+  add(pid: number): Membership
+}
+
+export interface Membership {
+  /** Whether the kernel killed something in it for memory. */
+  outOfMemory(): boolean
+  /** Called when the child has ended; safe to repeat. */
+  release(): void
+}
+
+/**
+ * A cgroup for each child where this process may make one, else a limit on each process's own data (`prlimit`), which
+ * needs no rights but counts a child's children apart.
+ */
+export function makeMemoryBound(options: { name: string; bytes: number; cgroupRoot?: string }): MemoryBound {
+  const root = options.cgroupRoot ?? '/sys/fs/cgroup'
+  return groupV2(root, options) ?? groupV1(root, options) ?? dataLimit(options.bytes)
+}
+
+function groupV2(root: string, { name, bytes }: { name: string; bytes: number }): MemoryBound | null {
+  if (!existsSync(join(root, 'cgroup.controllers'))) return null
+  const folder = join(root, name)
+  try {
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'cgroup.subtree_control'), '+memory')
+    removeEmpty(folder)
+    return group('cgroup v2', folder, (child) => {
+      writeFileSync(join(child, 'memory.max'), String(bytes))
+      return () => countIn(join(child, 'memory.events'), /^oom_kill (\d+)$/m) > 0
+    })
+  } catch {
+    return null
+  }
+}
+
+function groupV1(root: string, { name, bytes }: { name: string; bytes: number }): MemoryBound | null {
+  const folder = join(root, 'memory', name)
+  try {
+    accessSync(join(root, 'memory', 'memory.limit_in_bytes'), constants.R_OK)
+    mkdirSync(folder, { recursive: true })
+    removeEmpty(folder)
+    return group('cgroup v1', folder, (child) => {
+      writeFileSync(join(child, 'memory.limit_in_bytes'), String(bytes))
+      return () => countIn(join(child, 'memory.oom_control'), /^oom_kill (\d+)$/m) > 0
+    })
+  } catch {
+    return null
+  }
+}
+
+function group(kind: 'cgroup v1' | 'cgroup v2', folder: string, limit: (child: string) => () => boolean): MemoryBound {
+  let last = 0
+  return {
+    kind,
+    wrap: (argv) => argv,
+    add(pid) {
+      const child = join(folder, `${process.pid}-${++last}`)
+      mkdirSync(child)
+      const outOfMemory = limit(child)
+      try {
+        writeFileSync(join(child, 'cgroup.procs'), String(pid))
+      } catch {
+        // It has ended already.
+      }
+      return { outOfMemory, release: () => removeGroup(child, 20) }
+    },
+  }
+}
+
+/** A group can be removed only once the kernel has seen its last process off. */
+function removeGroup(child: string, attempts: number): void {
+  try {
+    rmdirSync(child)
+  } catch (error) {
+    const gone = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    if (!gone && attempts > 0) setTimeout(() => removeGroup(child, attempts - 1), 100).unref()
+  }
+}
+
+/** What an earlier Slipway left; groups that are in use stay. */
+function removeEmpty(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeGroup(join(folder, entry.name), 0)
+  }
+}
+
+function countIn(file: string, pattern: RegExp): number {
+  try {
+    return Number(pattern.exec(readFileSync(file, 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
+function dataLimit(bytes: number): MemoryBound {
+  return {
+    kind: 'data limit',
+    wrap: (argv) => ['prlimit', `--data=${bytes}`, '--', ...argv],
+    add: () => ({ outOfMemory: () => false, release: () => undefined }),
+  }
+}

@@ -1,0 +1,144 @@
+import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { simpleGit } from 'simple-git'
+import { heldRefs, type RefMove, type Repositories, type SpawnGit, zeroId } from '../../git/index.ts'
+import { SlipwayError } from '../../kernel/errors.ts'
+import { parseAppName, parseBranchName, parseCommitId, quote } from '../../kernel/names.ts'
+import { plainEnvironment } from './git-environment.ts'
+import { explainRefFailure } from './ref-failures.ts'
+import { runGit } from './spawn-git.ts'
+import { sweepRepository } from './sweep.ts'
+
+const newPrefix = '.new-'
+const empty = '.empty.git'
+
+/** Bare repositories below `root`, one folder for each app. No hooks, no configuration of their own beyond git's. */
+export function makeRepositories(root: string, spawnGit: SpawnGit): Repositories {
+  const pathOf = (app: string): string => join(root, `${parseAppName(app)}.git`)
+  const run = (app: string, args: readonly string[], input?: string | Buffer) =>
+    runGit(spawnGit, args, { repository: pathOf(app), ...(input === undefined ? {} : { input }) })
+
+  const moveRefs = async (app: string, moves: readonly RefMove[]): Promise<void> => {
+    if (moves.length === 0) return
+    const { code, stderr } = await run(app, ['update-ref', '--stdin', '-z'], updateCommands(moves))
+    if (code !== 0) throw explainRefFailure(stderr)
+  }
+
+  return {
+    pathOf,
+    ensure: (app) => ensureAt(root, pathOf(app)),
+    exists: (app) => isThere(pathOf(app)),
+    async emptyPath() {
+      await ensureAt(root, join(root, empty))
+      return join(root, empty)
+    },
+    async removeIfEmpty(app) {
+      const { code, stdout } = await run(app, ['for-each-ref', '--count=1'])
+      if (code === 0 && stdout.length === 0) await rm(pathOf(app), { recursive: true, force: true })
+    },
+    resolveCommit: (app, given) => resolveCommit(given, (args) => run(app, args)),
+    async resolveBranch(app, branch) {
+      return revParse((args) => run(app, args), `refs/heads/${parseBranchName(branch)}^{commit}`)
+    },
+    async isAncestor(app, ancestor, descendant) {
+      const { code, stderr } = await run(app, [
+        'merge-base',
+        '--is-ancestor',
+        parseCommitId(ancestor),
+        parseCommitId(descendant),
+      ])
+      if (code === 0 || code === 1) return code === 0
+      throw new SlipwayError('internal', 'Git could not compare two commits.', { evidence: [stderr] })
+    },
+    moveRefs,
+    async listRefs(app, prefix) {
+      const { stdout } = await run(app, ['for-each-ref', '--format=%(objectname) %(refname)', prefix])
+      const lines = stdout.toString('latin1').split('\n')
+      return new Map(lines.filter((line) => line !== '').map((line) => [line.slice(41), line.slice(0, 40)]))
+    },
+    async setHead(app, branch) {
+      await simpleGit({ baseDir: pathOf(app), ...options })
+        .env(environment)
+        .raw(['symbolic-ref', 'HEAD', `refs/heads/${parseBranchName(branch)}`])
+    },
+    keepCommit: (app, deployId, commit) =>
+      moveRefs(app, [{ ref: heldRefs.ofDeploy(deployId), old: null, new: parseCommitId(commit) }]),
+    dropKept: (app, deployIds) =>
+      moveRefs(
+        app,
+        deployIds.map((id) => ({ ref: heldRefs.ofDeploy(id), old: null, new: zeroId })),
+      ),
+    async sweep() {
+      for (const name of await readdir(root).catch(() => [])) {
+        if (name.startsWith(newPrefix)) await rm(join(root, name), { recursive: true, force: true })
+        else if (name.endsWith('.git')) await sweepRepository(join(root, name))
+      }
+    },
+  }
+}
+
+// simple-git starts git for what is asked rarely; its guard lets no `GIT_…` variable through that is not named here. The one template
+// folder ever given is the empty name: no templates.
+const options = {
+  allowEnvironment: ['GIT_CONFIG_NOSYSTEM', 'GIT_CONFIG_GLOBAL'],
+  unsafe: { allowUnsafeTemplateDir: true, allowUnsafeConfigPaths: true },
+  timeout: { block: 10_000 },
+}
+const { PATH, HOME, LC_ALL, GIT_CONFIG_NOSYSTEM, GIT_CONFIG_GLOBAL } = plainEnvironment as Record<string, string>
+const environment = { PATH, HOME, LC_ALL, GIT_CONFIG_NOSYSTEM, GIT_CONFIG_GLOBAL } as Record<string, string>
+
+/** Made beside its place and renamed, so that a half-made repository is never found. */
+async function ensureAt(root: string, path: string): Promise<void> {
+  if (await isThere(path)) return
+  await mkdir(root, { recursive: true, mode: 0o700 })
+  const fresh = await mkdtemp(join(root, newPrefix))
+  try {
+    await simpleGit({ baseDir: fresh, ...options })
+      .env(environment)
+      .raw(['init', '--bare', '--quiet', '--template=', '--initial-branch=main', '--object-format=sha1'])
+    // A build gets what the commit holds: these two leave out or rewrite files in release archives.
+    await mkdir(join(fresh, 'info'), { recursive: true })
+    await writeFile(join(fresh, 'info', 'attributes'), '* -export-ignore -export-subst\n')
+    await rename(fresh, path)
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true })
+    if (!(await isThere(path))) throw error
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(join(path, 'HEAD')).then(
+    () => true,
+    () => false,
+  )
+}
+
+type Ask = (args: readonly string[]) => Promise<{ code: number | null; stdout: Buffer; stderr: string }>
+
+async function revParse(ask: Ask, expression: string): Promise<string | null> {
+  const { code, stdout } = await ask(['rev-parse', '--verify', '--quiet', '--end-of-options', expression])
+  return code === 0 ? parseCommitId(stdout.toString('latin1').trim()) : null
+}
+
+/** A branch of this name first: nobody who names a branch `cafe` means a commit. */
+async function resolveCommit(given: string, ask: Ask): Promise<string> {
+  const isId = /^[0-9a-f]{4,40}$/.test(given)
+  const branch =
+    given.length === 40 && isId ? null : await revParse(ask, `refs/heads/${parseBranchName(given)}^{commit}`)
+  const found = branch ?? (isId ? await revParse(ask, `${given}^{commit}`) : null)
+  if (found !== null) return found
+  throw new SlipwayError('not_found', `There is no branch and no single commit ${quote(given)} in the repository.`, {
+    hint: 'Push it first, or give more digits of the commit’s id.',
+  })
+}
+
+/** NUL-separated, so that no name can end its command. */
+function updateCommands(moves: readonly RefMove[]): Buffer {
+  const text = moves.map(({ ref, old, new: to }) => {
+    if (ref.includes('\0') || !ref.startsWith('refs/'))
+      throw new SlipwayError('bad_request', `${quote(ref)} is no ref.`)
+    const before = old ?? ''
+    return to === zeroId ? `delete ${ref}\0${before}\0` : `update ${ref}\0${to}\0${before}\0`
+  })
+  return Buffer.from(text.join(''), 'latin1')
+}

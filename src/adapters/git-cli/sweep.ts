@@ -1,0 +1,41 @@
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const lockAgeMs = 2_000
+const objectsAgeMs = 60 * 60 * 1000
+
+/**
+ * Removes what killed git children left. No ref's name can end in `.lock`, and git makes and removes a lock within milliseconds; a
+ * receiving push writes its temporary objects all the time.
+ */
+export async function sweepRepository(repository: string): Promise<void> {
+  for (const name of ['HEAD.lock', 'packed-refs.lock', 'config.lock'])
+    await removeOlder(join(repository, name), lockAgeMs)
+  await sweepLocks(join(repository, 'refs'))
+  const objects = join(repository, 'objects')
+  for (const name of await list(objects)) {
+    if (/^(?:tmp_objdir-|incoming-)/.test(name)) await removeOlder(join(objects, name), objectsAgeMs)
+    else if (/^[0-9a-f]{2}$|^pack$/.test(name)) {
+      for (const file of await list(join(objects, name))) {
+        if (/^\.?tmp[-_]/.test(file)) await removeOlder(join(objects, name, file), objectsAgeMs)
+      }
+    }
+  }
+}
+
+async function sweepLocks(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) await sweepLocks(path)
+    else if (entry.name.endsWith('.lock')) await removeOlder(path, lockAgeMs)
+  }
+}
+
+async function list(folder: string): Promise<string[]> {
+  return readdir(folder).catch(() => [])
+}
+
+async function removeOlder(path: string, ageMs: number): Promise<void> {
+  const found = await stat(path).catch(() => null)
+  if (found !== null && Date.now() - found.mtimeMs > ageMs) await rm(path, { recursive: true, force: true })
+}

@@ -1,0 +1,86 @@
+import type { Environment } from '../environments/index.ts'
+import { appendEvent } from '../kernel/events.ts'
+import type { Transaction } from '../postgres/database.ts'
+import type { GitDependencies } from './dependencies.ts'
+import { type AcceptedUpdate, type ArrivedBranch, planDeploys } from './plan-push.ts'
+import type { Queued } from './push-messages.ts'
+import type { PushOptions } from './push-options.ts'
+import { heldRefs, zeroId } from './repositories.ts'
+import * as store from './store.ts'
+
+/** A push whose refs have moved. */
+export interface MovedPush {
+  readonly id: number
+  readonly app: string
+  readonly pushedBy: string
+  readonly options: PushOptions
+  readonly moved: readonly AcceptedUpdate[]
+}
+
+export interface Finished {
+  readonly environments: readonly Environment[]
+  readonly arrived: readonly ArrivedBranch[]
+  readonly queued: readonly Queued[]
+  /** Settles when the commits are held by their deploys, no longer by the push; never rejects. */
+  readonly held: Promise<void>
+}
+
+/**
+ * Queues what follows from a push, and marks it received, in one transaction: it happens once, however often it is called.
+ */
+export async function finishPush(deps: GitDependencies, push: MovedPush): Promise<Finished> {
+  const finished = await deps.db.transaction((tx) => queueDeploys(deps, tx, push))
+  deps.deploys.wake()
+  return { ...finished, held: holdByDeploys(deps, push, finished.queued) }
+}
+
+async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedPush): Promise<Omit<Finished, 'held'>> {
+  const open = await store.closePush(tx, push.id, 'received')
+  const app = await deps.environments.getApp(push.app)
+  const branches = push.moved.flatMap((u) => (u.branch === null || u.new === zeroId ? [] : [u.branch]))
+  const defaultBranch = await deps.environments.noteArrivedBranches(tx, app, branches)
+  if (defaultBranch !== null && defaultBranch !== app.defaultBranch) {
+    // Before the commit: should that fail, the same is done again.
+    await deps.repositories.setHead(app.name, defaultBranch)
+  }
+  const environments = await deps.environments.list(app.name, tx)
+  const arrived = planDeploys(push.moved, push.options, environments)
+  const queued: Queued[] = []
+  for (const { branch, commit, deployTo } of open ? arrived : []) {
+    for (const environment of deployTo) {
+      const request = {
+        environmentId: environment.id,
+        kind: 'push',
+        branch,
+        commit,
+        requestedBy: push.pushedBy,
+      } as const
+      const deploy = await deps.deploys.request(tx, { ...request, pushId: push.id })
+      queued.push({ ...deploy, environment: environment.name, commit })
+    }
+  }
+  const data = {
+    push: push.id,
+    by: push.pushedBy,
+    updates: push.moved.map(({ ref, old, new: to }) => ({ ref, old, new: to })),
+  }
+  if (open) await appendEvent(tx, { kind: 'push.received', appId: app.id, data })
+  return { environments, arrived, queued }
+}
+
+/** Best effort: what is left of a push that died here is found at the next start. */
+async function holdByDeploys(
+  { repositories, log }: GitDependencies,
+  push: MovedPush,
+  queued: readonly Queued[],
+): Promise<void> {
+  try {
+    const ofPush = await repositories.listRefs(push.app, heldRefs.ofPush(push.id))
+    await repositories.moveRefs(push.app, [
+      ...queued.map(({ deployId, commit }) => ({ ref: heldRefs.ofDeploy(deployId), old: null, new: commit })),
+      ...[...ofPush.keys()].map((ref) => ({ ref, old: null, new: zeroId })),
+    ])
+  } catch (error) {
+    log.warn('the commits of a push are still held by the push', { app: push.app, pushId: push.id, error })
+  }
+}

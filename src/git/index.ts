@@ -1,0 +1,66 @@
+import { assertMay, type Principal } from '../accounts/index.ts'
+import { SlipwayError } from '../kernel/errors.ts'
+import { parseAppName, quote } from '../kernel/names.ts'
+import type { GitDependencies } from './dependencies.ts'
+import { makeHookServer } from './hook-server.ts'
+import { makeOpenPushes, type OpenPush } from './open-pushes.ts'
+import { receivePush } from './receive-push.ts'
+import { recoverPushes } from './recover-pushes.ts'
+
+export type { GitChild, GitExit, SpawnGit } from './git-child.ts'
+export { heldRefs, type RefMove, type Repositories, zeroId } from './repositories.ts'
+export type { OpenPush } from './open-pushes.ts'
+export { encodePkt, flushPkt, PktReader, textOf } from './pkt-line.ts'
+export { mostUpdates, parseRefUpdate, type RefUpdate, tooManyUpdates } from './push-request.ts'
+
+/** Git as transports (HTTP, SSH) and `main` see it. */
+export interface Git {
+  /** The folder a fetch reads; of an app without a repository, an empty one. Throws `not_found`, `not_allowed`. */
+  openFetch(principal: Principal, app: string): Promise<string>
+  /** The folder whose refs a push is shown; for an app that does not exist yet, an empty one: nothing is made by asking. */
+  openAdvertisement(principal: Principal, app: string): Promise<string>
+  /** Begins a push; the repository is made when it is not there. Whoever calls it closes it. */
+  openPush(principal: Principal, app: string, clientGone: AbortSignal): Promise<OpenPush>
+  /** Cleans up and finishes what a crash left, then listens for hooks. Before any push is let in. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export function makeGit(deps: GitDependencies & { socketPath: string }): Git {
+  const pushes = makeOpenPushes(deps)
+  const hooks = makeHookServer({
+    ...deps,
+    pushes,
+    receive: (push, request, answer) => receivePush(deps, push, request, answer),
+  })
+
+  const pathOrEmpty = async (app: string): Promise<string> =>
+    (await deps.repositories.exists(app)) ? deps.repositories.pathOf(app) : deps.repositories.emptyPath()
+
+  return {
+    async openFetch(principal, name) {
+      const app = parseAppName(name)
+      assertMay(principal, 'git.read', app)
+      if ((await deps.environments.findApp(app)) === null) {
+        throw new SlipwayError('not_found', `There is no app ${quote(app)} here.`, {
+          hint: 'Look at the name in the address. A push makes the app: git push <remote> main',
+        })
+      }
+      return pathOrEmpty(app)
+    },
+    async openAdvertisement(principal, name) {
+      const app = parseAppName(name)
+      assertMay(principal, 'git.push', app)
+      if ((await deps.environments.findApp(app)) !== null) return pathOrEmpty(app)
+      assertMay(principal, 'apps.create', app)
+      return deps.repositories.emptyPath()
+    },
+    openPush: (principal, app, clientGone) => pushes.open(principal, app, clientGone),
+    async start() {
+      await deps.repositories.sweep()
+      await recoverPushes(deps)
+      await hooks.listen()
+    },
+    stop: () => hooks.close(),
+  }
+}

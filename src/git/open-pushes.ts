@@ -1,0 +1,137 @@
+import { randomBytes } from 'node:crypto'
+import { assertMay, type Principal } from '../accounts/index.ts'
+import type { Environments } from '../environments/index.ts'
+import type { Logger } from '../kernel/logger.ts'
+import { parseAppName } from '../kernel/names.ts'
+import type { Repositories } from './repositories.ts'
+
+/** One push on its way: between the transport that has the client and the hook that has the objects. */
+export interface OpenPush {
+  readonly app: string
+  readonly principal: Principal
+  /** The repository's folder. */
+  readonly path: string
+  /** What git's child must be given so that its hook finds its way back. */
+  readonly env: Readonly<Record<string, string>>
+  /** Fires when nobody reads the answer any more. What has begun goes on. */
+  readonly clientGone: AbortSignal
+  /** True once the hook handed the push over: from here on the client's going ends nothing. */
+  readonly taken: boolean
+  /** Fires once when it is handed over. */
+  readonly onTaken: Promise<void>
+  /** Called by the transport when git has ended; safe to repeat. */
+  close(): Promise<void>
+}
+
+export interface OpenPushes {
+  /** Checks the right to push and makes the repository ready. */
+  open(principal: Principal, app: string, clientGone: AbortSignal): Promise<OpenPush>
+  /** The push of this secret, once; null for any other secret. */
+  take(secret: string): OpenPush | null
+  /** Called when the decision about a taken push has been carried out. */
+  settle(push: OpenPush): Promise<void>
+}
+
+export function makeOpenPushes(deps: {
+  environments: Environments
+  repositories: Repositories
+  socketPath: string
+  log: Logger
+}): OpenPushes {
+  const waiting = new Map<string, { push: OpenPush; hand: () => void }>()
+  const users = makeRepositoryUsers(deps)
+
+  return {
+    async open(principal, name, clientGone) {
+      const app = parseAppName(name)
+      assertMay(principal, 'git.push', app)
+      if ((await deps.environments.findApp(app)) === null) assertMay(principal, 'apps.create', app)
+      await users.enter(app)
+      const secret = randomBytes(32).toString('base64url')
+      let taken = false
+      let handOver = (): void => undefined
+      const onTaken = new Promise<void>((resolve) => {
+        handOver = resolve
+      })
+      let closed = false
+      const push: OpenPush = {
+        app,
+        principal,
+        path: deps.repositories.pathOf(app),
+        env: { SLIPWAY_HOOK_SOCKET: deps.socketPath, SLIPWAY_HOOK_SECRET: secret },
+        clientGone,
+        onTaken,
+        get taken() {
+          return taken
+        },
+        async close() {
+          if (closed) return
+          closed = true
+          waiting.delete(secret)
+          await users.leave(app)
+        },
+      }
+      const hand = (): void => {
+        taken = true
+        users.join(app)
+        handOver()
+      }
+      waiting.set(secret, { push, hand })
+      return push
+    },
+    take(secret) {
+      const found = waiting.get(secret)
+      if (found === undefined) return null
+      waiting.delete(secret)
+      found.hand()
+      return found.push
+    },
+    settle: (push) => users.leave(push.app),
+  }
+}
+
+/**
+ * Who uses which repository. A push to an app that does not exist needs a repository before it is known whether anything in it may stay;
+ * when the last push leaves and no app was made, the empty repository goes.
+ */
+function makeRepositoryUsers(deps: { environments: Environments; repositories: Repositories; log: Logger }): {
+  enter(app: string): Promise<void>
+  join(app: string): void
+  leave(app: string): Promise<void>
+} {
+  const counts = new Map<string, number>()
+  const lines = new Map<string, Promise<void>>()
+  // One after the other for each app: nobody enters while the folder is being removed.
+  const inLine = (app: string, work: () => Promise<void>): Promise<void> => {
+    const done = (lines.get(app) ?? Promise.resolve()).then(work, work)
+    const settled = done.catch(() => undefined)
+    lines.set(app, settled)
+    void settled.then(() => {
+      if (lines.get(app) === settled) lines.delete(app)
+    })
+    return done
+  }
+  const add = (app: string, by: number): number => {
+    const count = (counts.get(app) ?? 0) + by
+    if (count === 0) counts.delete(app)
+    else counts.set(app, count)
+    return count
+  }
+  return {
+    enter: (app) =>
+      inLine(app, async () => {
+        await deps.repositories.ensure(app)
+        add(app, 1)
+      }),
+    join: (app) => void add(app, 1),
+    leave: (app) =>
+      inLine(app, async () => {
+        if (add(app, -1) > 0) return
+        try {
+          if ((await deps.environments.findApp(app)) === null) await deps.repositories.removeIfEmpty(app)
+        } catch (error) {
+          deps.log.warn('an unused repository could not be removed', { app, error })
+        }
+      }),
+  }
+}

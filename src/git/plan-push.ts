@@ -1,0 +1,137 @@
+import type { Environment } from '../environments/index.ts'
+import { quote } from '../kernel/names.ts'
+import { classifyRef } from './classify-refs.ts'
+import type { PushOptions } from './push-options.ts'
+import type { PushRequest, RefUpdate } from './push-request.ts'
+import { zeroId } from './repositories.ts'
+
+/*
+ * What a push may do and what follows from it. Pure: the facts are looked up before.
+ */
+
+/** A ref that may move. */
+export interface AcceptedUpdate extends RefUpdate {
+  readonly kind: 'branch' | 'tag' | 'note'
+  /** Its name without `refs/heads/`; null for tags and notes. */
+  readonly branch: string | null
+}
+
+export interface RefReport {
+  readonly ref: string
+  /** null: it moved. Else why not, in one line. */
+  readonly refused: string | null
+}
+
+export interface PushPlan {
+  readonly accepted: readonly AcceptedUpdate[]
+  readonly refused: readonly { readonly ref: string; readonly refused: string }[]
+}
+
+/** The updates of which someone must find out whether they throw commits away: those of branches that are guarded. */
+export function updatesToCompare(request: PushRequest, environments: readonly Environment[]): readonly RefUpdate[] {
+  return request.updates.filter((update) => {
+    if (update.old === zeroId || update.new === zeroId) return false
+    const found = classifyRef(update.ref)
+    return found.kind === 'branch' && guardOf(found.branch, environments) !== null
+  })
+}
+
+export interface PushFacts {
+  readonly app: string
+  /** Empty when the app is new. */
+  readonly environments: readonly Environment[]
+  /** The names of its environments; of those it will get when it is new. */
+  readonly names: readonly string[]
+  /** The refs whose update is not a fast-forward; only those of `updatesToCompare` count. */
+  readonly forced: ReadonlySet<string>
+}
+
+export function planPush(request: PushRequest, options: PushOptions, facts: PushFacts): PushPlan {
+  const accepted: AcceptedUpdate[] = []
+  const refused: { ref: string; refused: string }[] = []
+  for (const update of request.updates) {
+    const found = classifyRef(update.ref)
+    const branch = found.kind === 'branch' ? found.branch : null
+    const reason = found.kind === 'refused' ? found.reason : refuseForGuard(update, branch, facts)
+    if (reason === null && found.kind !== 'refused') accepted.push({ ...update, kind: found.kind, branch })
+    else refused.push({ ref: update.ref, refused: reason ?? 'refused' })
+  }
+  const whole = refuseWhole(accepted, options, facts)
+  if (whole !== null) return refuseAll(request, whole)
+  if (request.atomic && refused.length > 0) {
+    const others = accepted.map(({ ref }) => ({ ref, refused: 'an atomic push moves all or nothing' }))
+    return { accepted: [], refused: [...refused, ...others] }
+  }
+  return { accepted, refused }
+}
+
+export function refuseAll(request: PushRequest, reason: string): PushPlan {
+  return { accepted: [], refused: request.updates.map(({ ref }) => ({ ref, refused: reason })) }
+}
+
+/** The live environment that follows the branch and does not let commits be thrown away. */
+function guardOf(branch: string | null, environments: readonly Environment[]): Environment | null {
+  return environments.find((e) => e.live && e.followedBranch === branch && !e.allowForcedPush) ?? null
+}
+
+function refuseForGuard(
+  update: RefUpdate,
+  branch: string | null,
+  { app, environments, forced }: PushFacts,
+): string | null {
+  const guard = branch === null ? null : guardOf(branch, environments)
+  if (guard === null) return null
+  const setting = `slipway envs set ${guard.name} --allow-forced-push -a ${app}`
+  if (update.new === zeroId) return `the live environment ${guard.name} follows it; to delete it anyway: ${setting}`
+  if (forced.has(update.ref))
+    return `forced push to what the live environment ${guard.name} follows; to allow it: ${setting}`
+  return null
+}
+
+function refuseWhole(
+  accepted: readonly AcceptedUpdate[],
+  { environments: wanted }: PushOptions,
+  { app, names }: PushFacts,
+): string | null {
+  if (wanted.length === 0) return null
+  const missing = wanted.find((name) => !names.includes(name))
+  if (missing !== undefined) return `${app} has no environment ${quote(missing)}; it has: ${names.join(', ')}`
+  const branches = accepted.filter((update) => update.branch !== null && update.new !== zeroId)
+  return branches.length === 1 ? null : 'the push option env=… needs a push of exactly one branch'
+}
+
+/** A branch that arrived, with the environments that concern it. */
+export interface ArrivedBranch {
+  readonly branch: string
+  readonly commit: string
+  readonly followers: readonly Environment[]
+  /** Where it is to be deployed now. */
+  readonly deployTo: readonly Environment[]
+  /** Where it would have been, but for `-o skip-deploy`. */
+  readonly skipped: readonly Environment[]
+}
+
+/** @param environments as they are after the push, its default branch chosen. */
+export function planDeploys(
+  moved: readonly AcceptedUpdate[],
+  options: PushOptions,
+  environments: readonly Environment[],
+): readonly ArrivedBranch[] {
+  return moved.flatMap((update) => {
+    if (update.branch === null || update.new === zeroId) return []
+    const followers = environments.filter((e) => e.followedBranch === update.branch)
+    const wanted =
+      options.environments.length > 0
+        ? environments.filter((e) => options.environments.includes(e.name))
+        : followers.filter((e) => e.deployOnPush)
+    return [
+      {
+        branch: update.branch,
+        commit: update.new,
+        followers,
+        deployTo: options.skipDeploy ? [] : wanted,
+        skipped: options.skipDeploy ? wanted : [],
+      },
+    ]
+  })
+}

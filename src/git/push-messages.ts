@@ -1,0 +1,145 @@
+import { type QueuedDeploy, renderLine } from '../deploys/index.ts'
+import type { Environment } from '../environments/index.ts'
+import type { SlipwayError } from '../kernel/errors.ts'
+import { plainLine } from '../kernel/terminal-text.ts'
+import type { AcceptedUpdate, ArrivedBranch } from './plan-push.ts'
+import { zeroId } from './repositories.ts'
+
+/*
+ * What a pusher is told beside the log of the deploys, line by line.
+ */
+
+const step = (text: string): string => renderLine({ kind: 'step', text: plainLine(text) })
+const detail = (text: string): string => renderLine({ kind: 'detail', text: plainLine(text) })
+const wrong = (text: string): string => renderLine({ kind: 'error', text: plainLine(text) })
+
+const short = (commit: string): string => commit.slice(0, 7)
+const listed = 20
+
+export function tellNewApp(app: string, environments: readonly Environment[]): string[] {
+  return [
+    step(`New app ${app}, with the environments ${environments.map((e) => e.name).join(' and ')}`),
+    ...environments.map((e) => detail(`${e.name} follows ${e.followedBranch ?? 'nothing yet'}${onPush(e)}`)),
+  ]
+}
+
+function onPush(e: Environment): string {
+  return e.deployOnPush ? ' and deploys on push' : `; deploy it with: slipway deploy ${e.name} -a ${e.app}`
+}
+
+export function tellArrived(app: string, arrived: readonly ArrivedBranch[], isNew: boolean): string[] {
+  const lines = arrived.slice(0, listed).flatMap((branch) => tellBranch(app, branch, isNew))
+  const more = arrived.length - listed
+  return more > 0 ? [...lines, detail(`… and ${more} more branches`)] : lines
+}
+
+function tellBranch(
+  app: string,
+  { branch, commit, followers, deployTo, skipped }: ArrivedBranch,
+  isNew: boolean,
+): string[] {
+  const received = step(`Received ${branch} (${short(commit)})`)
+  if (skipped.length > 0) {
+    return [
+      received,
+      ...skipped.flatMap((e) => [
+        detail(`Not deployed to ${e.name}, as asked. Later: ${deployLine(app, e.name, commit)}`),
+        machineLine('-', e.name, 'skipped'),
+      ]),
+    ]
+  }
+  const held = followers.filter((e) => !deployTo.includes(e))
+  if (deployTo.length === 0 && followers.length === 0) {
+    return [
+      received,
+      detail('It is kept, but no environment follows this branch: nothing is deployed.'),
+      detail(`To deploy it once:          ${deployLine(app, 'test', commit)}`),
+      detail(`To deploy it on each push:  slipway envs set live --branch ${branch} -a ${app}`),
+    ]
+  }
+  return [
+    received,
+    ...deployTo.map((e) => detail(followers.includes(e) ? `${e.name} follows it` : `To ${e.name}, as asked`)),
+    // Of a new app it has just been said.
+    ...(isNew
+      ? []
+      : held.map((e) =>
+          detail(
+            `${e.name} follows it too, but does not deploy on push. To deploy it: slipway deploy ${e.name} -a ${app}`,
+          ),
+        )),
+  ]
+}
+
+function deployLine(app: string, environment: string, commit: string): string {
+  return `slipway deploy ${environment} --commit ${short(commit)} -a ${app}`
+}
+
+/** Branches that were deleted although an environment follows them. */
+export function tellDeleted(
+  app: string,
+  moved: readonly AcceptedUpdate[],
+  environments: readonly Environment[],
+): string[] {
+  return moved.flatMap((update) => {
+    if (update.new !== zeroId || update.branch === null) return []
+    return environments
+      .filter((e) => e.followedBranch === update.branch)
+      .flatMap((e) => [
+        wrong(
+          `${e.name} follows ${update.branch ?? ''}, which is gone now. What runs goes on; nothing new is deployed.`,
+        ),
+        wrong(`To follow another branch: slipway envs set ${e.name} --branch <name> -a ${app}`),
+      ])
+  })
+}
+
+export interface Queued extends QueuedDeploy {
+  readonly commit: string
+  readonly environment: string
+}
+
+/** Its own log says whom it waits for; this one says whom it replaced. */
+export function tellReplaced({ environment, deployId, replaced }: Queued): string[] {
+  if (replaced.length === 0) return []
+  const those = replaced.map((id) => `deploy ${id}`).join(', ')
+  return [detail(`Deploy ${deployId} to ${environment} takes the place of ${those}, which had not begun`)]
+}
+
+export function tellNotWaiting({ environment, deployId, ahead }: Queued): string[] {
+  const place = ahead === 0 ? '' : ` behind ${ahead} other${ahead === 1 ? '' : 's'}`
+  return [
+    detail(`Deploy ${deployId} to ${environment} is queued${place}. To watch it: slipway deploys log ${deployId} -f`),
+    machineLine(deployId, environment, 'queued'),
+  ]
+}
+
+function machineLine(deploy: number | '-', environment: string, status: 'queued' | 'skipped'): string {
+  return renderLine({
+    kind: 'machine',
+    text: `slipway: deploy=${deploy} environment=${environment} release=- status=${status}`,
+  })
+}
+
+/** The log cannot be followed any more, but the deploy goes on. */
+export function tellLostSight(queued: readonly Queued[]): string[] {
+  return queued.flatMap(({ deployId, environment }) => [
+    wrong(
+      `Slipway cannot show the deploy to ${environment} any more; it goes on. To watch it: slipway deploys log ${deployId} -f`,
+    ),
+  ])
+}
+
+export function tellNotQueued(app: string, arrived: readonly AcceptedUpdate[]): string[] {
+  return [
+    wrong('The commits are kept, but their deploys could not be queued; Slipway tries again when it is started anew.'),
+    ...arrived
+      .filter((update) => update.branch !== null && update.new !== zeroId)
+      .slice(0, listed)
+      .map((update) => wrong(`To deploy ${update.branch ?? ''} now: ${deployLine(app, 'test', update.new)}`)),
+  ]
+}
+
+export function tellRefusal(error: Pick<SlipwayError, 'message' | 'hint'>): string[] {
+  return [wrong(error.message), ...(error.hint === undefined ? [] : [wrong(error.hint)])]
+}

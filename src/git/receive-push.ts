@@ -1,0 +1,170 @@
+import { assertMay } from '../accounts/index.ts'
+import { renderLine } from '../deploys/index.ts'
+import { type App, firstEnvironments } from '../environments/index.ts'
+import { asSlipwayError } from '../kernel/errors.ts'
+import type { GitDependencies } from './dependencies.ts'
+import { type Finished, finishPush, type MovedPush } from './finish-push.ts'
+import { moveAccepted, type Moved } from './move-refs.ts'
+import type { OpenPush } from './open-pushes.ts'
+import {
+  type AcceptedUpdate,
+  planPush,
+  refuseAll,
+  type PushPlan,
+  type RefReport,
+  updatesToCompare,
+} from './plan-push.ts'
+import * as say from './push-messages.ts'
+import { parsePushOptions, type PushOptions } from './push-options.ts'
+import type { PushRequest } from './push-request.ts'
+import { recoverPush } from './recover-pushes.ts'
+import * as store from './store.ts'
+
+/** Where the answer goes. */
+export interface PushAnswer {
+  /** A `remote:` line; resolves when the way to the client has room for more. */
+  line(text: string): Promise<void>
+  /** Tells git which refs moved. Called once, before any deploy is followed: a lost connection then changes nothing any more. */
+  report(reports: readonly RefReport[]): void
+}
+
+/**
+ * A push whose objects have arrived, as a list of steps: decide, note it down, move the refs, queue the deploys, answer, follow. Every step
+ * before `report` may refuse; none after it can.
+ */
+export async function receivePush(
+  deps: GitDependencies,
+  push: OpenPush,
+  request: PushRequest,
+  answer: PushAnswer,
+): Promise<void> {
+  let received: Received
+  try {
+    received = await takeIn(deps, push, request)
+  } catch (thrown) {
+    const error = asSlipwayError(thrown)
+    if (error.code === 'internal') deps.log.error('a push could not be received', { app: push.app, error: thrown })
+    await tell(answer, say.tellRefusal(error))
+    answer.report(refuseAll(request, oneLine(error.message)).refused)
+    return
+  }
+  answer.report(received.reports)
+  await tell(answer, received.lines)
+  if (received.options.nowait) await tell(answer, received.queued.flatMap(say.tellNotWaiting))
+  else await followDeploys(deps, push, received.queued, answer)
+  await received.held
+}
+
+interface Received {
+  readonly reports: readonly RefReport[]
+  readonly lines: readonly string[]
+  readonly queued: readonly say.Queued[]
+  readonly options: PushOptions
+  readonly held: Promise<void>
+}
+
+async function takeIn(deps: GitDependencies, push: OpenPush, request: PushRequest): Promise<Received> {
+  const options = parsePushOptions(request.options)
+  const plan = await decide(deps, push, request, options)
+  const nothing: Received = { reports: plan.refused, lines: [], queued: [], options, held: Promise.resolve() }
+  if (plan.accepted.length === 0) return nothing
+
+  const { app, created } = await deps.environments.ensureApp(push.app)
+  const { pushId, moved, lost } = await moveNoted(deps, { app, push, request, plan })
+  const reports = [...moved.map(({ ref }) => ({ ref, refused: null })), ...lost, ...plan.refused]
+  if (moved.length === 0) {
+    await store.closePush(deps.db, pushId, 'lost')
+    return { ...nothing, reports }
+  }
+  const journal = { id: pushId, app: app.name, pushedBy: push.principal.name, options, moved }
+  const finished = await finishWithPatience(deps, journal)
+  if (finished === null) return { ...nothing, reports, lines: say.tellNotQueued(app.name, moved) }
+  const { queued, held } = finished
+  return { reports, lines: linesFor(app.name, created, moved, finished), queued, options, held }
+}
+
+/** Notes the push down, then moves its refs; should that break off, the note is cleared up before the error goes on. */
+async function moveNoted(
+  deps: GitDependencies,
+  { app, push, request, plan }: { app: App; push: OpenPush; request: PushRequest; plan: PushPlan },
+): Promise<Moved & { pushId: number }> {
+  const pushedBy = push.principal.name
+  const updates = plan.accepted.map(({ ref, old, new: to }) => ({ ref, old, new: to }))
+  const pushId = await store.insertPush(deps.db, { appId: app.id, pushedBy, updates, options: request.options })
+  try {
+    const moved = await moveAccepted(deps, { app: app.name, pushId, atomic: request.atomic }, plan.accepted)
+    return { ...moved, pushId }
+  } catch (error) {
+    await recoverPush(deps, { id: pushId, app: app.name, pushedBy, updates, options: request.options })
+    throw error
+  }
+}
+
+async function decide(
+  deps: GitDependencies,
+  push: OpenPush,
+  request: PushRequest,
+  options: PushOptions,
+): Promise<PushPlan> {
+  const there = await deps.environments.list(push.app)
+  const names = (there.length > 0 ? there : firstEnvironments).map((e) => e.name)
+  for (const name of options.environments) assertMay(push.principal, 'deploys.request', `${push.app}/${name}`)
+  const forced = new Set<string>()
+  for (const update of updatesToCompare(request, there)) {
+    if (!(await deps.repositories.isAncestor(push.app, update.old, update.new))) forced.add(update.ref)
+  }
+  return planPush(request, options, { app: push.app, environments: there, names, forced })
+}
+
+/** The refs have moved: a database that is away for a moment must not lose their deploys. */
+async function finishWithPatience(deps: GitDependencies, journal: MovedPush): Promise<Finished | null> {
+  for (const waitMs of [200, 1_000, 3_000, null]) {
+    try {
+      return await finishPush(deps, journal)
+    } catch (error) {
+      deps.log.error('the deploys of a push could not be queued', { app: journal.app, pushId: journal.id, error })
+      if (waitMs === null) return null
+      await new Promise((resolve) => setTimeout(resolve, waitMs))
+    }
+  }
+  return null
+}
+
+function linesFor(app: string, created: boolean, moved: readonly AcceptedUpdate[], finished: Finished): string[] {
+  return [
+    ...(created ? say.tellNewApp(app, finished.environments) : []),
+    ...say.tellArrived(app, finished.arrived, created),
+    ...say.tellDeleted(app, moved, finished.environments),
+    ...finished.queued.flatMap(say.tellReplaced),
+  ]
+}
+
+/** One deploy after the other: what a later one printed meanwhile is stored and comes when its turn does. */
+async function followDeploys(
+  deps: GitDependencies,
+  push: OpenPush,
+  queued: readonly say.Queued[],
+  answer: PushAnswer,
+): Promise<void> {
+  for (const [i, { deployId }] of queued.entries()) {
+    if (push.clientGone.aborted) return
+    try {
+      for await (const line of deps.deploys.follow(deployId, { after: 0, signal: push.clientGone })) {
+        await answer.line(renderLine(line))
+      }
+    } catch (error) {
+      if (push.clientGone.aborted) return
+      deps.log.warn('a deploy cannot be followed', { deployId, error })
+      await tell(answer, say.tellLostSight(queued.slice(i)))
+      return
+    }
+  }
+}
+
+async function tell(answer: PushAnswer, lines: readonly string[]): Promise<void> {
+  for (const line of lines) await answer.line(line)
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\.$/, '')
+}

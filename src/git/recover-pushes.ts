@@ -1,0 +1,70 @@
+import type { Deploy } from '../deploys/index.ts'
+import { classifyRef } from './classify-refs.ts'
+import type { GitDependencies } from './dependencies.ts'
+import { finishPush } from './finish-push.ts'
+import type { AcceptedUpdate } from './plan-push.ts'
+import { parsePushOptions } from './push-options.ts'
+import type { RefUpdate } from './push-request.ts'
+import { heldRefs, zeroId } from './repositories.ts'
+import * as store from './store.ts'
+
+/**
+ * Finishes what a crash interrupted between Git and the database: a push whose branches moved is received and its deploys are queued; one
+ * whose branches did not move is lost, as its client was told. Called at start, before any push is let in.
+ */
+export async function recoverPushes(deps: GitDependencies): Promise<{ received: number; lost: number }> {
+  const result = { received: 0, lost: 0 }
+  for (const push of await store.findUnfinishedPushes(deps.db)) result[await recoverPush(deps, push)] += 1
+  await releaseForgotten(deps)
+  return result
+}
+
+export async function recoverPush(deps: GitDependencies, push: store.UnfinishedPush): Promise<'received' | 'lost'> {
+  const moved = await findMoved(deps, push)
+  deps.log.info('an interrupted push was found', { app: push.app, pushId: push.id, moved: moved.length })
+  if (moved.length === 0) {
+    await store.closePush(deps.db, push.id, 'lost')
+    return 'lost'
+  }
+  const { id, app, pushedBy } = push
+  const finished = await finishPush(deps, { id, app, pushedBy, options: parsePushOptions(push.options), moved })
+  await finished.held
+  return 'received'
+}
+
+/** A branch counts when the push's hidden ref proves that it moved and it still stands there. */
+async function findMoved(deps: GitDependencies, push: store.UnfinishedPush): Promise<AcceptedUpdate[]> {
+  if (!(await deps.repositories.exists(push.app))) return []
+  const held = new Set((await deps.repositories.listRefs(push.app, heldRefs.ofPush(push.id))).values())
+  const now = await deps.repositories.listRefs(push.app, 'refs/')
+  return push.updates.flatMap((update) => {
+    const found = classifyRef(update.ref)
+    if (found.kind === 'refused') return []
+    const branch = found.kind === 'branch' ? found.branch : null
+    const moved = stands(update, now) && (branch === null || update.new === zeroId || held.has(update.new))
+    return moved ? [{ ...update, kind: found.kind, branch }] : []
+  })
+}
+
+function stands(update: RefUpdate, now: ReadonlyMap<string, string>): boolean {
+  return (now.get(update.ref) ?? zeroId) === update.new
+}
+
+/** Commits that are still held by pushes of which nothing is left to do. */
+async function releaseForgotten(deps: GitDependencies): Promise<void> {
+  for (const { name } of await deps.environments.listApps()) {
+    if (!(await deps.repositories.exists(name))) continue
+    const forgotten = await deps.repositories.listRefs(name, 'refs/slipway/pushes/')
+    if (forgotten.size === 0) continue
+    const held = await findDeploysOf(deps, name, new Set(forgotten.values()))
+    await deps.repositories.moveRefs(name, [
+      ...held.map(({ id, commit }) => ({ ref: heldRefs.ofDeploy(id), old: null, new: commit })),
+      ...[...forgotten.keys()].map((ref) => ({ ref, old: null, new: zeroId })),
+    ])
+  }
+}
+
+async function findDeploysOf(deps: GitDependencies, app: string, commits: ReadonlySet<string>): Promise<Deploy[]> {
+  const lists = (await deps.environments.list(app)).map((e) => deps.deploys.list(e.id, { limit: 100 }))
+  return (await Promise.all(lists)).flat().filter((deploy) => commits.has(deploy.commit))
+}

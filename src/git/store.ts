@@ -1,0 +1,40 @@
+import type { Queryable } from '../postgres/database.ts'
+import type { RefUpdate } from './push-request.ts'
+
+/** A push whose refs may have moved without its deploys being queued. */
+export interface UnfinishedPush {
+  readonly id: number
+  readonly app: string
+  readonly pushedBy: string
+  readonly updates: readonly RefUpdate[]
+  readonly options: readonly string[]
+}
+
+/** Written before any ref moves. */
+export async function insertPush(
+  q: Queryable,
+  push: { appId: number; pushedBy: string; updates: readonly RefUpdate[]; options: readonly string[] },
+): Promise<number> {
+  const rows = await q.query<{ id: number }>(
+    `insert into pushes (app_id, pushed_by, state, updates, options) values ($1, $2, 'receiving', $3, $4) returning id`,
+    [push.appId, push.pushedBy, JSON.stringify(push.updates), JSON.stringify(push.options)],
+  )
+  return rows[0]?.id as number
+}
+
+/** False when it was no longer open: someone else has finished it. */
+export async function closePush(q: Queryable, id: number, state: 'received' | 'lost'): Promise<boolean> {
+  const rows = await q.query(`update pushes set state = $2 where id = $1 and state = 'receiving' returning id`, [
+    id,
+    state,
+  ])
+  return rows.length === 1
+}
+
+export async function findUnfinishedPushes(q: Queryable): Promise<UnfinishedPush[]> {
+  const rows = await q.query<{ id: number; app: string; pushed_by: string; updates: RefUpdate[]; options: string[] }>(
+    `select p.id, a.name as app, p.pushed_by, p.updates, p.options
+     from pushes p join apps a on a.id = p.app_id where p.state = 'receiving' order by p.id`,
+  )
+  return rows.map(({ pushed_by: pushedBy, ...row }) => ({ ...row, pushedBy }))
+}

@@ -1,0 +1,176 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import express from 'express'
+import { type Accounts, makeAccounts, newToken } from '../../src/accounts/index.ts'
+import { type GitCli, makeGitCli } from '../../src/adapters/git-cli/git-cli.ts'
+import { GitHttp } from '../../src/adapters/git-http/git-http.ts'
+import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
+import { type Git, makeGit } from '../../src/git/index.ts'
+import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
+import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { createTestDatabase } from './database.ts'
+import { type FakeDeploys, makeFakeDeploys } from './fake-deploys.ts'
+
+const execute = promisify(execFile)
+const hooksDir = resolve(__dirname, '../../hooks')
+
+export interface GitServer {
+  readonly url: string
+  readonly port: number
+  readonly token: string
+  readonly dataDir: string
+  readonly db: Pool
+  readonly accounts: Accounts
+  readonly environments: Environments
+  readonly deploys: FakeDeploys
+  /** What the server logged as errors: empty unless the test makes something fail inside. */
+  readonly failures: unknown[]
+  readonly cli: GitCli
+  readonly git: Git
+  /** The address of an app with the token in it, for a test's own clone only. */
+  remote(app: string): string
+  /** The same as a restart of the server, without the hooks' socket being cleaned up. */
+  restartGit(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface GitServerOptions {
+  readonly maxPushBytes?: number
+  readonly idleMs?: number
+  readonly childMemoryBytes?: number
+}
+
+let count = 0
+
+/** Git over HTTP with everything real but the deploys. */
+export async function startGitServer(options: GitServerOptions = {}): Promise<GitServer> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'slipway-git-'))
+  const database = await createTestDatabase()
+  const db = makePool(database.connection, { logger: silentLogger, size: 8 })
+  const accounts = makeAccounts({ db })
+  const environments = makeEnvironments({ db })
+  const deploys = makeFakeDeploys()
+  const token = newToken()
+  await accounts.setAdminToken(token)
+  const maxPushBytes = options.maxPushBytes ?? 300 * 1024 * 1024
+  const installation = `t${process.pid}-${++count}`
+  const cli = makeGitCli({ ...options, dataDir, installation, hooksDir, maxPushBytes })
+  const failures: unknown[] = []
+  const silent = (): void => undefined
+  const error: Logger['error'] = (message, fields) => void failures.push({ message, ...fields })
+  const log: Logger = { error, warn: silent, info: silent, debug: silent, child: () => log }
+  const socketPath = join(dataDir, 'run', 'hook.sock')
+  const build = (): Git => makeGit({ db, environments, deploys, repositories: cli.repositories, log, socketPath })
+  const server: { git: Git; http: GitHttp } = { git: build(), http: null as never }
+  await server.git.start()
+  const proxy = Object.fromEntries(
+    (['openFetch', 'openAdvertisement', 'openPush', 'start', 'stop'] as const).map((name) => [
+      name,
+      (...args: never[]) => (server.git[name] as (...a: never[]) => unknown)(...args),
+    ]),
+  ) as unknown as Git
+  server.http = new GitHttp({
+    ...options,
+    git: proxy,
+    spawnGit: cli.spawnGit,
+    authenticate: (given) => accounts.authenticate(given),
+    maxPushBytes,
+    log,
+  })
+  const app = express()
+  app.use(server.http.middleware)
+  app.use(express.json())
+  app.get('/api/ping', (_, res) => void res.json({ ok: true }))
+  const http = createServer(app)
+  http.requestTimeout = 0
+  await new Promise<void>((done) => http.listen(0, '127.0.0.1', done))
+  const { port } = http.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    token: token.reveal(),
+    dataDir,
+    db,
+    accounts,
+    environments,
+    deploys,
+    failures,
+    cli,
+    get git() {
+      return server.git
+    },
+    remote: (name) => `http://x:${token.reveal()}@127.0.0.1:${port}/${name}.git`,
+    async restartGit() {
+      await server.git.stop()
+      server.git = build()
+      await server.git.start()
+    },
+    async close() {
+      await closeHttp(http)
+      await server.git.stop()
+      await server.http.stop()
+      await db.close()
+      await database.drop()
+      rmSync(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function closeHttp(http: Server): Promise<void> {
+  http.closeAllConnections()
+  await new Promise((done) => http.close(done))
+}
+
+export interface Clone {
+  readonly path: string
+  git(...args: string[]): Promise<{ code: number; output: string }>
+  /** Writes a file and commits it. */
+  commit(file: string, content: string | Buffer, message?: string): Promise<string>
+  remove(): void
+}
+
+/** A working tree with a repository in it, as a person has one. */
+export async function makeClone(remote?: string): Promise<Clone> {
+  const path = mkdtempSync(join(tmpdir(), 'slipway-clone-'))
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: path,
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_TERMINAL_PROMPT: '0',
+    LC_ALL: 'C.UTF-8',
+    GIT_AUTHOR_NAME: 'Ada',
+    GIT_AUTHOR_EMAIL: 'ada@example.org',
+    GIT_COMMITTER_NAME: 'Ada',
+    GIT_COMMITTER_EMAIL: 'ada@example.org',
+  }
+  const work = join(path, 'work')
+  const git = async (...args: string[]): Promise<{ code: number; output: string }> => {
+    try {
+      const { stdout, stderr } = await execute('git', args, { cwd: work, env, maxBuffer: 64 * 1024 * 1024 })
+      return { code: 0, output: stdout + stderr }
+    } catch (error) {
+      const failed = error as { code?: number; stdout: string; stderr: string }
+      return { code: failed.code ?? -1, output: failed.stdout + failed.stderr }
+    }
+  }
+  mkdirSync(work)
+  await git('init', '-q', '-b', 'main')
+  if (remote !== undefined) await git('remote', 'add', 'divio', remote)
+  return {
+    path: work,
+    git,
+    async commit(file, content, message = file) {
+      mkdirSync(resolve(work, file, '..'), { recursive: true })
+      writeFileSync(join(work, file), content)
+      await git('add', '-A', '-f')
+      await git('commit', '-q', '-m', message)
+      return (await git('rev-parse', 'HEAD')).output.trim()
+    },
+    remove: () => rmSync(path, { recursive: true, force: true }),
+  }
+}
