@@ -73,7 +73,10 @@ function usageFailure(text: string): { message: string; hint: string } {
     .trim()
     .split('\n')
   const hint = more.join(' ').replace(/^\((.*)\)$/, '$1')
-  return { message: `${message}.`, hint: hint === '' ? 'See what there is: slipway --help' : hint }
+  return {
+    message: `${message.charAt(0).toUpperCase()}${message.slice(1)}.`,
+    hint: hint === '' ? 'See what there is: slipway --help' : hint,
+  }
 }
 
 function report(error: unknown): number {

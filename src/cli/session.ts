@@ -12,11 +12,11 @@ export interface Session {
   readonly version: string
   readonly config: ConfigFile
   /** A client of the server that this verb goes to, with its token. */
-  client(): Client
+  readonly client: () => Client
   /** The client when there is a server to go to; null before the first login. */
-  clientOrNull(): Client | null
+  readonly clientOrNull: () => Client | null
   /** From -a, else from the Git remotes of the current folder. */
-  app(): Promise<string>
+  readonly app: () => Promise<string>
 }
 
 export interface CommonOptions {
@@ -61,7 +61,7 @@ export function openSession(options: CommonOptions, version: string): Session {
   }
 }
 
-export function tokenFor(config: ConfigFile, origin: string, env: NodeJS.ProcessEnv): string | null {
+function tokenFor(config: ConfigFile, origin: string, env: NodeJS.ProcessEnv): string | null {
   const given = env['SLIPWAY_TOKEN'] ?? ''
   return given === '' ? (config.servers[origin]?.token ?? null) : checkToken(given)
 }

@@ -2,7 +2,7 @@ import type { Request, Response } from 'express'
 import { asSlipwayError, type ErrorCode, SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 
-export type ProblemCode = ErrorCode | 'method_not_allowed' | 'unsupported_media_type'
+type ProblemCode = ErrorCode | 'method_not_allowed' | 'unsupported_media_type'
 
 /** The one table from what went wrong to an HTTP status. */
 const problems: Readonly<Record<ProblemCode, { status: number; title: string }>> = {
@@ -91,8 +91,7 @@ function makeProblem(code: ProblemCode, detail: string, hint?: string): Problem 
 function fromParser(thrown: unknown): unknown {
   if (!(thrown instanceof Error) || thrown instanceof SlipwayError) return thrown
   const { type, status } = thrown as { type?: unknown; status?: unknown }
-  if (type === 'entity.too.large')
-    return new SlipwayError('too_large', 'The body of an API call may have at most 1 MB.')
+  if (type === 'entity.too.large') return tooLarge()
   if (type === 'entity.parse.failed') return new SlipwayError('bad_request', 'The body is not valid JSON.')
   if (type === 'encoding.unsupported' || type === 'charset.unsupported') {
     return new SlipwayError('bad_request', 'The body must be plain JSON in UTF-8, not compressed.')
@@ -101,6 +100,10 @@ function fromParser(thrown: unknown): unknown {
     return new SlipwayError('bad_request', 'The request is malformed.')
   }
   return thrown
+}
+
+export function tooLarge(): SlipwayError {
+  return new SlipwayError('too_large', 'The body of an API call may have at most 1 MB.')
 }
 
 export interface ProblemContext {

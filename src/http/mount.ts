@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { type Accounts, assertMay, type Principal } from '../accounts/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { Secret } from '../kernel/secret.ts'
-import { HttpProblem, type InputError, InvalidInput } from './errors.ts'
+import { HttpProblem, type InputError, InvalidInput, tooLarge } from './errors.ts'
 import type { HttpLimits } from './needs.ts'
 import type { Route } from './route.ts'
 
@@ -74,11 +74,16 @@ function validate<S extends z.ZodType>(schema: S, value: unknown, where: string)
 function makeBodyReader(limits: MountNeeds['limits']): BodyReader {
   const parse = express.json({ limit: limits.bodyBytes, strict: true, inflate: false, type: isJson })
   return async (req, res) => {
-    const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0
-    if (!hasBody) return undefined
+    const length = Number(req.headers['content-length'] ?? 0)
+    if (length === 0 && req.headers['transfer-encoding'] === undefined) return undefined
     if (!isJson(req)) {
-      throw new HttpProblem('unsupported_media_type', 'The body must be JSON, with “Content-Type: application/json”.')
+      throw new HttpProblem(
+        'unsupported_media_type',
+        'The body must be JSON, in UTF-8, with “Content-Type: application/json”.',
+      )
     }
+    // The parser would read all of it first.
+    if (length > limits.bodyBytes) throw tooLarge()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       const error = new SlipwayError('bad_request', `The body did not arrive within ${limits.bodyMs / 1000} s.`)
@@ -95,7 +100,7 @@ function makeBodyReader(limits: MountNeeds['limits']): BodyReader {
 }
 
 function isJson(req: { headers: Record<string, string | string[] | undefined> }): boolean {
-  return /^application\/(?:[a-z0-9.-]+\+)?json *(?:;|$)/i.test(String(req.headers['content-type'] ?? ''))
+  return /^application\/json *(?:; *charset="?utf-8"?)?$/i.test(String(req.headers['content-type'] ?? ''))
 }
 
 function present(res: Response, route: Route, answer: { json: unknown; location?: string }): void {

@@ -35,7 +35,7 @@ export interface Facts {
 }
 
 /** Commits of an app's repository, as far as asking for a deploy needs them. */
-export interface Commits {
+interface Commits {
   /** Full id of the newest commit of a branch; null when the branch (or the repository) is not there. */
   tipOf(app: string, branch: string): Promise<string | null>
   /** Full id of the commit named by a full id or its first 7 or more characters; `not_found` for none, `conflict` for several. */

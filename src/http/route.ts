@@ -7,7 +7,7 @@ import type { Action, Principal } from '../accounts/index.ts'
  * validate and make /api/v1/openapi.json. `mount.ts` runs: authenticate → validate → authorise → handle → present.
  */
 
-export interface Call<P, Q, B> {
+interface Call<P, Q, B> {
   readonly principal: Principal
   readonly params: P
   readonly query: Q
@@ -15,11 +15,11 @@ export interface Call<P, Q, B> {
   readonly request: Request
 }
 
-export type Answer<T> =
+type Answer<T> =
   | { readonly json: T; readonly location?: string }
   | { readonly stream: (res: Response) => Promise<void> }
 
-export interface Success<R extends z.ZodType> {
+interface Success<R extends z.ZodType> {
   readonly status: 200 | 201 | 202
   readonly description: string
   /** What the JSON looks like. Anything that does not fit is an internal error, not an answer. */
@@ -50,5 +50,5 @@ export type Route = RouteSpec<z.ZodType, z.ZodType, z.ZodType, z.ZodType>
 export function defineRoute<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
   spec: RouteSpec<P, Q, B, R>,
 ): Route {
-  return spec as unknown as Route
+  return spec
 }

@@ -20,7 +20,7 @@ export interface TextStream {
   /** True when the server stops: the reader should come back. */
   isClosing(): boolean
   /** Resolves when there is room for more, or the signal has fired. */
-  write(text: string): Promise<void>
+  readonly write: (text: string) => Promise<void>
   end(): void
 }
 

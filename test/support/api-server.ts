@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { makeAccounts, newToken } from '../../src/accounts/index.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
 import { type HttpAppOptions, makeHttpApp } from '../../src/http/app.ts'
@@ -9,7 +8,7 @@ import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
 import type { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { createTestDatabase } from './database.ts'
-import { type FakeDeploys, makeFakeDeploys } from './fake-deploys.ts'
+import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
 
 export const someCommit = 'c0ffee0000000000000000000000000000000001'
 export const otherCommit = 'c0ffee1111111111111111111111111111111111'
@@ -20,7 +19,7 @@ export interface ApiServer {
   readonly token: Secret
   readonly pool: Pool
   readonly environments: Environments
-  readonly deploys: FakeDeploys
+  readonly deploys: ScriptedDeploys
   readonly running: Map<number, RunningRelease>
   readonly runtimeLines: RuntimeLogLine[]
   /** `app/branch` → commit. */
@@ -102,7 +101,7 @@ function makeState(pool: Pool) {
   const readiness: { fails: Error | null } = { fails: null }
   const logged: { message: string; fields: Record<string, unknown> }[] = []
   const gitPaths: string[] = []
-  const deploys = makeFakeDeploys({ environmentOf: (id) => findEnvironment(pool, id) })
+  const deploys = makeScriptedDeploys({ environmentOf: (id) => findEnvironment(pool, id) })
   const parts = {
     deploys,
     reads: deploys,
@@ -161,6 +160,3 @@ function recordingLogger(logged: ApiServer['logged']): Logger {
   const logger: Logger = { error: record, warn: record, info: record, debug: record, child: () => logger }
   return logger
 }
-
-/** The path of this checkout's command line. */
-export const slipwayCommand = join(__dirname, '../../src/cli/slipway.mjs')

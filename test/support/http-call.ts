@@ -5,7 +5,7 @@ export interface HttpReply {
   readonly status: number
   readonly headers: Record<string, string | string[] | undefined>
   readonly text: string
-  // biome-ignore lint: answers are looked at by tests only
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are looked at by tests only
   readonly json: any
 }
 

@@ -110,7 +110,7 @@ async function signOut(session: Session, [url]: [string | undefined]): Promise<v
     out.line(`You were not signed in to ${origin}.`)
     return
   }
-  const { [origin]: _, ...servers } = config.servers
+  const servers = Object.fromEntries(Object.entries(config.servers).filter(([other]) => other !== origin))
   const current = config.current === origin ? (Object.keys(servers)[0] ?? null) : config.current
   writeConfigFile({ ...config, current, servers })
   const { rejectCredential } = await import('../git-credential.ts')

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { DeployRequest } from '../../../deploys/index.ts'
 import type { Environment } from '../../../environments/index.ts'
 import { SlipwayError } from '../../../kernel/errors.ts'
 import { quote } from '../../../kernel/names.ts'
@@ -23,7 +24,12 @@ const queuedDeploy = z.strictObject({
 
 type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'commits' | 'db'>
 
-export function deployRoutes({ environments, deploys, commits, db }: Needs): Route[] {
+export function deployRoutes(needs: Needs): Route[] {
+  return [...lineRoutes(needs), ...singleRoutes(needs)]
+}
+
+/** Those of an environment. */
+function lineRoutes({ environments, deploys, commits, db }: Needs): Route[] {
   return [
     defineRoute({
       method: 'get',
@@ -64,14 +70,7 @@ export function deployRoutes({ environments, deploys, commits, db }: Needs): Rou
         const environment = await environments.get(params.app, params.environment)
         const commit = await chooseCommit(commits, environment, body.commit)
         const queued = await db.transaction((tx) =>
-          deploys.request(tx, {
-            environmentId: environment.id,
-            kind: 'deploy',
-            branch: environment.followedBranch,
-            commit,
-            requestedBy: principal.name,
-            pushId: null,
-          }),
+          deploys.request(tx, requestFor(environment, commit, principal.name)),
         )
         deploys.wake()
         const deploy = presentDeploy(await deploys.get(queued.deployId))
@@ -81,6 +80,12 @@ export function deployRoutes({ environments, deploys, commits, db }: Needs): Rou
         }
       },
     }),
+  ]
+}
+
+/** Those of one deploy. */
+function singleRoutes({ deploys }: Pick<Needs, 'deploys'>): Route[] {
+  return [
     defineRoute({
       method: 'get',
       path: '/deploys/:id',
@@ -111,6 +116,11 @@ export function deployRoutes({ environments, deploys, commits, db }: Needs): Rou
       },
     }),
   ]
+}
+
+function requestFor(environment: Environment, commit: string, requestedBy: string): DeployRequest {
+  const { id: environmentId, followedBranch: branch } = environment
+  return { environmentId, kind: 'deploy', branch, commit, requestedBy, pushId: null }
 }
 
 async function chooseCommit(

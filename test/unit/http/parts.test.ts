@@ -1,0 +1,121 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Deploys } from '../../../src/deploys/index.ts'
+import { renderMetrics } from '../../../src/http/metrics.ts'
+import { makeReadiness } from '../../../src/http/readiness.ts'
+import { healthOf } from '../../../src/http/routes/status/routes.ts'
+import { makeRunningReleases } from '../../../src/http/running-releases.ts'
+import { until } from '../../../src/http/streams.ts'
+import { SlipwayError } from '../../../src/kernel/errors.ts'
+import type { Instance } from '../../../src/runtime/index.ts'
+
+describe('health of a release', () => {
+  it.each([
+    [['running'], 'up'],
+    [['running', 'restarting'], 'partly'],
+    [['stopped', 'restarting'], 'down'],
+    [[], 'down'],
+    [['running', 'unknown'], 'unknown'],
+  ] as const)('%j is %s', (states, health) => {
+    expect(healthOf(states)).toBe(health)
+  })
+})
+
+describe('what runs', () => {
+  const records = [
+    { releaseId: 7, position: 1, containerId: 'a' },
+    { releaseId: 7, position: 2, containerId: 'b' },
+    { releaseId: 7, position: 3, containerId: 'c' },
+    { releaseId: 6, position: 1, containerId: 'old' },
+  ]
+  const seen: Record<string, Partial<Instance> | null | Error> = {
+    a: { state: 'running', restarts: 2, startedAt: new Date(5) },
+    b: null,
+    c: new SlipwayError('unavailable', 'The engine does not answer.'),
+  }
+
+  it('only the serving release; an engine that says nothing makes an instance unknown, never gone', async () => {
+    const running = makeRunningReleases({
+      reads: { findServing: async () => ({ releaseId: 7, number: 12, commit: 'c', since: new Date(1) }) },
+      deploys: { listInstances: (async () => records) as unknown as Deploys['listInstances'] },
+      runtime: {
+        inspect: async (id) => {
+          const found = seen[id]
+          if (found instanceof Error) throw found
+          return found as Instance | null
+        },
+      },
+    })
+    expect(await running.find(1)).toEqual({
+      release: 12,
+      commit: 'c',
+      since: new Date(1),
+      instances: [
+        { name: 'v12.1', state: 'running', restarts: 2, startedAt: new Date(5) },
+        { name: 'v12.2', state: 'stopped', restarts: 0, startedAt: null },
+        { name: 'v12.3', state: 'unknown', restarts: 0, startedAt: null },
+      ],
+    })
+  })
+})
+
+describe('readiness', () => {
+  it('a probe that hangs is given up, and the others are told', async () => {
+    const begun = performance.now()
+    const found = await makeReadiness([
+      { name: 'database', check: async () => undefined },
+      { name: 'engine', check: () => new Promise(() => undefined) },
+    ])()
+    expect(performance.now() - begun).toBeLessThan(4_000)
+    expect(found.checks).toEqual([
+      { name: 'database', ok: true },
+      { name: 'engine', ok: false, reason: 'The engine did not answer within 2 s.' },
+    ])
+  })
+
+  it('many askers at once cost one probe', async () => {
+    let probes = 0
+    const look = makeReadiness([{ name: 'x', check: async () => void (probes += 1) }])
+    await Promise.all(Array.from({ length: 100 }, look))
+    expect(probes).toBe(1)
+  })
+})
+
+describe('a source and a signal', () => {
+  it('ends at once when the signal fires, also when the source does not listen, and closes the source', async () => {
+    let closed = false
+    const source = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<IteratorResult<number>>(() => undefined),
+        return: async () => {
+          closed = true
+          return { done: true as const, value: undefined }
+        },
+      }),
+    }
+    const stop = new AbortController()
+    setTimeout(() => stop.abort(), 20)
+    for await (const item of until(source, stop.signal)) throw new Error(`nothing should come, not ${item}`)
+    expect(closed).toBe(true)
+  })
+
+  it('a failure passes, except after the signal', async () => {
+    const failing = (signal: AbortSignal) =>
+      (async () => {
+        const source = (async function* () {
+          yield 1
+          throw new Error('broken')
+        })()
+        const seen: number[] = []
+        for await (const item of until(source, signal)) seen.push(item)
+      })()
+    await expect(failing(new AbortController().signal)).rejects.toThrow('broken')
+    await expect(failing(AbortSignal.abort())).resolves.toBeUndefined()
+  })
+})
+
+it('metrics are Prometheus text, whatever labels hold', () => {
+  const text = renderMetrics([
+    { name: 'a', help: 'A.', type: 'gauge', samples: [{ labels: { x: 'q"\\' }, value: 1 }, { value: Number.NaN }] },
+  ])
+  expect(text).toBe('# HELP a A.\n# TYPE a gauge\na{x="q\\"\\\\"} 1\na 0\n')
+})
