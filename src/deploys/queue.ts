@@ -3,8 +3,8 @@ import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
 import { violates } from '../postgres/index.ts'
 import type { DeployLogs } from './log.ts'
 import { drainAndRetire } from './retire.ts'
-import { runDeploy, stopping } from './run-deploy.ts'
-import type { Tools } from './steps/index.ts'
+import { runDeploy } from './run-deploy.ts'
+import { stopping, type Tools } from './steps/index.ts'
 import * as store from './store.ts'
 
 /** Lines, not slots: every environment runs at most one deploy, and all environments run at the same time. */

@@ -1,4 +1,4 @@
-import { environmentKey, releaseKey, type Routes, type RouteTarget, setIdOf, type Target } from '../routing/index.ts'
+import { environmentKey, releaseKey, type Routes, type RouteTarget, releaseSet, type Target } from '../routing/index.ts'
 import { type Instance, labelNames } from '../runtime/index.ts'
 import { hasEnded } from './deploy.ts'
 import { type InstanceRecord, listInstances, listRoutes, recordContainer } from './instances.ts'
@@ -46,13 +46,13 @@ export async function wantedRoutes(tools: Tools, instances: readonly InstanceRec
   )
   for (const [releaseId, members] of targetsOf) {
     sets.set(
-      setIdOf(releaseId),
+      releaseSet(releaseId),
       members.map(({ address, port }) => ({ address: address as string, port })),
     )
   }
   for (const route of await listRoutes(tools.db)) {
-    const size = sets.get(setIdOf(route.releaseId))?.length ?? 0
-    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: setIdOf(route.releaseId), size }
+    const size = sets.get(releaseSet(route.releaseId))?.length ?? 0
+    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(route.releaseId), size }
     hosts.set(tools.addresses.environmentHost(route.label), environmentKey(route.environmentId))
     keys.set(environmentKey(route.environmentId), to)
     if (!route.live) {

@@ -1,7 +1,7 @@
 import type { Build, BuiltImage } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { getRelease } from '../releases/index.ts'
-import { choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
+import { type ChosenPort, choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
 import { systemVariables } from '../vars/index.ts'
 import type { Deploy } from './deploy.ts'
 import type { Tools } from './steps/step.ts'
@@ -12,7 +12,7 @@ export interface ReleaseSpec {
   readonly number: number
   readonly build: Build
   readonly image: BuiltImage
-  readonly port: number
+  readonly port: ChosenPort
   /** The container of one instance (or, with a name of its own, of a release command). */
   container(which: { name: string; kind: 'instance' | 'command'; address: string | null }): InstanceSpec
 }
@@ -36,7 +36,7 @@ export async function readReleaseSpec(
       releaseNumber: release.number,
       branch: deploy.branch,
       commit: deploy.commit,
-      port,
+      port: port.port,
       domain: tools.addresses.environmentHost(deploy.label),
       domainAliases: [],
     },

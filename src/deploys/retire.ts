@@ -1,4 +1,4 @@
-import { environmentKey, releaseKey, setIdOf } from '../routing/index.ts'
+import { environmentKey, releaseKey, releaseSet } from '../routing/index.ts'
 import { freeAddress } from '../runtime/index.ts'
 import { type InstanceRecord, listInstancesOfRelease, markRetired } from './instances.ts'
 import type { Deploy } from './deploy.ts'
@@ -43,7 +43,7 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
     await tools.router.removeKey(environmentKey(deploy.environmentId))
   } else {
     const { length: size } = await listInstancesOfRelease(tools.db, serving.id)
-    const to = size === 0 ? { state: 'failed' as const } : { set: setIdOf(serving.id), size }
+    const to = size === 0 ? { state: 'failed' as const } : { set: releaseSet(serving.id), size }
     await tools.router.swap(environmentKey(deploy.environmentId), to)
   }
   if (!deploy.live && deploy.releaseNumber !== null) {
@@ -53,9 +53,9 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
 
 /** Ends the instances of a release that does not serve, and everything that names them. Safe to repeat. */
 export async function removeInstances(tools: Tools, releaseId: number): Promise<void> {
-  const instances = (await listInstancesOfRelease(tools.db, releaseId)).filter(
-    (instance) => instance.state !== 'serving',
-  )
+  const instances = await listInstancesOfRelease(tools.db, releaseId)
+  // Whoever asked had read that it does not serve; meanwhile it may.
+  if (instances.some((instance) => instance.state === 'serving')) return
   for (const instance of instances) {
     if (instance.containerId !== null) {
       await tools.runtime.stop(instance.containerId, instance.state === 'draining' ? instance.stopMs : 0)
@@ -65,7 +65,7 @@ export async function removeInstances(tools: Tools, releaseId: number): Promise<
   if (instances.length === 0) return
   await tools.whileRoutesHold(async () => {
     await tools.router.removeKey(releaseKey(releaseId))
-    await tools.router.removeSet(setIdOf(releaseId))
+    await tools.router.removeSet(releaseSet(releaseId))
     await tools.db.transaction(async (tx) => {
       for (const instance of instances) {
         await freeAddress(tx, instance.id)

@@ -6,7 +6,7 @@ import { switchRoute } from './instances.ts'
 import type { DeployLog, DeployLogs, NewLine } from './log.ts'
 import { planNext } from './plan.ts'
 import { removeInstances, restoreRoute } from './retire.ts'
-import { type StepContext, steps, type Tools } from './steps/index.ts'
+import { type StepContext, steps, stopping, type Tools } from './steps/index.ts'
 import * as store from './store.ts'
 
 /** A step that says nothing for this long is heard of, so that a pusher knows it is alive. */
@@ -19,9 +19,6 @@ export interface RunContext {
   /** Fires when the deploy is cancelled (with a `cancelled` error) or when the server stops (with `stopping`). */
   readonly signal: AbortSignal
 }
-
-/** The reason of a signal that ends the work but not the deploy: the next life of the server goes on with it. */
-export const stopping = new Error('the server stops')
 
 /**
  * Takes a claimed deploy through its steps until it has ended: look at what is recorded, decide, do, record, again. Called on a deploy that

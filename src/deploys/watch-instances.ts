@@ -1,4 +1,4 @@
-import { environmentKey, type RouteTarget, releaseKey, setIdOf } from '../routing/index.ts'
+import { environmentKey, type RouteTarget, releaseKey, releaseSet } from '../routing/index.ts'
 import { type InstanceChange, labelNames, waitForPort } from '../runtime/index.ts'
 import { type InstanceRecord, listInstancesOfRelease } from './instances.ts'
 import type { Tools } from './steps/index.ts'
@@ -34,7 +34,7 @@ async function onChange(tools: Tools, change: InstanceChange, signal: AbortSigna
   const still = (await listInstancesOfRelease(tools.db, releaseId)).some(
     (i) => i.id === instance.id && i.state === 'serving',
   )
-  if (still) await pointTo(tools, instance, { set: setIdOf(releaseId), size: 1 })
+  if (still) await pointTo(tools, instance, { set: releaseSet(releaseId), size: 1 })
 }
 
 async function pointTo(tools: Tools, instance: InstanceRecord, to: RouteTarget): Promise<void> {

@@ -1,29 +1,24 @@
-/** Host names and URLs of environments, releases and Slipway itself: design.md, section 3. */
+import { environmentHost, releaseHost, siteUrl } from './hosts.ts'
+
+/** Host names and URLs of this installation: design.md, section 3. */
 export interface Addresses {
   /** `test--shop.example.org`: what the host map is asked for. */
   environmentHost(label: string): string
   /** `v12--test--shop.example.org` */
   releaseHost(label: string, releaseNumber: number): string
-  /** `http://<host>:<port>` as users type it. */
+  /** What to open in a browser. */
   url(host: string): string
+  /** The Host header that a client sends for it. */
+  hostHeader(host: string): string
   readonly scheme: 'http'
-  readonly controlHost: string
 }
 
-export function makeAddresses(settings: { domain: string; controlHost: string; httpPort: number }): Addresses {
-  const { domain, controlHost, httpPort } = settings
+export function makeAddresses({ domain, httpPort }: { domain: string; httpPort: number }): Addresses {
   return {
-    environmentHost: (label) => `${label}.${domain}`,
-    releaseHost: (label, releaseNumber) => `v${releaseNumber}--${label}.${domain}`,
-    url: (host) => `http://${host}${httpPort === 80 ? '' : `:${httpPort}`}`,
+    environmentHost: (label) => environmentHost(label, domain),
+    releaseHost: (label, releaseNumber) => releaseHost(releaseNumber, label, domain),
+    url: (host) => siteUrl(host, httpPort),
+    hostHeader: (host) => new URL(siteUrl(host, httpPort)).host,
     scheme: 'http',
-    controlHost,
   }
 }
-
-/** What an environment is called in the proxy's maps. */
-export const environmentKey = (environmentId: number): string => `e${environmentId}`
-/** What a release's own address is called in the proxy's maps. */
-export const releaseKey = (releaseId: number): string => `r${releaseId}`
-/** What a release's set of instances is called in the proxy's maps. */
-export const setIdOf = (releaseId: number): string => `r${releaseId}`

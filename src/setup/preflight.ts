@@ -40,7 +40,7 @@ export async function prepareDataDir(dataDir: string): Promise<void> {
       await chmod(path, mode)
     }
   } catch (cause) {
-    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const why = (cause as NodeJS.ErrnoException).code ?? 'unknown'
     throw new SlipwayError('unavailable', `The data folder ${dataDir} cannot be written (${why}).`, {
       hint: 'Give it to the user that runs Slipway, or set SLIPWAY_DATA to another folder.',
       cause,

@@ -1,31 +1,37 @@
 import { SlipwayError } from '../../kernel/errors.ts'
-import { runChecks } from '../../runtime/index.ts'
-import { listInstancesOfRelease } from '../instances.ts'
+import { type Instance, runChecks } from '../../runtime/index.ts'
+import { type InstanceRecord, listInstancesOfRelease } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
-import type { Step } from './step.ts'
+import type { Step, StepContext } from './step.ts'
 
 /** All checks of all new instances must pass before any traffic goes to them. */
-export const check: Step = async ({ deploy, tools, log, signal }) => {
+export const check: Step = async (context) => {
+  const { deploy, tools, log, signal } = context
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Checking v${spec.number}`)
   const instances = await listInstancesOfRelease(tools.db, spec.releaseId)
   await Promise.all(
-    instances.map(async (instance) => {
-      if (instance.containerId === null || instance.address === null)
-        throw new SlipwayError('internal', `Instance ${instance.id} was not started.`)
-      await runChecks({
-        containerId: instance.containerId,
-        address: instance.address,
+    instances.map(async (record) =>
+      runChecks({
+        instance: await findContainer(context, record),
         port: spec.port,
         config: spec.build.config,
-        image: spec.image,
-        host: tools.addresses.environmentHost(deploy.label),
+        healthcheck: spec.image.healthcheck,
+        host: tools.addresses.hostHeader(tools.addresses.environmentHost(deploy.label)),
         scheme: tools.addresses.scheme,
         runtime: tools.runtime,
         clock: tools.clock,
-        onAttempt: (text) => log.write('detail', text),
+        onAttempt: (text) => log.write('output', text),
         signal,
-      })
-    }),
+      }),
+    ),
   )
+}
+
+async function findContainer({ tools }: StepContext, record: InstanceRecord): Promise<Instance> {
+  const found = record.containerId === null ? null : await tools.runtime.inspect(record.containerId)
+  if (found !== null) return found
+  throw new SlipwayError('check_failed', `The container of v${record.releaseNumber} is gone: somebody removed it.`, {
+    hint: 'Deploy again: slipway deploy',
+  })
 }

@@ -1,7 +1,8 @@
 import { SlipwayError } from '../../kernel/errors.ts'
+import { labelNames } from '../../runtime/index.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import { listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../store.ts'
-import type { Step, StepContext } from './step.ts'
+import { type Step, type StepContext, stopping } from './step.ts'
 
 /** Runs the release commands one after the other, each in a throw-away container of the new image; a failing one ends the deploy. */
 export const releaseCommands: Step = async (context) => {
@@ -21,6 +22,10 @@ export const releaseCommands: Step = async (context) => {
       spec.container({ name: `command-${position + 1}`, kind: 'command', address: null }),
     )
   }
+  // Their exit codes are recorded: the containers are not asked again.
+  for (const container of await tools.runtime.list({ release: spec.releaseId })) {
+    if (container.labels[labelNames.kind] === 'command') await tools.runtime.remove(container.containerId)
+  }
 }
 
 type Command = Parameters<typeof describeFailure>[0]
@@ -33,12 +38,30 @@ async function runCommand(
 ): Promise<void> {
   const { deploy, own, tools, log, signal } = context
   await tools.db.transaction((tx) => recordCommandBegun(tx, own, position, command.label))
-  const exit = await tools.runtime.run(
-    { ...container, argv: ['/bin/sh', '-c', command.run] },
-    { onLine: (line) => log.write('output', line), timeoutMs: command.timeoutMs, signal },
-  )
+  const { cancelled, stopped } = splitSignal(signal)
+  const exit = await Promise.race([
+    tools.runtime.run(
+      { ...container, argv: ['/bin/sh', '-c', command.run] },
+      { onLine: (line) => log.write('output', line), timeoutMs: command.timeoutMs, signal: cancelled },
+    ),
+    stopped,
+  ])
   await recordCommandEnded(tools.db, deploy.id, position, exit.exitCode)
   if (exit.exitCode !== 0) throw describeFailure(command, exit, container.limits.memoryBytes)
+}
+
+/** A cancel ends the command; a server that stops only lets go of it: the next life of the server finds it by its name. */
+function splitSignal(signal: AbortSignal): { cancelled: AbortSignal; stopped: Promise<never> } {
+  const cancel = new AbortController()
+  const stopped = new Promise<never>((_, reject) => {
+    const onAbort = (): void => {
+      if (signal.reason === stopping) reject(stopping)
+      else cancel.abort(signal.reason)
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  })
+  return { cancelled: cancel.signal, stopped }
 }
 
 function describeFailure(

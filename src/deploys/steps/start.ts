@@ -25,7 +25,7 @@ async function findOrPlan({ deploy, tools }: StepContext, spec: ReleaseSpec): Pr
       releaseId: spec.releaseId,
       deployId: deploy.id,
       position: 1,
-      port: spec.port,
+      port: spec.port.port,
       drainMs,
       stopMs,
     })

@@ -45,3 +45,6 @@ export interface StepContext {
  * deploy; nothing it did so far has touched what serves.
  */
 export type Step = (context: StepContext) => Promise<void>
+
+/** The reason of a signal that ends the work but not the deploy: the next life of the server goes on with it. */
+export const stopping = new Error('the server stops')

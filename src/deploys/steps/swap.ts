@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../kernel/errors.ts'
-import { environmentKey, releaseKey, setIdOf, type Target } from '../../routing/index.ts'
+import { environmentKey, releaseKey, releaseSet, type Target } from '../../routing/index.ts'
 import { listInstancesOfRelease } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import type { Step } from './step.ts'
@@ -17,7 +17,7 @@ export const swap: Step = async ({ deploy, tools, log }) => {
     return { address, port }
   })
   log.write('step', `Swapping ${addresses.environmentHost(deploy.label)} to v${spec.number}`)
-  const to = { set: setIdOf(spec.releaseId), size: targets.length }
+  const to = { set: releaseSet(spec.releaseId), size: targets.length }
   await router.defineSet(to.set, targets)
   if (!deploy.live) {
     await router.swap(releaseKey(spec.releaseId), to)

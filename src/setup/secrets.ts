@@ -1,0 +1,41 @@
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { newToken } from '../accounts/index.ts'
+import type { Settings } from '../config.ts'
+import { Secret } from '../kernel/secret.ts'
+import { writeWholeFile } from '../kernel/whole-file.ts'
+
+/** What only this machine's console knows. Nothing here has a default: each is given, or made by chance on the first start. */
+export interface InstallationSecrets {
+  readonly adminToken: Secret
+  /** True on the start that made it: then it is shown, once. */
+  readonly madeAdminToken: boolean
+  /** What environments' SECRET_KEY is derived from. */
+  readonly installationKey: Secret
+}
+
+export async function ensureSecrets(settings: Settings): Promise<InstallationSecrets> {
+  const tokenFile = join(settings.dataDir, 'admin-token')
+  const keyFile = join(settings.dataDir, 'secret-key')
+  const token =
+    settings.adminToken === null ? await ensureFile(tokenFile, newToken) : { secret: settings.adminToken, made: false }
+  const newKey = (): Secret => new Secret(randomBytes(48).toString('base64url'))
+  return {
+    adminToken: token.secret,
+    madeAdminToken: token.made,
+    installationKey: settings.secretKey ?? (await ensureFile(keyFile, newKey)).secret,
+  }
+}
+
+/** Readable by its owner only; made when it is not there. */
+async function ensureFile(path: string, make: () => Secret): Promise<{ secret: Secret; made: boolean }> {
+  try {
+    return { secret: new Secret((await readFile(path, 'utf8')).trim()), made: false }
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  }
+  const secret = make()
+  await writeWholeFile(path, `${secret.reveal()}\n`, 0o600)
+  return { secret, made: true }
+}

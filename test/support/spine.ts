@@ -1,0 +1,166 @@
+import { createHash } from 'node:crypto'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { AppConfig, Build, BuildPlan, Builds } from '../../src/builds/index.ts'
+import { type Deploys, makeDeploys, type Tools } from '../../src/deploys/index.ts'
+import { type Environment, makeEnvironments } from '../../src/environments/index.ts'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
+import { silentLogger } from '../../src/kernel/logger.ts'
+import { makeMutex } from '../../src/kernel/mutex.ts'
+import { Secret } from '../../src/kernel/secret.ts'
+import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { makeAddresses } from '../../src/routing/index.ts'
+import { createTestDatabase } from './database.ts'
+import { type FakeRuntime, makeFakeRuntime } from './fake-runtime.ts'
+import { type FakeRouter, makeFakeRouter } from './fake-router.ts'
+
+/**
+ * The real queue, plan, runner and log on a real database, around them an engine and a proxy in memory and builds that succeed as the
+ * test says. What answers on the instance's port is a small server of this process on loopback.
+ */
+export interface Spine {
+  readonly db: Pool
+  readonly deploys: Deploys
+  readonly runtime: FakeRuntime
+  readonly router: FakeRouter
+  /** What the next builds do; resolves when they are done. */
+  onBuild: (build: Build, signal: AbortSignal) => Promise<void>
+  config: AppConfig
+  environment(name: 'test' | 'live'): Promise<Environment>
+  push(environment: 'test' | 'live', commit: string): Promise<number>
+  deploy(environment: 'test' | 'live', commit: string): Promise<number>
+  log(deployId: number): Promise<string[]>
+  /** A second server on the same database and machine, as after a restart. */
+  restart(): Promise<void>
+  close(): Promise<void>
+}
+
+export const commitOf = (letter: string): string => letter.repeat(40)
+
+export async function makeSpine(): Promise<Spine> {
+  const database = await createTestDatabase()
+  const site = await listen()
+  const port = (site.address() as AddressInfo).port
+  const db = makePool(database.connection, { logger: silentLogger, size: 10 })
+  const environments = makeEnvironments({ db })
+  const app = await environments.createApp('shop')
+  const runtime = makeFakeRuntime('spine')
+  const router = makeFakeRouter()
+  const tools: Tools = {
+    db,
+    runtime,
+    router,
+    builds: fakeBuilds(),
+    addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
+    // The instances “listen” where the test's server does.
+    range: { subnet: '127.0.0.0/24', reserved: ['127.0.0.1'] },
+    whileRoutesHold: makeMutex(),
+    installation: 'spine',
+    installationKey: new Secret('spine-test-installation-key-000000'),
+    clock: systemClock,
+    logger: silentLogger,
+  }
+  let deploys = makeDeploys(tools)
+  await deploys.start()
+
+  const request = async (kind: 'push' | 'deploy', name: 'test' | 'live', commit: string): Promise<number> => {
+    const { id } = await environments.get(app.name, name)
+    const queued = await db.transaction((tx) =>
+      deploys.request(tx, { environmentId: id, kind, branch: 'main', commit, requestedBy: 'ada', pushId: null }),
+    )
+    deploys.wake()
+    return queued.deployId
+  }
+
+  const spine: Spine = {
+    db,
+    get deploys() {
+      return deploys
+    },
+    runtime,
+    router,
+    onBuild: async () => undefined,
+    config: defaultConfig(port),
+    environment: (name) => environments.get(app.name, name),
+    push: (name, commit) => request('push', name, commit),
+    deploy: (name, commit) => request('deploy', name, commit),
+    async log(deployId) {
+      const lines: string[] = []
+      for await (const line of deploys.follow(deployId, { after: 0, signal: AbortSignal.timeout(20_000) })) {
+        lines.push(`${line.kind}: ${line.text}`)
+      }
+      return lines
+    },
+    async restart() {
+      await deploys.stop()
+      deploys = makeDeploys({ ...tools, whileRoutesHold: makeMutex() })
+      await deploys.start()
+    },
+    async close() {
+      await deploys.stop()
+      await db.close()
+      await database.drop()
+      await new Promise((resolve) => site.close(resolve))
+    },
+  }
+  return spine
+
+  function fakeBuilds(): Builds {
+    const made = new Map<number, Build>()
+    return {
+      readPlan: async (): Promise<BuildPlan> => ({
+        config: spine.config,
+        dockerfileText: 'FROM scratch',
+        ignore: '',
+        warnings: [],
+      }),
+      async create(tx, { appId, commit, plan }) {
+        const rows = await tx.query<{ id: number }>(
+          `insert into builds (app_id, number, commit, key, config, state)
+           select $1, coalesce(max(number), 0) + 1, $2, $2, $3, 'waiting' from builds where app_id = $1 returning id`,
+          [appId, commit, JSON.stringify(plan.config)],
+        )
+        const id = rows[0]?.id as number
+        made.set(id, { id, appId, number: id, commit, config: plan.config, state: 'waiting', image: null })
+        return made.get(id) as Build
+      },
+      async get(id) {
+        const build = made.get(id)
+        if (build === undefined) throw new SlipwayError('not_found', 'no such build')
+        return build
+      },
+      async run(build, _plan, { onLine, signal }) {
+        onLine(`building ${build.commit.slice(0, 4)}`)
+        await spine.onBuild(build, signal)
+        const image = {
+          digest: `sha256:${createHash('sha256').update(build.commit).digest('hex')}`,
+          sizeBytes: 1_000_000,
+          exposedPorts: [],
+          healthcheck: null,
+        }
+        const done: Build = { ...build, state: 'succeeded', image }
+        made.set(build.id, done)
+        return done
+      },
+    }
+  }
+}
+
+function listen(): Promise<Server> {
+  const server = createServer((_req, res) => res.end('ok'))
+  return new Promise((resolve) => server.listen(0, '0.0.0.0', () => resolve(server)))
+}
+
+function defaultConfig(port: number): AppConfig {
+  return {
+    build: { dockerfile: 'Dockerfile', context: '.', target: null, args: {}, builder: 'auto' },
+    port,
+    health: { path: null, status: { from: 200, to: 399 }, intervalMs: 50, timeoutMs: 1000, deadlineMs: 3000 },
+    selfTests: [],
+    releaseCommands: [],
+    drainMs: 200,
+    stopMs: 100,
+    resources: { memoryBytes: 64 * 1024 * 1024, cpus: 1, pids: 64 },
+  }
+}
