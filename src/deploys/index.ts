@@ -1,6 +1,6 @@
 export type { Deploy, DeployRequest, DeployState, DeployStep, LogKind, LogLine, QueuedDeploy } from './deploy.ts'
 export { hasEnded, renderLine } from './deploy.ts'
 export { type Deploys, makeDeploys } from './deploys.ts'
-export { type DeployReads, makeDeployReads, type ServingRelease } from './reads.ts'
+export { type DeployReads, makeDeployReads } from './reads.ts'
 export type { InstanceRecord } from './instances.ts'
 export type { Tools } from './steps/index.ts'

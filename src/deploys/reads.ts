@@ -11,7 +11,7 @@ export interface DeployReads {
   findServing(environmentId: number): Promise<ServingRelease | null>
 }
 
-export interface ServingRelease {
+interface ServingRelease {
   readonly releaseId: number
   readonly number: number
   readonly commit: string
