@@ -165,14 +165,15 @@ export async function run({
   await runtime.probeFirewall()
 
   const isFirst = (await environments.listApps()).length === 0
-  if (demo && isFirst) await pushDemo({ root, remote: `${controlUrl}/hello.git`, token: secrets.adminToken })
+  const hasDemo =
+    demo && isFirst && (await pushDemo({ root, remote: `${controlUrl}/hello.git`, token: secrets.adminToken }))
   process.stdout.write(
     welcomeText({
       root,
       dataDir: settings.dataDir,
       controlUrl,
-      demoUrl: demo && isFirst ? addresses.url(addresses.environmentHost('test--hello')) : null,
-      newToken: secrets.madeAdminToken ? secrets.adminToken : null,
+      demoUrl: hasDemo ? addresses.url(addresses.environmentHost('test--hello')) : null,
+      newToken: secrets.madeAdminToken || (isFirst && settings.adminToken === null) ? secrets.adminToken : null,
       startedInMs: systemClock.monotonicMs() - begunMs,
     }),
   )

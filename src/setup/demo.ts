@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Secret } from '../kernel/secret.ts'
+import { tellError } from './tell.ts'
 
 /**
  * Pushes the app `hello` from the built-in boilerplate, as any user would: with git, over HTTP, with the token. What git prints goes to the
- * terminal. Its one program is Debian's static busybox, so that no image registry is needed.
+ * terminal. Its one program is Debian's static busybox, so that no image registry is needed. A demo that fails does not keep
+ * Slipway from running: then false, and git or the deploy has said why.
  */
-export async function pushDemo(options: { root: string; remote: string; token: Secret }): Promise<void> {
+export async function pushDemo(options: { root: string; remote: string; token: Secret }): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'slipway-hello-'))
   try {
     await cp(join(options.root, 'docker/boilerplates/hello'), folder, { recursive: true })
@@ -20,6 +22,10 @@ export async function pushDemo(options: { root: string; remote: string; token: S
     await git('add', '-A')
     await git('commit', '-q', '-m', 'Hello from Slipway')
     await git('push', options.remote, 'main')
+    return true
+  } catch (error) {
+    tellError(error)
+    return false
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

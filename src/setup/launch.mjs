@@ -16,6 +16,7 @@ const serverNode = 24
 const modes = {
   start: { file: 'src/setup/start.ts', tools: false },
   check: { file: 'src/setup/check.ts', tools: true },
+  remove: { file: 'src/setup/remove.ts', tools: false },
   bench: { file: 'test/bench/bench.ts', tools: true },
   schema: { file: 'src/setup/schema.ts', tools: true },
 }
