@@ -109,7 +109,7 @@ async function runQuietly(
       LC_ALL: 'C.UTF-8',
       DEBIAN_FRONTEND: 'noninteractive',
       NEEDRESTART_SUSPEND: '1',
-      SLIPWAY_QUIET: 'haproxy postgresql docker containerd',
+      SLIPWAY_QUIET: 'haproxy postgresql docker-registry docker containerd',
       SLIPWAY_QUIET_PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     },
   })
@@ -117,7 +117,7 @@ async function runQuietly(
   const splitter = new LineSplitter((line) => {
     lines.push(line)
     if (lines.length > 200) lines.shift()
-    if (/^(?:Setting up |Fetched |Waiting for cache lock)/.test(line)) options?.say(`  ${plainLine(line)}`)
+    if (/^(?:Fetched |Waiting for cache lock)/.test(line)) options?.say(plainLine(line))
   })
   child.stdout.on('data', (chunk: Buffer) => splitter.write(chunk))
   child.stderr.on('data', (chunk: Buffer) => splitter.write(chunk))

@@ -44,8 +44,15 @@ async function ensureModules(tools) {
   const lock = openSync(join(root, 'package-lock.json'), 'r')
   spawnSync('flock', ['3'], { stdio: ['ignore', 'ignore', 'inherit', lock] })
   if (!areModulesThere(tools)) {
-    const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...(tools ? [] : ['--omit=dev'])]
-    process.stdout.write(`-----> Installing the packages of package-lock.json (npm ${args.join(' ')}) …\n`)
+    const args = [
+      'ci',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+      ...(tools ? [] : ['--omit=dev']),
+    ]
+    process.stdout.write(`-----> Installing the packages of package-lock.json (npm ci) …\n`)
     const begin = Date.now()
     // What npm writes last: an interrupted installation is not taken for a whole one.
     rmSync(join(modules, '.package-lock.json'), { force: true })

@@ -128,14 +128,10 @@ describe('the data folder', () => {
     await prepareDataDir(dataDir)
     await chmod(join(dataDir, 'repositories'), 0o777)
     await prepareDataDir(dataDir)
-    const modes = Object.fromEntries(
-      await Promise.all(
-        ['.', 'run', 'logs', 'repositories'].map(async (name) => [
-          name,
-          ((await stat(join(dataDir, name))).mode & 0o777).toString(8),
-        ]),
-      ),
-    )
+    const modes: Record<string, string> = {}
+    for (const name of ['.', 'run', 'logs', 'repositories']) {
+      modes[name] = ((await stat(join(dataDir, name))).mode & 0o777).toString(8)
+    }
     expect(modes).toEqual({ '.': '711', run: '711', logs: '700', repositories: '700' })
   })
 
@@ -170,13 +166,13 @@ describe('the port', () => {
     const { port } = server.address() as { port: number }
     await expect(assertPortFree('127.0.0.1', port)).rejects.toMatchObject({
       message: `Port ${port} on 127.0.0.1 is taken.`,
-      hint: expect.stringContaining('SLIPWAY_HTTP_PORT') as string,
+      hint: expect.stringContaining('SLIPWAY_HTTP_PORT'),
     })
     await expect(assertPortFree('0.0.0.0', port)).rejects.toThrow('is taken')
     await new Promise((resolve) => server.close(resolve))
     await assertPortFree('127.0.0.1', port)
     await expect(assertPortFree('192.0.2.1', port)).rejects.toMatchObject({
-      hint: expect.stringContaining('SLIPWAY_BIND') as string,
+      hint: expect.stringContaining('SLIPWAY_BIND'),
     })
   })
 })

@@ -1,0 +1,123 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+
+const run = promisify(execFile)
+jest.setTimeout(60_000)
+
+// A checkout with the real launcher, one small package and a server that tells what it is given.
+const server = `
+import { greeting } from 'greeting'
+process.on('SIGINT', () => setTimeout(() => process.exit(7), 200))
+process.on('SIGTERM', () => process.exit(9))
+setInterval(() => undefined, 1000)
+console.log(greeting, process.argv.slice(2).join(' '), process.version)
+`
+let root: string
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'slw-launch-'))
+  await mkdir(join(root, 'src/setup'), { recursive: true })
+  await mkdir(join(root, 'greeting'))
+  await copyFile('src/setup/launch.mjs', join(root, 'src/setup/launch.mjs'))
+  await writeFile(join(root, 'src/setup/start.ts'), server)
+  const dependency = { name: 'greeting', version: '1.0.0', type: 'module', exports: './index.js' }
+  await writeFile(join(root, 'greeting/package.json'), JSON.stringify(dependency))
+  await writeFile(join(root, 'greeting/index.js'), 'export const greeting = "ready"')
+  const dependencies = { greeting: 'file:greeting' }
+  await writeFile(join(root, 'package.json'), JSON.stringify({ name: 'x', type: 'module', dependencies }))
+  await run('npm', ['install', '--package-lock-only', '--ignore-scripts', '--no-audit'], { cwd: root })
+})
+afterEach(async () => {
+  await rm(root, { recursive: true })
+})
+
+describe('npm start’s launcher', () => {
+  it('installs the packages once, and again when they are not whole or not those of package-lock.json', async () => {
+    expect(await outputOfStart()).toContain('npm ci')
+    expect(await outputOfStart()).not.toContain('npm ci')
+    // npm writes this file last.
+    await rm(join(root, 'node_modules/.package-lock.json'))
+    expect(await outputOfStart()).toContain('npm ci')
+    const lock = await readFile(join(root, 'package-lock.json'), 'utf8')
+    await writeFile(
+      join(root, 'greeting/package.json'),
+      '{"name":"greeting","version":"1.0.1","type":"module","exports":"./index.js"}',
+    )
+    await writeFile(join(root, 'package-lock.json'), lock.replaceAll('1.0.0', '1.0.1'))
+    expect(await outputOfStart()).toContain('npm ci')
+    expect(await outputOfStart()).not.toContain('npm ci')
+  })
+
+  it('installs once when two start at the same moment', async () => {
+    const outputs = await Promise.all([outputOfStart(), outputOfStart()])
+    expect(outputs.filter((output) => output.includes('npm ci'))).toHaveLength(1)
+    for (const output of outputs) expect(output).toContain('ready')
+  })
+
+  it('hands on arguments, and on Ctrl-C waits for the server and ends with its code', async () => {
+    const started = launch(['--no-demo'])
+    expect(await started.ready).toMatch(/^ready --no-demo v\d+/m)
+    process.kill(-(started.child.pid ?? 0), 'SIGINT')
+    expect(await started.ended).toBe(7)
+  })
+
+  it('passes SIGTERM on to the server', async () => {
+    const started = launch()
+    await started.ready
+    started.child.kill('SIGTERM')
+    expect(await started.ended).toBe(9)
+  })
+
+  it('says that the installation failed, and is not content with it afterwards', async () => {
+    await rm(join(root, 'greeting'), { recursive: true })
+    await writeFile(join(root, 'package.json'), '{"name":"x","type":"module","dependencies":{"greeting":"2.0.0"}}')
+    const started = launch()
+    expect(await started.ended).toBe(1)
+    expect(started.output()).toContain(' !     npm ci failed')
+    expect(existsSync(join(root, 'node_modules/.package-lock.json'))).toBe(false)
+  })
+})
+
+async function outputOfStart(): Promise<string> {
+  const { child, ready, ended, output } = launch()
+  await ready
+  child.kill('SIGTERM')
+  await ended
+  return output()
+}
+
+/** `ready` resolves with the server's line, or with everything when it ended without. */
+function launch(args: string[] = []): {
+  child: ChildProcess
+  ready: Promise<string>
+  ended: Promise<number | null>
+  output: () => string
+} {
+  const child = spawn(nodePath(), [join(root, 'src/setup/launch.mjs'), 'start', ...args], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    env: { ...process.env, npm_execpath: '' },
+  })
+  let output = ''
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+  const ready = new Promise<string>((resolve) => {
+    const keep = (chunk: Buffer): void => {
+      output += chunk.toString()
+      if (/^ready/m.test(output)) resolve(output)
+    }
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    void ended.then(() => resolve(output))
+  })
+  return { child, ready, ended, output: () => output }
+}
+
+function nodePath(): string {
+  const own = join(process.cwd(), `node_modules/node-linux-${process.arch}/bin/node`)
+  return existsSync(own) ? own : process.execPath
+}
