@@ -65,7 +65,8 @@ export async function stopDaemon(pid: number): Promise<void> {
   }
 }
 
-function signalProcess(pid: number, signal: NodeJS.Signals | 0): boolean {
+/** False when there is no such process. */
+export function signalProcess(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal)
   } catch {

@@ -1,5 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { listFromEngine } from './engine-call.ts'
+import { signalProcess } from './engine-start.ts'
+
+const endingMs = 3000
 
 /** Everything at the engine that carries a Slipway's label, as `container abc…`. */
 export async function listOwned(socket: string): Promise<Set<string>> {
@@ -25,8 +29,13 @@ export async function findLeftOver(options: {
 }): Promise<string[]> {
   const { before } = options
   const owned = before === null ? [] : [...(await listOwned(options.socket))].filter((thing) => !before.has(thing))
-  const processes = findMarked(options.runId)
-  for (const { pid } of processes) process.kill(pid, 'SIGKILL')
+  let processes = findMarked(options.runId)
+  // What is being ended at this moment is not left over.
+  for (let waited = 0; processes.length > 0 && waited < endingMs; waited += 100) {
+    await delay(100)
+    processes = findMarked(options.runId)
+  }
+  for (const { pid } of processes) signalProcess(pid, 'SIGKILL')
   return [...owned, ...processes.map(({ pid, command }) => `process ${pid} (${command})`)]
 }
 
