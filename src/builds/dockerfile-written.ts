@@ -1,6 +1,9 @@
 import type { Dockerfile, From, ImageReference, Step } from './dockerfile.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 
+/** Says on what image a stage stands: between it and the labelled steps there may be those of its ONBUILD triggers. */
+export const baseLabel = 'slipway.base'
+
 /** A Dockerfile as the engine gets it. */
 export interface WrittenDockerfile {
   readonly text: string
@@ -31,7 +34,6 @@ export function writeDockerfile(
     lines.push(text)
     steps.push(step)
   }
-  const labelLine = `LABEL ${Object.entries(labels).map(writeLabel).join(' ')}`
 
   for (const { keyword, rest, line } of file.globals) {
     add(`${keyword} ${rest}`, { line, shown: `${keyword} ${rest}`, keyword })
@@ -40,7 +42,9 @@ export function writeDockerfile(
     const name = stage.name === null ? '' : ` AS ${stage.name}`
     const shown = `FROM ${sourceName(stage.from, file, (image) => image.name)}${name}`
     add(`FROM ${writeBase(stage.from, file, idOf)}${name}`, { line: stage.line, shown, keyword: 'FROM' })
-    if (Object.keys(labels).length > 0) add(labelLine, { line: stage.line, shown: null, keyword: 'LABEL' })
+    const base = stage.from.kind === 'image' ? { [baseLabel]: idOf(stage.from.image) } : {}
+    const label = Object.entries({ ...labels, ...base }).map(writeLabel)
+    add(`LABEL ${label.join(' ')}`, { line: stage.line, shown: null, keyword: 'LABEL' })
     for (const step of stage.steps) {
       const { line, keyword } = step
       add(writeStep(step, idOf), { line, shown: `${keyword} ${shownFlags(step)}${step.rest}`, keyword })

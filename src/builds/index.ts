@@ -18,7 +18,7 @@ export {
   readTriggers,
 } from './dockerfile.ts'
 export { assertImageAllowed, isImageId, type LocalImage, mayBeOutdated, readReference } from './dockerfile-images.ts'
-export { type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
+export { baseLabel, type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
 export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
 export type { BuildPlan } from './read-plan.ts'
 export type { Source, TreeSize } from './source.ts'

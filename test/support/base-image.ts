@@ -34,9 +34,9 @@ async function isPresent(): Promise<boolean> {
   )
 }
 
-/** The same under another name and with other content of /etc/motd, so that it has an id of its own. */
+/** The same under another name (null: without one) and with other content of /etc/motd. Resolves with its id. */
 export async function makeBaseImage(
-  name: string,
+  name: string | null,
   options: { motd?: string; changes?: string[] } = {},
 ): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'slipway-base-'))
@@ -59,11 +59,11 @@ export async function makeBaseImage(
   }
 }
 
-async function importFolder(root: string, name: string, changes: string[]): Promise<string> {
+async function importFolder(root: string, name: string | null, changes: string[]): Promise<string> {
   const tar = spawn('tar', ['-C', root, '--owner=0', '--group=0', '--numeric-owner', '-cf', '-', '.'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const args = ['import', ...changes.flatMap((change) => ['--change', change]), '-', name]
+  const args = ['import', ...changes.flatMap((change) => ['--change', change]), '-', ...(name === null ? [] : [name])]
   const docker = spawn('docker', args, { stdio: ['pipe', 'pipe', 'inherit'] })
   tar.stdout.pipe(docker.stdin)
   let out = ''
@@ -72,6 +72,6 @@ async function importFolder(root: string, name: string, changes: string[]): Prom
     docker.on('error', reject)
     docker.on('close', resolve)
   })
-  if (code !== 0) throw new Error(`docker import of ${name} ended with ${String(code)}`)
+  if (code !== 0) throw new Error(`docker import of ${name ?? 'an image'} ended with ${String(code)}`)
   return out.trim()
 }

@@ -1,8 +1,10 @@
 import type Docker from 'dockerode'
+import { baseLabel } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { type BuildLabels, namesOf } from './build-labels.ts'
 import { type Engine, isNotFound } from './engine.ts'
 import { inspectImage } from './built-image.ts'
+import { labelNames } from '../../runtime/index.ts'
 
 /** Removing layers is disk work. */
 const removeTimeoutMs = 60_000
@@ -30,11 +32,15 @@ export async function removeBuildContainers(engine: Engine, own: BuildLabels, bu
 export async function removeIntermediates(engine: Engine, own: BuildLabels, buildId: number): Promise<void> {
   const how = { all: true, filters: own.filterOf(buildId) } as Docker.ListImagesOptions
   let left = await engine.call('images', (docker) => docker.listImages(how))
+  const ids = new Set(left.map((image) => image.Id))
   for (;;) {
     const parents = new Set(left.map((image) => image.ParentId))
     const leaves = left.filter((image) => !parents.has(image.Id) && namesOf(image.RepoTags).length === 0)
     if (leaves.length === 0) return
-    await Promise.all(leaves.map((image) => removeImage(engine, image.Id)))
+    for (const { Id, ParentId, Labels } of leaves) {
+      const removed = await removeImage(engine, Id)
+      if (removed && !ids.has(ParentId)) await removeParents(engine, own, ParentId, Labels[baseLabel])
+    }
     left = left.filter((image) => !leaves.includes(image))
   }
 }
@@ -44,16 +50,22 @@ export async function removeBuiltImage(engine: Engine, own: BuildLabels, name: s
   const image = await inspectImage(engine, name)
   if (image === null || !own.isOwn(image.Config.Labels)) return
   const tags = namesOf(image.RepoTags)
-  const ownTag = own.tagOf(Number(image.Config.Labels['slipway.build']))
+  const ownTag = own.tagOf(Number(image.Config.Labels[labelNames.build]))
   if (tags.includes(ownTag) && !(await removeImage(engine, ownTag))) return
   // Somebody gave it a name of their own, so it is theirs to keep.
   if (tags.some((tag) => tag !== ownTag)) return
   if (tags.length === 0 && !(await removeImage(engine, image.Id))) return
-  for (let parent = image.Parent; parent !== ''; ) {
-    const next = await inspectImage(engine, parent)
-    if (next === null || !own.isOwn(next.Config.Labels) || namesOf(next.RepoTags).length > 0) return
+  await removeParents(engine, own, image.Parent, image.Config.Labels[baseLabel])
+}
+
+/** Up to the base image: steps carry the labels, and those of the base's triggers stand between it and them. */
+async function removeParents(engine: Engine, own: BuildLabels, first: string, base: string | undefined): Promise<void> {
+  for (let parent = first; parent !== '' && parent !== base; ) {
+    const image = await inspectImage(engine, parent)
+    if (image === null || namesOf(image.RepoTags).length > 0) return
+    if (base === undefined && !own.isOwn(image.Config.Labels)) return
     if (!(await removeImage(engine, parent))) return
-    parent = next.Parent
+    parent = image.Parent
   }
 }
 

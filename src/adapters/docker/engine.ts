@@ -1,4 +1,5 @@
 import { Agent } from 'node:http'
+import { types } from 'node:util'
 import Docker from 'dockerode'
 import { SlipwayError, type ErrorCode } from '../../kernel/errors.ts'
 import { withTimeout } from '../../kernel/timeout.ts'
@@ -56,7 +57,8 @@ export function makeEngine(options: { socketPath: string; timeoutMs?: number }):
 /** Maps what dockerode throws; a `SlipwayError` (also one that is the reason of an abort) passes unchanged. */
 export function asEngineError(error: unknown, what: string): Error {
   if (error instanceof SlipwayError) return error
-  if (!(error instanceof Error))
+  // Not instanceof: the errors of Node's own modules are of another realm where tests run.
+  if (!types.isNativeError(error))
     return new SlipwayError('internal', `The Docker engine failed: ${what}.`, { cause: error })
   if (error.name === 'AbortError') return error.cause instanceof SlipwayError ? error.cause : error
   const status = statusOf(error)
@@ -75,7 +77,7 @@ export function asEngineError(error: unknown, what: string): Error {
 
 /** What the engine said, without dockerode's wrapping; '' when the error is not an answer of the engine. */
 export function engineReason(error: unknown): string {
-  for (let e = error; e instanceof Error; e = e.cause) {
+  for (let e = error; types.isNativeError(e); e = e.cause) {
     if (statusOf(e) !== null) return reasonOf(e)
   }
   return ''

@@ -157,7 +157,7 @@ ENV x="a b"
     expect(written.text).toBe(`# escape=\\
 ARG V=1
 FROM id-of-a:1 AS one
-LABEL "slipway.build"="7"
+LABEL "slipway.build"="7" "slipway.base"="id-of-a:1"
 RUN x   y
 COPY --from=id-of-evil:1 --chown=1 a b
 FROM one
