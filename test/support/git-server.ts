@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -173,4 +173,52 @@ export async function makeClone(remote?: string): Promise<Clone> {
     },
     remove: () => rmSync(path, { recursive: true, force: true }),
   }
+}
+
+/** Waits for what ends by itself shortly after an answer; fails with what is still there. */
+export async function eventually<T>(read: () => T | Promise<T>, isRight: (value: T) => boolean): Promise<T> {
+  const until = Date.now() + 5000
+  for (;;) {
+    const value = await read()
+    if (isRight(value)) return value
+    if (Date.now() > until) throw new Error(`still: ${JSON.stringify(value)}`)
+    await new Promise((done) => setTimeout(done, 20))
+  }
+}
+
+/** No child, no temporary object, no lock, no push without an end, no repository of an app that was not made. */
+export async function expectNothingLeft(server: GitServer): Promise<void> {
+  await eventually(
+    async () => [...processesIn(server.dataDir), ...leftFiles(server.dataDir), ...(await unfinished(server))],
+    (left) => left.length === 0,
+  )
+}
+
+async function unfinished({ db, dataDir }: GitServer): Promise<string[]> {
+  const pushes = await db.query<{ id: number }>(`select id from pushes where state = 'receiving'`)
+  const apps = new Set((await db.query<{ name: string }>('select name from apps')).map(({ name }) => `${name}.git`))
+  const repositories = readdirSync(join(dataDir, 'repositories')).filter(
+    (name) => name !== '.empty.git' && !apps.has(name),
+  )
+  return [...pushes.map(({ id }) => `push ${id}`), ...repositories]
+}
+
+function leftFiles(dataDir: string): string[] {
+  return readdirSync(join(dataDir, 'repositories'), { recursive: true })
+    .map(String)
+    .filter((path) => /(?:^|\/)(?:tmp_|incoming-|\.tmp-|\.new-)|\.lock$/.test(path))
+}
+
+/** Processes that work in the folder or name it. */
+export function processesIn(folder: string): string[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return []
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      const cwd = readlinkSync(`/proc/${pid}/cwd`)
+      return command.includes(folder) || cwd.startsWith(folder) ? [`${pid} ${command}`] : []
+    } catch {
+      return []
+    }
+  })
 }
