@@ -19,7 +19,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.ts', '**/*.mjs', '**/*.js', 'hooks/*'],
+    files: ['**/*.ts', '**/*.mjs', '**/*.js', 'hooks/proc-receive'],
     rules: {
       'no-restricted-syntax': [
         'error',
@@ -41,12 +41,12 @@ export default tseslint.config(
         'error',
         { object: 'process', property: 'env', message: 'Settings are read in src/config.ts only.' },
       ],
-      'max-lines-per-function': ['warn', { max: 80, skipBlankLines: true, skipComments: true }],
+      'max-lines-per-function': ['warn', { max: 90, skipBlankLines: true, skipComments: true }],
       'max-params': ['warn', 4],
     },
   },
   {
-    files: ['src/config.ts', 'src/cli/**', 'src/setup/**', 'hooks/*', 'test/**'],
+    files: ['src/config.ts', 'src/cli/**', 'src/setup/**', 'hooks/proc-receive', 'test/**'],
     rules: { 'no-restricted-properties': 'off' },
   },
   { files: ['test/**'], rules: { 'max-lines-per-function': 'off' } },

@@ -23,7 +23,7 @@ import { makeCluster } from './postgres/cluster.ts'
 import { makePool, migrate, type Pool } from './postgres/index.ts'
 import { makeAddresses } from './routing/index.ts'
 import { pushDemo } from './setup/demo.ts'
-import { ensureSecrets } from './setup/secrets.ts'
+import { ensureSecrets, type InstallationSecrets } from './setup/secrets.ts'
 import { untilStopped } from './setup/until-stopped.ts'
 import { welcomeText } from './setup/welcome.ts'
 
@@ -35,51 +35,84 @@ const firewallEveryMs = 30_000
  * The composition root: what Slipway stands on first (database, proxy, engine), then the modules, then the doors, then the work. Stops in
  * reverse. Proxy, database and instances go on without it. Resolves when Slipway has been told to stop and has.
  */
-export async function run({
-  settings,
-  demo,
-  root,
-}: {
-  settings: Settings
-  demo: boolean
-  root: string
-}): Promise<void> {
+export async function run({ settings, demo, root }: Start): Promise<void> {
   const begunMs = systemClock.monotonicMs()
   const stop = new AbortController()
-  const inData = (...path: string[]): string => join(settings.dataDir, ...path)
-  const logger = makeLogger({ level: settings.logLevel, file: inData('logs', 'slipway.log'), console: false })
+  const logger = makeLogger({
+    level: settings.logLevel,
+    file: join(settings.dataDir, 'logs', 'slipway.log'),
+    console: false,
+  })
   const secrets = await ensureSecrets(settings)
+  const ground = await layGround({ settings, root, logger, stop })
+  const modules = makeModules(ground, secrets)
+  const doors = await openDoors(ground, modules, secrets)
+  await startWork(ground, modules)
 
-  // What Slipway stands on.
+  const controlUrl = modules.addresses.url(settings.controlHost)
+  const isFirst = (await modules.environments.listApps()).length === 0
+  const hasDemo =
+    demo && isFirst && (await pushDemo({ root, remote: `${controlUrl}/hello.git`, token: secrets.adminToken }))
+  process.stdout.write(
+    welcomeText({
+      root,
+      dataDir: settings.dataDir,
+      controlUrl,
+      demoUrl: hasDemo ? modules.addresses.url(modules.addresses.environmentHost('test--hello')) : null,
+      newToken: secrets.madeAdminToken || (isFirst && settings.adminToken === null) ? secrets.adminToken : null,
+      startedInMs: systemClock.monotonicMs() - begunMs,
+    }),
+  )
+
+  await untilStopped(stop.signal)
+  stop.abort()
+  await doors.close()
+  await modules.deploys.stop()
+  await ground.db.close()
+}
+
+interface Start {
+  readonly settings: Settings
+  readonly demo: boolean
+  /** Slipway's own folder. */
+  readonly root: string
+}
+
+type Ground = Awaited<ReturnType<typeof layGround>>
+type Modules = ReturnType<typeof makeModules>
+
+/** What Slipway stands on, made ready at the same time: the database, the engine with its networks and firewall, the proxy. */
+async function layGround(given: { settings: Settings; root: string; logger: Logger; stop: AbortController }) {
+  const { settings, root, logger, stop } = given
   const cluster =
     settings.databaseUrl === null ? makeCluster({ dataDir: settings.dataDir, name: 'control', logger }) : null
   const engine = makeEngine({ socketPath: settings.dockerSocket })
   const runtime = makeDockerRuntime({ ...settings, engine, publicPorts: [settings.httpPort], logger })
   const proxy = makeProxy({ ...settings, port: settings.httpPort, root, logger })
-  const openDatabase = async () => {
-    const connection =
-      cluster === null ? { connectionString: settings.databaseUrl?.reveal() ?? '' } : await cluster.ensure()
-    const pool = makePool(connection, { logger, size: 20 })
+  const openDatabase = async (): Promise<Pool> => {
+    const own = await cluster?.ensure()
+    const pool = makePool(own ?? { connectionString: settings.databaseUrl?.reveal() ?? '' }, { logger, size: 20 })
     await migrate(pool, join(root, 'sql', 'migrations'))
     await holdServer(pool, { logger, onTaken: () => stop.abort() })
     return pool
   }
   const [db, range] = await Promise.all([openDatabase(), runtime.prepare(), proxy.ensure()])
+  return { ...given, cluster, engine, runtime, proxy, db, range }
+}
 
-  // The modules.
-  const accounts = makeAccounts({ db })
+function makeModules(
+  { settings, root, logger, db, engine, runtime, proxy, range }: Ground,
+  secrets: InstallationSecrets,
+) {
+  const { installation, dataDir } = settings
   const environments = makeEnvironments({ db })
   const addresses = makeAddresses(settings)
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
+  const network = runtime.networks.builds.name
   const builds = makeBuilds({
     db,
     source: gitCli.source,
-    builder: makeBuilder({
-      engine,
-      installation: settings.installation,
-      network: runtime.networks.builds.name,
-      logger,
-    }),
+    builder: makeBuilder({ engine, installation, network, logger }),
     settings: buildSettings(settings),
   })
   const deploys = makeDeploys({
@@ -90,21 +123,21 @@ export async function run({
     addresses,
     range,
     whileRoutesHold: makeMutex(),
-    installation: settings.installation,
+    installation,
     installationKey: secrets.installationKey,
     clock: systemClock,
     logger,
   })
-  const git = makeGit({
-    db,
-    environments,
-    deploys,
-    repositories: gitCli.repositories,
-    socketPath: inData('run', 'hooks.sock'),
-    log: logger,
-  })
+  const { repositories } = gitCli
+  const socketPath = join(dataDir, 'run', 'hooks.sock')
+  const git = makeGit({ db, environments, deploys, repositories, socketPath, log: logger })
+  return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git }
+}
 
-  // The doors.
+/** Slipway's own HTTP server, behind the proxy: API, Git, health. */
+async function openDoors(ground: Ground, modules: Modules, secrets: InstallationSecrets) {
+  const { settings, root, logger, db, engine, runtime, proxy, stop } = ground
+  const { accounts, environments, addresses, deploys, git, gitCli } = modules
   await accounts.setAdminToken(secrets.adminToken)
   const gitHttp = new GitHttp({
     git,
@@ -115,6 +148,7 @@ export async function run({
   })
   const reads = makeDeployReads({ db })
   const controlUrl = addresses.url(settings.controlHost)
+  const { repositories } = gitCli
   const app = makeHttpApp({
     db,
     accounts,
@@ -122,10 +156,7 @@ export async function run({
     deploys,
     reads,
     gitHandler: gitHttp.middleware,
-    commits: {
-      tipOf: gitCli.repositories.resolveBranch,
-      resolveCommit: gitCli.repositories.resolveCommit,
-    },
+    commits: { tipOf: repositories.resolveBranch, resolveCommit: repositories.resolveCommit },
     running: makeRunningReleases({ reads, deploys, runtime }),
     runtimeLogs: makeRuntimeLogs({ deploys, runtime, clock: systemClock }),
     facts: {
@@ -145,11 +176,22 @@ export async function run({
     logger,
     closing: stop.signal,
   })
-  const server = await startHttpServer(app, { socketPath: inData('run', 'http.sock'), mode: 0o600 })
-  if (proxy.owner !== null) await chown(inData('run', 'http.sock'), proxy.owner.uid, proxy.owner.gid)
-
-  // The work.
+  // Pushes find their hooks' listener, and what a crash left of earlier ones is finished, before any is let in.
   await git.start()
+  const socketPath = join(settings.dataDir, 'run', 'http.sock')
+  const server = await startHttpServer(app, { socketPath, mode: 0o600 })
+  if (proxy.owner !== null) await chown(socketPath, proxy.owner.uid, proxy.owner.gid)
+  return {
+    async close() {
+      await server.close(closeGraceMs)
+      await git.stop()
+      await gitHttp.stop()
+    },
+  }
+}
+
+/** Deploys go on, and everything that Slipway stands on is watched from now on. */
+async function startWork({ cluster, proxy, runtime, logger, stop }: Ground, { deploys }: Modules): Promise<void> {
   const found = await deploys.start()
   logger.info('reconciled', { ...found })
   const reconcile = (): void => {
@@ -157,35 +199,12 @@ export async function run({
   }
   void cluster?.watch(stop.signal)
   proxy.watch(stop.signal, reconcile)
-  const firewall = setInterval(() => {
-    runtime
-      .ensureFirewall()
-      .catch((error: unknown) => logger.error('the firewall could not be looked after', { error }))
-  }, firewallEveryMs)
+  const lookAfterFirewall = (): void => {
+    runtime.ensureFirewall().catch((error: unknown) => logger.error('the firewall could not be kept', { error }))
+  }
+  const firewall = setInterval(lookAfterFirewall, firewallEveryMs)
+  stop.signal.addEventListener('abort', () => clearInterval(firewall), { once: true })
   await runtime.probeFirewall()
-
-  const isFirst = (await environments.listApps()).length === 0
-  const hasDemo =
-    demo && isFirst && (await pushDemo({ root, remote: `${controlUrl}/hello.git`, token: secrets.adminToken }))
-  process.stdout.write(
-    welcomeText({
-      root,
-      dataDir: settings.dataDir,
-      controlUrl,
-      demoUrl: hasDemo ? addresses.url(addresses.environmentHost('test--hello')) : null,
-      newToken: secrets.madeAdminToken || (isFirst && settings.adminToken === null) ? secrets.adminToken : null,
-      startedInMs: systemClock.monotonicMs() - begunMs,
-    }),
-  )
-
-  await untilStopped(stop.signal)
-  stop.abort()
-  clearInterval(firewall)
-  await server.close(closeGraceMs)
-  await git.stop()
-  await gitHttp.stop()
-  await deploys.stop()
-  await db.close()
 }
 
 /** One server for each database, whatever its data folder. After the database restarted the place is taken again. */

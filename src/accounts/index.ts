@@ -1,2 +1,2 @@
 export { type Accounts, makeAccounts, newToken } from './tokens.ts'
-export { type Action, assertMay, may, type Principal } from './policy.ts'
+export { type Action, assertMay, type Principal } from './policy.ts'

@@ -5,7 +5,7 @@ import type { Principal } from './policy.ts'
 
 export interface Accounts {
   /** Who this token belongs to; null when nobody. Looked up by hash, so that timing says nothing about the token. */
-  authenticate(token: Secret): Promise<Principal | null>
+  readonly authenticate: (token: Secret) => Promise<Principal | null>
   /** Makes this token the admin's only one. Called from the machine's console at start, never from outside. */
   setAdminToken(token: Secret): Promise<void>
 }

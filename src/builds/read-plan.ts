@@ -22,19 +22,20 @@ export async function readBuildPlan(
   commit: string,
   signal: AbortSignal,
 ): Promise<BuildPlan> {
+  const readText = textReader(source, app, commit)
   const [configText, procfile, pointers] = await Promise.all([
-    readText(source, app, commit, 'slipway.yml', longestConfigBytes),
-    readText(source, app, commit, 'Procfile', longestConfigBytes),
+    readText('slipway.yml', longestConfigBytes),
+    readText('Procfile', longestConfigBytes),
     source.findLfsPointers(app, commit, signal),
     source.measureTree(app, commit, signal),
   ])
-  const { config, warnings } = await parseAppConfig(configText, procfile)
+  const { config, warnings } = parseAppConfig(configText, procfile)
   const inContext = (path: string): string => posix.join(config.build.context, path)
   const dockerfile = config.build.dockerfile
   const [dockerfileText, ownIgnore, ignore] = await Promise.all([
-    readText(source, app, commit, inContext(dockerfile), longestDockerfileBytes),
-    readText(source, app, commit, inContext(`${dockerfile}.dockerignore`), longestConfigBytes),
-    readText(source, app, commit, inContext('.dockerignore'), longestConfigBytes),
+    readText(inContext(dockerfile), longestDockerfileBytes),
+    readText(inContext(`${dockerfile}.dockerignore`), longestConfigBytes),
+    readText(inContext('.dockerignore'), longestConfigBytes),
   ])
   if (dockerfileText === null) {
     throw new SlipwayError('build_failed', `The commit has no ${inContext(dockerfile)}.`, {
@@ -49,14 +50,10 @@ export async function readBuildPlan(
   }
 }
 
-async function readText(
-  source: Source,
-  app: string,
-  commit: string,
-  path: string,
-  limit: number,
-): Promise<string | null> {
-  return (await source.readFile(app, commit, path, limit))?.toString('utf8') ?? null
+type ReadText = (path: string, maxBytes: number) => Promise<string | null>
+
+function textReader(source: Source, app: string, commit: string): ReadText {
+  return async (path, maxBytes) => (await source.readFile(app, commit, path, maxBytes))?.toString('utf8') ?? null
 }
 
 function lfsWarnings(paths: readonly string[]): string[] {

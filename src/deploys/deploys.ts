@@ -3,10 +3,10 @@ import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { Deploy, DeployRequest, LogLine, QueuedDeploy } from './deploy.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
-import { makeDeployLogs } from './log.ts'
+import { type DeployLogs, makeDeployLogs, type NewLine } from './log.ts'
 import { makeQueue } from './queue.ts'
 import { type Reconciled, reconcile } from './reconcile.ts'
-import { machineLine } from './run-deploy.ts'
+import { machineLine } from './end-deploy.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
 import { watchInstances } from './watch-instances.ts'
@@ -51,46 +51,9 @@ export function makeDeploys(tools: Tools): Deploys {
 
   return {
     async request(tx, request) {
-      await store.lockLine(tx, request.environmentId)
-      const replaced = request.kind === 'push' ? await store.supersedeWaitingPush(tx, request.environmentId) : []
-      const deployId = await store.insertDeploy(tx, request)
-      await store.linkSuperseded(tx, replaced, deployId)
-      for (const id of replaced) {
-        const old = await store.getDeploy(tx, id)
-        await logs.append(tx, id, [
-          {
-            kind: 'error',
-            text: `A newer push took the place of this one: deploy ${deployId} (${request.commit.slice(0, 7)}).`,
-          },
-          { kind: 'error', text: `Follow it with: slipway deploys log ${deployId} -f` },
-          machineLine(old, 'superseded'),
-        ])
-        notifyLater.add(id)
-      }
-      const deploy = await store.getDeploy(tx, deployId)
-      const ahead = await store.findAhead(tx, request.environmentId, deployId)
-      const running = ahead.find((other) => other.state === 'running')
-      await logs.append(tx, deployId, [
-        {
-          kind: 'step',
-          text: `Deploy ${deployId}: ${deploy.app} ${request.commit.slice(0, 7)} to ${deploy.environment}`,
-        },
-        ...(running === undefined
-          ? []
-          : [
-              {
-                kind: 'detail' as const,
-                text: `Waiting for deploy ${running.id} of ${deploy.environment} to end (place ${ahead.length} in the line)`,
-              },
-            ]),
-      ])
-      await appendEvent(tx, {
-        kind: 'deploy.queued',
-        appId: deploy.appId,
-        environmentId: deploy.environmentId,
-        deployId,
-      })
-      return { deployId, replaced, ahead: ahead.length }
+      const queued = await enqueue(tx, logs, request)
+      for (const id of queued.replaced) notifyLater.add(id)
+      return queued
     },
     wake,
     get: (id) => store.getDeploy(db, id),
@@ -137,4 +100,33 @@ export function makeDeploys(tools: Tools): Deploys {
       await queue.stop()
     },
   }
+}
+
+/** Puts a deploy into its environment's line; a waiting push gives its place to a newer one and is told. */
+async function enqueue(tx: Transaction, logs: DeployLogs, request: DeployRequest): Promise<QueuedDeploy> {
+  await store.lockLine(tx, request.environmentId)
+  const replaced = request.kind === 'push' ? await store.supersedeWaitingPush(tx, request.environmentId) : []
+  const deployId = await store.insertDeploy(tx, request)
+  await store.linkSuperseded(tx, replaced, deployId)
+  for (const id of replaced) {
+    const commit = request.commit.slice(0, 7)
+    await logs.append(tx, id, [
+      { kind: 'error', text: `A newer push took the place of this one: deploy ${deployId} (${commit}).` },
+      { kind: 'error', text: `Follow it with: slipway deploys log ${deployId} -f` },
+      machineLine(await store.getDeploy(tx, id), 'superseded'),
+    ])
+  }
+  const deploy = await store.getDeploy(tx, deployId)
+  const ahead = await store.findAhead(tx, request.environmentId, deployId)
+  const lines: NewLine[] = [
+    { kind: 'step', text: `Deploy ${deployId}: ${deploy.app} ${request.commit.slice(0, 7)} to ${deploy.environment}` },
+  ]
+  const running = ahead.find((other) => other.state === 'running')
+  if (running !== undefined) {
+    const place = `place ${ahead.length} in the line`
+    lines.push({ kind: 'detail', text: `Waiting for deploy ${running.id} of ${deploy.environment} to end (${place})` })
+  }
+  await logs.append(tx, deployId, lines)
+  await appendEvent(tx, { kind: 'deploy.queued', appId: deploy.appId, environmentId: deploy.environmentId, deployId })
+  return { deployId, replaced, ahead: ahead.length }
 }

@@ -69,7 +69,7 @@ export function makeDeployLogs(db: Database): DeployLogs {
 function openLog(db: Database, deployId: number, last: number, notify: () => void): DeployLog {
   let seq = last
   let outputBytes = 0
-  let waiting: NewLine[] = []
+  const waiting: NewLine[] = []
   let writing: Promise<void> = Promise.resolve()
   let busy = false
   let lastWriteAt = performance.now()

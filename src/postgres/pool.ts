@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
-import type { Database, Queryable, Transaction } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 
 /** A statement that takes longer than this is given up: a frozen server hangs, it does not fail. */
 const statementLimitMs = 15_000
@@ -25,15 +25,16 @@ export interface Connection {
 }
 
 // bigint ids stay far below 2^53.
-const types = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    oid === 20 ? Number : pg.types.getTypeParser(oid, format as 'text'),
+const int8 = 20
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text') =>
+    oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as unknown)) as typeof pg.types.getTypeParser,
 }
 
 export function makePool(connection: Connection, options: { logger: Logger; size: number }): Pool {
   const pool = new pg.Pool({
     ...connection,
-    types: types as pg.CustomTypesConfig,
+    types,
     max: options.size,
     connectionTimeoutMillis: connectLimitMs,
     query_timeout: statementLimitMs,
@@ -46,10 +47,12 @@ export function makePool(connection: Connection, options: { logger: Logger; size
   pool.on('error', (error) => options.logger.warn('a database connection broke', { error }))
 
   let lock: pg.Client | null = null
+  let closing = false
   return {
     query: (sql, values) => runQuery(pool, sql, values),
     transaction: (work) => runTransaction(pool, work),
     async close() {
+      closing = true
       await lock?.end().catch((error: unknown) => options.logger.debug('closing the server lock failed', { error }))
       await pool.end()
     },
@@ -61,24 +64,17 @@ export function makePool(connection: Connection, options: { logger: Logger; size
         application_name: 'slipway lock',
       })
       client.on('error', (error) => options.logger.warn('the server lock’s connection broke', { error }))
-      await client.connect().catch((error: unknown) => Promise.reject(databaseError(error)))
+      await client.connect().catch(rejectAsDatabaseError)
       const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock(7240001) as locked')
       if (rows[0]?.locked !== true) {
         await client.end()
         return false
       }
-      let closing = false
-      const end = client.end.bind(client) as () => Promise<void>
       client.on('end', () => {
         lock = null
         if (!closing) onLost()
       })
-      lock = Object.assign(client, {
-        end: () => {
-          closing = true
-          return end()
-        },
-      }) as pg.Client
+      lock = client
       return true
     },
   }
@@ -97,10 +93,10 @@ async function runQuery<Row extends object>(
 }
 
 async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  const client = await pool.connect().catch((error: unknown) => Promise.reject(databaseError(error)))
+  const client = await pool.connect().catch(rejectAsDatabaseError)
   const tx: Transaction = {
     inTransaction: true,
-    query: ((sql, values) => runQuery(client, sql, values)) as Queryable['query'],
+    query: (sql, values) => runQuery(client, sql, values),
   }
   let broken = false
   try {
@@ -114,6 +110,10 @@ async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promi
   } finally {
     client.release(broken)
   }
+}
+
+function rejectAsDatabaseError(error: unknown): never {
+  throw databaseError(error)
 }
 
 /** Constraint violations keep their code for callers that expect them; lost connections become `unavailable`. */

@@ -39,7 +39,7 @@ async function runGit(args: readonly string[], cwd: string, token: Secret): Prom
     'credential.helper': '',
     'http.extraHeader': `Authorization: Basic ${Buffer.from(`slipway:${token.reveal()}`).toString('base64')}`,
   }
-  const entries = Object.entries(config).flatMap(([key, value], n) => [
+  const entries: [string, string][] = Object.entries(config).flatMap(([key, value], n) => [
     [`GIT_CONFIG_KEY_${n}`, key],
     [`GIT_CONFIG_VALUE_${n}`, value],
   ])

@@ -19,7 +19,8 @@ describe('systemVariables', () => {
   const key = new Secret('installation')
 
   it('is what the seeds promise', () => {
-    const { SECRET_KEY: _secret, ...plain } = systemVariables(around, key)
+    const { SECRET_KEY, ...plain } = systemVariables(around, key)
+    expect(SECRET_KEY).toBeInstanceOf(Secret)
     expect(plain).toEqual({
       STAGE: 'test',
       DEBUG: 'True',
