@@ -1,0 +1,105 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Environment } from '../../../src/environments/index.ts'
+import { planDeploys, planPush, updatesToCompare } from '../../../src/git/plan-push.ts'
+import { parsePushOptions } from '../../../src/git/push-options.ts'
+import type { PushRequest, RefUpdate } from '../../../src/git/push-request.ts'
+import { zeroId } from '../../../src/git/repositories.ts'
+
+const a = 'a'.repeat(40)
+const b = 'b'.repeat(40)
+const none = parsePushOptions([])
+
+const environment = (name: string, change: Partial<Environment> = {}): Environment => ({
+  id: name.length,
+  appId: 1,
+  app: 'shop',
+  name,
+  label: name,
+  live: name === 'live',
+  branch: null,
+  followedBranch: 'main',
+  deployOnPush: name !== 'live',
+  allowForcedPush: name !== 'live',
+  ...change,
+})
+const environments = [environment('test'), environment('live')]
+const names = ['test', 'live']
+const facts = { app: 'shop', environments, names, forced: new Set<string>() }
+
+const request = (updates: readonly RefUpdate[], atomic = false): PushRequest => ({ updates, options: [], atomic })
+const update = (ref: string, old = a, to = b): RefUpdate => ({ ref, old, new: to })
+
+describe('what a push may do', () => {
+  it('takes what is right and refuses what is not, ref by ref', () => {
+    const plan = planPush(request([update('refs/heads/dev'), update('refs/changes/1')]), none, facts)
+    expect(plan.accepted).toEqual([{ ...update('refs/heads/dev'), kind: 'branch', branch: 'dev' }])
+    expect(plan.refused).toMatchObject([{ ref: 'refs/changes/1' }])
+  })
+
+  it('takes nothing of an atomic push with one wrong ref', () => {
+    const plan = planPush(request([update('refs/heads/dev'), update('refs/changes/1')], true), none, facts)
+    expect(plan.accepted).toEqual([])
+    expect(plan.refused.map(({ ref }) => ref).sort()).toEqual(['refs/changes/1', 'refs/heads/dev'])
+  })
+
+  it('compares only updates of what a live environment guards', () => {
+    const all = [
+      update('refs/heads/main'),
+      update('refs/heads/dev'),
+      update('refs/heads/main', zeroId),
+      update('refs/tags/main'),
+    ]
+    expect(updatesToCompare(request(all), environments)).toEqual([update('refs/heads/main')])
+    const open = [environment('live', { allowForcedPush: true })]
+    expect(updatesToCompare(request(all), open)).toEqual([])
+  })
+
+  it.each([
+    ['a forced push', update('refs/heads/main'), new Set(['refs/heads/main'])],
+    ['deleting', update('refs/heads/main', a, zeroId), new Set<string>()],
+  ])('guards what a live environment follows from %s', (_, wrong, forced) => {
+    const plan = planPush(request([wrong]), none, { ...facts, forced })
+    expect(plan.refused[0]?.refused).toContain('slipway envs set live --allow-forced-push -a shop')
+    const open = [environment('live', { allowForcedPush: true })]
+    expect(planPush(request([wrong]), none, { ...facts, environments: open, forced }).accepted).toHaveLength(1)
+    const elsewhere = [environment('live', { followedBranch: 'other' })]
+    expect(planPush(request([wrong]), none, { ...facts, environments: elsewhere, forced }).accepted).toHaveLength(1)
+  })
+
+  it('wants one branch and a known environment for env=', () => {
+    const one = request([update('refs/heads/dev'), update('refs/tags/v1')])
+    expect(planPush(one, parsePushOptions(['env=live']), facts).accepted).toHaveLength(2)
+    expect(planPush(one, parsePushOptions(['env=other']), facts).refused).toHaveLength(2)
+    const two = request([update('refs/heads/dev'), update('refs/heads/x')])
+    expect(planPush(two, parsePushOptions(['env=live']), facts).accepted).toEqual([])
+  })
+})
+
+describe('what follows from a push', () => {
+  const moved = (branch: string, to = b) => ({
+    ...update(`refs/heads/${branch}`, a, to),
+    kind: 'branch' as const,
+    branch,
+  })
+  const to = (options: string[], branch = 'main', envs = environments) =>
+    planDeploys([moved(branch)], parsePushOptions(options), envs).map(({ deployTo, skipped }) => ({
+      deployTo: deployTo.map((e) => e.name),
+      skipped: skipped.map((e) => e.name),
+    }))
+
+  it.each([
+    [[], 'main', { deployTo: ['test'], skipped: [] }],
+    [[], 'dev', { deployTo: [], skipped: [] }],
+    [['skip-deploy'], 'main', { deployTo: [], skipped: ['test'] }],
+    [['env=live'], 'dev', { deployTo: ['live'], skipped: [] }],
+    [['env=live'], 'main', { deployTo: ['live'], skipped: [] }],
+    [['env=live', 'env=test'], 'dev', { deployTo: ['test', 'live'], skipped: [] }],
+  ])('with %j on %s', (options, branch, expected) => {
+    expect(to(options, branch)).toEqual([expected])
+  })
+
+  it('nothing, from tags and from deletions', () => {
+    const tag = { ...update('refs/tags/v1'), kind: 'tag' as const, branch: null }
+    expect(planDeploys([tag, moved('main', zeroId)], none, environments)).toEqual([])
+  })
+})

@@ -1,0 +1,27 @@
+import { describe, expect, it } from '@jest/globals'
+import { parsePushOptions } from '../../../src/git/push-options.ts'
+
+describe('push options', () => {
+  it('are none by default', () => {
+    expect(parsePushOptions([])).toEqual({ nowait: false, skipDeploy: false, environments: [] })
+  })
+
+  it('name environments once each', () => {
+    expect(parsePushOptions(['env=live', 'nowait', 'env=test', 'env=live'])).toEqual({
+      nowait: true,
+      skipDeploy: false,
+      environments: ['live', 'test'],
+    })
+  })
+
+  it.each([['strict'], ['NOWAIT'], ['env='], ['env=a b'], ['nowait=1'], [''], ['\u001b[31m']])(
+    '%j is refused',
+    (option) => {
+      expect(() => parsePushOptions([option])).toThrow(expect.objectContaining({ code: 'bad_request' }))
+    },
+  )
+
+  it('that contradict each other are refused', () => {
+    expect(() => parsePushOptions(['skip-deploy', 'env=live'])).toThrow('contradict each other')
+  })
+})
