@@ -69,7 +69,7 @@ export function makeBuilds(deps: { db: Database; source: Source; builder: Builde
       options.onNote(`Waiting for a build slot (${ahead} before this one, ${settings.slots} on this host)`),
     )
     try {
-      const { dockerfile, context, target, args } = plan.config.build
+      const { dockerfile, context, target, args, builder: kind } = plan.config.build
       const request = {
         buildId: build.id,
         app: options.app,
@@ -78,6 +78,7 @@ export function makeBuilds(deps: { db: Database; source: Source; builder: Builde
         ignore: plan.ignore,
         dockerfile: { path: dockerfile, text: plan.dockerfileText },
         target,
+        builder: kind,
         args,
         pull: settings.pull,
         limits: { memoryBytes: settings.memoryBytes, cpus: settings.cpus, timeoutMs: settings.timeoutMs },

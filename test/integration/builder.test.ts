@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { ensureBaseImage } from '../support/base-image.ts'
+import { openDoor } from '../support/door.ts'
 import { docker, makeTestBuilds, runIn, type TestBuilds } from '../support/builds.ts'
 
 let base = ''
@@ -131,6 +132,14 @@ describe('a build', () => {
     await builder.removeImage(image.digest)
   })
 
+  it('runs its steps on the network that it is given', async () => {
+    const apart = makeTestBuilds(builds.installation, { network: 'none' })
+    const { image, lines } = await apart.build({ Dockerfile: `FROM ${base}\nRUN ls /sys/class/net` }, { buildId: 77 })
+    expect(lines.at(-1)).toBe('lo')
+    expect(lines.at(-2)).toMatch(/^Step 2/)
+    await builder.removeImage(image.digest)
+  })
+
   it('passes output on as it comes: escapes, half lines, very long lines', async () => {
     const { lines, image } = await build({
       Dockerfile: `FROM ${base}\nRUN printf 'a\\033]0;title\\007b\\n'; printf 'err\\n' >&2; printf 'bar 1\\rbar 2\\n'; head -c 1000000 /dev/zero | tr '\\0' x; echo; printf 'no end'\nRUN printf 'Step 3/3 : LABEL x\\n ---> Running in 0123456789ab\\nafter\\n'`,
@@ -252,6 +261,23 @@ describe('a build that fails says why', () => {
     const error = await failure(lost.build({ Dockerfile: `FROM ${base}` }))
     expect(error.code).toBe('unavailable')
     await expect(lost.builder.find(1)).rejects.toMatchObject({ code: 'unavailable' })
+  })
+})
+
+describe('an engine that goes away', () => {
+  it('in the middle of a build is told so', async () => {
+    const door = await openDoor('/var/run/docker.sock')
+    const behind = makeTestBuilds(builds.installation, { socketPath: door.path })
+    const onLine = (line: string): void => void (line === 'started' && door.slam())
+    const error = await failure(
+      behind.build({ Dockerfile: `FROM ${base}\nRUN echo started; sleep 20` }, { buildId: 88, onLine }),
+    )
+    expect([error.code, error.message]).toEqual([
+      'unavailable',
+      'The Docker engine went away in the middle of the build.',
+    ])
+    await builder.cleanUp(88)
+    expect(await builds.traces()).toEqual([])
   })
 })
 

@@ -25,7 +25,7 @@ export interface TestBuilds {
 
 export function makeTestBuilds(
   installation: string,
-  options: { minFreeBytes?: number; socketPath?: string } = {},
+  options: { minFreeBytes?: number; socketPath?: string; network?: string } = {},
 ): TestBuilds {
   const engine = makeEngine({ socketPath: options.socketPath ?? '/var/run/docker.sock' })
   const builder = makeBuilder({
