@@ -137,10 +137,14 @@ async function answerHook(
   deps: { pushes: OpenPushes; receive: Receive; log: Logger },
   { push, request, socket, give }: { push: OpenPush; request: PushRequest; socket: Socket; give: Give },
 ): Promise<void> {
+  const hookGone = new AbortController()
+  socket.on('close', () => hookGone.abort())
+  const gone = AbortSignal.any([push.clientGone, hookGone.signal])
   const answer: PushAnswer = {
+    gone,
     async line(text) {
       const room = give('e', Buffer.from(`${sanitizeLine(text)}\n`))
-      if (!room) await drained(socket, push.clientGone)
+      if (!room) await drained(socket, gone)
     },
     report(reports) {
       give('o', Buffer.concat([...reports.map((report) => encodePkt(reportLine(report))), flushPkt]))
@@ -166,15 +170,15 @@ function reportLine({ ref, refused }: RefReport): Buffer {
 }
 
 /** Waits until the hook has read what it was given, or is gone. */
-function drained(socket: Socket, clientGone: AbortSignal): Promise<void> {
+function drained(socket: Socket, gone: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      socket.off('drain', done).off('close', done)
-      clientGone.removeEventListener('abort', done)
+      socket.off('drain', done)
+      gone.removeEventListener('abort', done)
       resolve()
     }
-    if (socket.destroyed || clientGone.aborted) return resolve()
-    socket.on('drain', done).on('close', done)
-    clientGone.addEventListener('abort', done, { once: true })
+    if (gone.aborted) return resolve()
+    socket.on('drain', done)
+    gone.addEventListener('abort', done, { once: true })
   })
 }

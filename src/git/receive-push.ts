@@ -26,6 +26,8 @@ export interface PushAnswer {
   line(text: string): Promise<void>
   /** Tells git which refs moved. Called once, before any deploy is followed: a lost connection then changes nothing any more. */
   report(reports: readonly RefReport[]): void
+  /** Fires when nobody reads on. */
+  readonly gone: AbortSignal
 }
 
 /**
@@ -51,7 +53,7 @@ export async function receivePush(
   answer.report(received.reports)
   await tell(answer, received.lines)
   if (received.options.nowait) await tell(answer, received.queued.flatMap(say.tellNotWaiting))
-  else await followDeploys(deps, push, received.queued, answer)
+  else await followDeploys(deps, received.queued, answer)
   await received.held
 }
 
@@ -140,20 +142,15 @@ function linesFor(app: string, created: boolean, moved: readonly AcceptedUpdate[
 }
 
 /** One deploy after the other: what a later one printed meanwhile is stored and comes when its turn does. */
-async function followDeploys(
-  deps: GitDependencies,
-  push: OpenPush,
-  queued: readonly say.Queued[],
-  answer: PushAnswer,
-): Promise<void> {
+async function followDeploys(deps: GitDependencies, queued: readonly say.Queued[], answer: PushAnswer): Promise<void> {
   for (const [i, { deployId }] of queued.entries()) {
-    if (push.clientGone.aborted) return
+    if (answer.gone.aborted) return
     try {
-      for await (const line of deps.deploys.follow(deployId, { after: 0, signal: push.clientGone })) {
+      for await (const line of deps.deploys.follow(deployId, { after: 0, signal: answer.gone })) {
         await answer.line(renderLine(line))
       }
     } catch (error) {
-      if (push.clientGone.aborted) return
+      if (answer.gone.aborted) return
       deps.log.warn('a deploy cannot be followed', { deployId, error })
       await tell(answer, say.tellLostSight(queued.slice(i)))
       return

@@ -1,0 +1,251 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { execFile } from 'node:child_process'
+import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
+import { join, resolve } from 'node:path'
+import { heldRefs, zeroId } from '../../src/git/index.ts'
+import {
+  type Clone,
+  eventually,
+  expectNothingLeft,
+  type GitServer,
+  makeClone,
+  processesIn,
+  startGitServer,
+} from '../support/git-server.ts'
+
+const hook = resolve(__dirname, '../../hooks/proc-receive')
+let server: GitServer
+let clone: Clone
+let app: string
+let count = 0
+
+beforeAll(async () => {
+  server = await startGitServer()
+})
+afterAll(() => server.close())
+beforeEach(async () => {
+  app = `shop${++count}`
+  clone = await makeClone(server.remote(app))
+  server.deploys.requests.length = 0
+})
+afterEach(async () => {
+  clone.remove()
+  await expectNothingLeft(server)
+})
+
+const repositories = (): GitServer['cli']['repositories'] => server.cli.repositories
+
+/** What a crash leaves: the push is noted down; `moved` says whether its branch got there. */
+async function interrupt(branch: string, commit: string, moved: boolean): Promise<number> {
+  const { id: appId } = await server.environments.getApp(app)
+  const updates = [{ ref: `refs/heads/${branch}`, old: zeroId, new: commit }]
+  const rows = await server.db.query<{ id: number }>(
+    `insert into pushes (app_id, pushed_by, state, updates) values ($1, 'ada', 'receiving', $2) returning id`,
+    [appId, JSON.stringify(updates)],
+  )
+  const id = rows[0]?.id as number
+  if (moved) {
+    await repositories().moveRefs(app, [
+      { ref: `refs/heads/${branch}`, old: zeroId, new: commit },
+      { ref: `${heldRefs.ofPush(id)}0`, old: null, new: commit },
+    ])
+  }
+  return id
+}
+
+const stateOf = async (id: number): Promise<string | undefined> =>
+  (await server.db.query<{ state: string }>('select state from pushes where id = $1', [id]))[0]?.state
+
+describe('after a crash', () => {
+  let commit: string
+  beforeEach(async () => {
+    commit = await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', '-o', 'skip-deploy', 'divio', 'main')
+    await server.environments.change(app, 'test', { branch: 'dev' })
+  })
+
+  it('a push whose branch moved is received once, and its deploy is queued', async () => {
+    const id = await interrupt('dev', commit, true)
+    await server.restartGit()
+    await server.restartGit()
+    expect(await stateOf(id)).toBe('received')
+    expect(server.deploys.requests).toMatchObject([{ branch: 'dev', commit, requestedBy: 'ada', pushId: id }])
+    const held = await repositories().listRefs(app, 'refs/slipway/')
+    expect([...held.keys()]).toEqual([expect.stringMatching(/^refs\/slipway\/deploys\//)])
+  })
+
+  it('a push whose branch did not move is lost', async () => {
+    const id = await interrupt('dev', commit, false)
+    await server.restartGit()
+    expect(await stateOf(id)).toBe('lost')
+    expect(server.deploys.requests).toEqual([])
+  })
+
+  it('a branch that already stood there without the push’s proof is not taken for it', async () => {
+    await clone.git('push', '-q', '-o', 'skip-deploy', 'divio', 'main:dev')
+    const id = await interrupt('dev', commit, false)
+    await server.restartGit()
+    expect(await stateOf(id)).toBe('lost')
+  })
+
+  it('commits that a finished push still holds are let go', async () => {
+    await repositories().moveRefs(app, [{ ref: `${heldRefs.ofPush(999)}0`, old: null, new: commit }])
+    await server.restartGit()
+    expect(await repositories().listRefs(app, 'refs/slipway/')).toEqual(new Map())
+  })
+
+  it('locks and temporary objects of killed git children are removed, younger ones stay', async () => {
+    const path = repositories().pathOf(app)
+    const old = new Date(Date.now() - 2 * 60 * 60 * 1000)
+    const place = (name: string, age: Date): string => {
+      const file = join(path, name)
+      mkdirSync(join(file, '..'), { recursive: true })
+      writeFileSync(file, 'x')
+      utimesSync(file, age, age)
+      return file
+    }
+    const gone = ['refs/heads/main.lock', 'packed-refs.lock', 'objects/pack/tmp_pack_abc', 'objects/ab/tmp_obj_x']
+    for (const name of gone) place(name, old)
+    place('objects/tmp_objdir-incoming-abc/pack/x', old)
+    utimesSync(join(path, 'objects/tmp_objdir-incoming-abc'), old, old)
+    const young = place('objects/tmp_objdir-incoming-new', new Date())
+    await server.restartGit()
+    expect(statSync(young).isFile()).toBe(true)
+    for (const name of gone) expect(() => statSync(join(path, name))).toThrow('ENOENT')
+    expect(() => statSync(join(path, 'objects/tmp_objdir-incoming-abc'))).toThrow('ENOENT')
+    utimesSync(young, old, old)
+    await server.restartGit()
+    expect((await clone.git('push', '-o', 'skip-deploy', 'divio', 'main:again')).code).toBe(0)
+  })
+})
+
+describe('when the database is away after the branch moved', () => {
+  it('for a moment: the deploy is queued all the same', async () => {
+    await clone.commit('a.txt', 'a')
+    server.deploys.failRequests(2)
+    const { code } = await clone.git('push', 'divio', 'main')
+    expect(code).toBe(0)
+    expect(server.deploys.requests).toHaveLength(1)
+    expect(server.failures.splice(0)).toHaveLength(2)
+  })
+
+  it('for longer: the push says that the commits are kept, and the next start queues them', async () => {
+    const commit = await clone.commit('a.txt', 'a')
+    server.deploys.failRequests(4)
+    const { code, output } = await clone.git('push', 'divio', 'main')
+    expect(code).toBe(0)
+    expect(output).toContain('The commits are kept, but their deploys could not be queued')
+    expect(server.failures.splice(0)).toHaveLength(4)
+    await server.restartGit()
+    expect(server.deploys.requests).toMatchObject([{ commit }])
+  }, 15_000)
+})
+
+describe('the hook', () => {
+  it('is executable, and a server that stops while a deploy is followed does not spoil the push', async () => {
+    expect(statSync(hook).mode & 0o111).toBe(0o111)
+    await clone.commit('a.txt', 'a')
+    const release = server.deploys.hold()
+    const pushing = clone.git('push', 'divio', 'main')
+    await eventually(
+      () => server.deploys.following.size,
+      (size) => size === 1,
+    )
+    await server.restartGit()
+    const { code, output } = await pushing
+    expect(output).toContain('Slipway was stopped. The push is kept')
+    expect(output).toContain('* [new branch]      main -> main')
+    expect(code).toBe(0)
+    release()
+    await eventually(
+      () => server.deploys.following.size,
+      (size) => size === 0,
+    )
+  })
+
+  it('refuses the push when nobody answers', async () => {
+    await clone.commit('a.txt', 'a')
+    await server.git.stop()
+    const { code, output } = await clone.git('push', 'divio', 'main')
+    await server.restartGit()
+    expect(code).toBe(1)
+    expect(output).toContain('Slipway does not answer, so this push is refused')
+    expect(output).toContain('! [remote rejected] main -> main (fail to run proc-receive hook)')
+    expect(server.deploys.requests).toEqual([])
+  })
+
+  it('that is killed while a deploy is followed: the branch has moved, the deploy goes on, nothing is left', async () => {
+    await clone.commit('a.txt', 'a')
+    const release = server.deploys.hold()
+    const pushing = clone.git('push', 'divio', 'main')
+    await eventually(
+      () => server.deploys.following.size,
+      (size) => size === 1,
+    )
+    const pid = processesIn(server.dataDir).find((line) => line.includes('proc-receive')) ?? ''
+    process.kill(Number(pid.split(' ')[0]), 'SIGKILL')
+    expect((await pushing).output).toContain('main')
+    expect(await repositories().resolveBranch(app, 'main')).not.toBeNull()
+    release()
+  })
+
+  const runHook = (
+    env: Record<string, string>,
+    input: Buffer | string = '',
+  ): Promise<{ code: number; stdout: string; stderr: string }> =>
+    new Promise((done) => {
+      const child = execFile(process.execPath, [hook], { env }, (error, stdout, stderr) =>
+        done({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
+      )
+      child.stdin?.end(input)
+    })
+
+  it.each([
+    ['without a socket', {}],
+    ['with a socket that is not there', { SLIPWAY_HOOK_SOCKET: '/nonexistent', SLIPWAY_HOOK_SECRET: 'x' }],
+  ])('fails closed %s', async (_, env: Record<string, string>) => {
+    const { code, stdout, stderr } = await runHook(env)
+    expect(code).toBe(1)
+    expect(stdout).toBe('')
+    expect(stderr).toContain('this push is refused')
+  })
+
+  it('with a wrong secret is sent away', async () => {
+    const env = { SLIPWAY_HOOK_SOCKET: join(server.dataDir, 'run', 'hook.sock'), SLIPWAY_HOOK_SECRET: 'x'.repeat(43) }
+    expect((await runHook(env, '0012version=1\n0000')).code).toBe(1)
+  })
+
+  it.each([
+    ['an endless header', Buffer.alloc(5000, 'a')],
+    ['no header', Buffer.from('hello\n')],
+    ['a header and garbage', Buffer.from(`slipway-hook 1 ${'x'.repeat(43)}\ngarbage`)],
+  ])('%s on its socket is sent away', async (_, bytes) => {
+    const socket = connect(join(server.dataDir, 'run', 'hook.sock'))
+    let answer = ''
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')))
+    socket.write(bytes)
+    await new Promise((done) => socket.on('close', done).on('error', () => undefined))
+    expect(answer).toBe('')
+  })
+
+  it('fails closed on an answer that is no frame, or too long', async () => {
+    for (const bytes of [Buffer.from('zzzzzzzzz'), Buffer.from([0x65, 0x7f, 0xff, 0xff, 0xff])]) {
+      const path = join(server.dataDir, 'run', `fake-${bytes.length}.sock`)
+      const fake = await new Promise<Server>((done) => {
+        const listening = createServer((socket) => {
+          socket.on('error', () => undefined).resume()
+          socket.write(bytes)
+        }).listen(path, () => done(listening))
+      })
+      const { code } = await runHook({ SLIPWAY_HOOK_SOCKET: path, SLIPWAY_HOOK_SECRET: 'x' })
+      expect(code).toBe(1)
+      await new Promise((done) => fake.close(done))
+    }
+  })
+
+  it('listens for nobody else', () => {
+    expect(statSync(join(server.dataDir, 'run', 'hook.sock')).mode & 0o777).toBe(0o600)
+    expect(statSync(join(server.dataDir, 'run')).mode & 0o777).toBe(0o700)
+  })
+})
