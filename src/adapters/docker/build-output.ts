@@ -7,7 +7,8 @@ import { LineSplitter } from '../../kernel/terminal-text.ts'
  */
 
 const noise = [
-  /^ ---> [0-9a-f]{12}\n$/,
+  // Without an id after FROM scratch.
+  /^ ---> (?:[0-9a-f]{12})?\n$/,
   /^ ---> Running in [0-9a-f]{12}\n$/,
   /^Removing intermediate container [0-9a-f]{12}\n$/,
   /^Successfully built [0-9a-f]{12}\n$/,
