@@ -1,0 +1,235 @@
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { isOwnProcess, listOwnProcesses } from '../../src/adapters/haproxy/launch.ts'
+import {
+  ask,
+  type Backend,
+  freePort,
+  makeLogLines,
+  startBackend,
+  startEcho,
+  startTestProxy,
+  type TestProxy,
+  until,
+} from '../support/proxy.ts'
+
+const host = 'a.example.org'
+let proxy: TestProxy
+let backend: Backend
+let watching: AbortController
+
+async function startServing(options: Parameters<typeof startTestProxy>[0] = {}): Promise<void> {
+  watching = new AbortController()
+  proxy = await startTestProxy(options)
+  backend = await startEcho('one')
+  await proxy.router.defineSet('r1', [backend.target])
+  await proxy.router.swap('e1', { set: 'r1', size: 1 })
+  await proxy.router.addHost(host, 'e1')
+}
+afterEach(async () => {
+  watching.abort()
+  await backend.close()
+  await proxy.remove()
+  expect(await listOwnProcesses(proxy.dataDir)).toEqual([])
+})
+
+const pid = async (): Promise<number> => Number(await readFile(join(proxy.dataDir, 'run/proxy.pid'), 'utf8'))
+const mapFile = (map: string): string => join(proxy.dataDir, 'proxy/maps', `${map}.map`)
+const status = (): Promise<number> =>
+  ask(proxy.port, host).then(
+    (answer) => answer.status,
+    () => 0,
+  )
+const serves = async (): Promise<boolean> => (await status()) === 200
+
+describe('the proxy that is found at the next start', () => {
+  it('is the same process, with its connections and routes', async () => {
+    await startServing()
+    const before = await pid()
+    const later = proxy.again()
+    await later.ensure()
+    expect(await pid()).toBe(before)
+    expect((await later.router.read()).hosts.get(host)).toBe('e1')
+    await later.router.defineSet('r2', [backend.target])
+    expect(await serves()).toBe(true)
+  })
+
+  it('is no child of ours and has a session of its own', async () => {
+    await startServing()
+    const [, , state, parent, , session] = (await readFile(`/proc/${await pid()}/stat`, 'utf8')).split(' ')
+    expect(state).not.toBe('Z')
+    expect(Number(parent)).not.toBe(process.pid)
+    const own = (await readFile('/proc/self/stat', 'utf8')).split(' ')[5]
+    expect(session).not.toBe(own)
+  })
+
+  it('is reloaded when the settings are others: no connection is cut, and open ones are not told as none', async () => {
+    await startServing()
+    const before = await pid()
+    const slow = await startBackend((_req, res) => void setTimeout(() => res.end('slow'), 700))
+    await proxy.router.defineSet('r2', [slow.target])
+    await proxy.router.swap('e2', { set: 'r2', size: 1 })
+    await proxy.router.addHost('slow.example.org', 'e2')
+    let failed = 0
+    let running = true
+    const load = (async () => {
+      while (running) if (!(await serves())) failed += 1
+    })()
+    const open = ask(proxy.port, 'slow.example.org')
+    await until(async () => (await proxy.router.openConnections(slow.target)) === 1, 1_000, 'the request')
+    const later = proxy.again({ controlHost: 'other.example.org' })
+    await later.ensure()
+    expect(await pid()).not.toBe(before)
+    expect(await later.router.openConnections(slow.target)).toBeNull()
+    expect((await open).body).toBe('slow')
+    await until(async () => !(await isOwnProcess(proxy.dataDir, before)), 3_000, 'the end of the old process')
+    expect(await later.router.openConnections(slow.target)).toBe(0)
+    running = false
+    await load
+    expect(failed).toBe(0)
+    await slow.close()
+  })
+
+  it('may listen on another port', async () => {
+    await startServing()
+    const port = await freePort()
+    const later = proxy.again({ port })
+    await later.ensure()
+    expect((await ask(port, host)).status).toBe(200)
+    expect(await status()).toBe(0)
+  })
+})
+
+describe('what goes wrong with it', () => {
+  it('killed, it is back within a second, with its routes', async () => {
+    const { logger, lines } = makeLogLines()
+    await startServing({ logger })
+    let back = 0
+    proxy.watch(watching.signal, () => (back += 1))
+    await until(serves, 1_000, 'the start')
+    for (let round = 1; round <= 3; round += 1) {
+      process.kill(await pid(), 'SIGKILL')
+      await until(async () => !(await serves()), 500, 'the end')
+      const ms = await until(serves, 3_000, 'the return')
+      expect(ms).toBeLessThan(1_000)
+      await until(() => back === round, 1_000, 'the call')
+      expect((await proxy.router.read()).keys.get('e1')).toEqual({ set: 'r1', size: 1 })
+    }
+    expect(lines).toContain('warn proxy has ended; starting it again')
+  })
+
+  it('killed while a map file is torn, it starts with what it was told', async () => {
+    const { logger, lines } = makeLogLines()
+    await startServing({ logger })
+    await truncate(mapFile('routes'), 75)
+    await writeFile(mapFile('hosts'), `${host} e9\n`)
+    await rm(mapFile('targets'))
+    proxy.watch(watching.signal, () => undefined)
+    process.kill(await pid(), 'SIGKILL')
+    await until(async () => !(await serves()), 500, 'the end')
+    await until(serves, 3_000, 'the return')
+    expect(lines).toContain('warn the proxy’s map files were written again')
+  })
+
+  it('with torn files a new start has only whole ones, and the rest comes back with replaceAll', async () => {
+    await startServing()
+    const before = await proxy.router.read()
+    await proxy.stop()
+    await truncate(mapFile('routes'), 75)
+    const later = proxy.again()
+    await later.ensure()
+    expect((await later.router.read()).keys.size).toBe(0)
+    expect((await later.router.read()).hosts.get(host)).toBe('e1')
+    expect(await status()).toBe(503)
+    await later.router.replaceAll(before)
+    expect(await serves()).toBe(true)
+  })
+
+  it('with torn files a running one is believed', async () => {
+    await startServing()
+    await truncate(mapFile('routes'), 75)
+    const later = proxy.again()
+    await later.ensure()
+    expect(await serves()).toBe(true)
+    expect(await readFile(mapFile('routes'), 'utf8')).toContain('\ne1 r1/1\n')
+  })
+
+  it('frozen, it is told and no call hangs; afterwards its maps are right', async () => {
+    const { logger, lines } = makeLogLines()
+    await startServing({ logger })
+    let back = 0
+    proxy.watch(watching.signal, () => (back += 1))
+    const frozen = await pid()
+    process.kill(frozen, 'SIGSTOP')
+    try {
+      const begun = performance.now()
+      await proxy.router.defineSet('r2', [backend.target]).catch((error: unknown) => error)
+      const calls = [
+        proxy.router.swap('e1', { set: 'r2', size: 1 }),
+        proxy.router.read(),
+        proxy.router.openConnections(backend.target),
+      ]
+      for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'unavailable' })
+      await expect(proxy.again().ensure()).rejects.toMatchObject({ code: 'unavailable', hint: /kill -CONT/ as never })
+      expect(performance.now() - begun).toBeLessThan(9_000)
+      await until(() => lines.some((line) => line.startsWith('error proxy does not answer')), 5_000, 'the message')
+      expect(await isOwnProcess(proxy.dataDir, frozen)).toBe(true)
+    } finally {
+      process.kill(frozen, 'SIGCONT')
+    }
+    await until(() => back === 1, 5_000, 'the call')
+    expect((await proxy.router.read()).keys.get('e1')).toEqual({ set: 'r2', size: 1 })
+    expect(await serves()).toBe(true)
+  }, 20_000)
+
+  it('without its socket it is replaced', async () => {
+    await startServing()
+    const before = await pid()
+    proxy.watch(watching.signal, () => undefined)
+    await rm(join(proxy.dataDir, 'run/proxy.sock'))
+    await until(async () => (await pid()) !== before, 3_000, 'another process')
+    await until(
+      async () =>
+        await proxy.router.read().then(
+          () => true,
+          () => false,
+        ),
+      2_000,
+      'the socket',
+    )
+    expect(await serves()).toBe(true)
+  })
+})
+
+describe('what keeps it from starting', () => {
+  it('is told in a sentence when the port is taken, and leaves nothing running', async () => {
+    await startServing()
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((done) => server.once('listening', done))
+    const { port } = server.address() as { port: number }
+    const dataDir = `${proxy.dataDir}/second`
+    await expect(proxy.again({ dataDir, port }).ensure()).rejects.toMatchObject({
+      code: 'unavailable',
+      message: `Port ${port} on 127.0.0.1 is taken by another program.`,
+      hint: /SLIPWAY_HTTP_PORT/ as never,
+    })
+    expect(await listOwnProcesses(dataDir)).toEqual([])
+    // Another HAProxy neither: two would share the connections between them.
+    await expect(proxy.again({ dataDir }).ensure()).rejects.toMatchObject({ message: /is taken/ as never })
+    await new Promise((done) => server.close(done))
+    expect(await serves()).toBe(true)
+  })
+
+  it('is told when HAProxy or the address is missing', async () => {
+    await startServing()
+    const dataDir = `${proxy.dataDir}/second`
+    await expect(proxy.again({ dataDir, binary: '/nowhere/haproxy' }).ensure()).rejects.toMatchObject({
+      message: 'HAProxy is not installed.',
+    })
+    await expect(proxy.again({ dataDir, bind: '203.0.113.1' }).ensure()).rejects.toMatchObject({
+      message: '203.0.113.1 is no address of this machine.',
+    })
+  })
+})

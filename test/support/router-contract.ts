@@ -1,0 +1,170 @@
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import type { Router, Routes, Target } from '../../src/routing/index.ts'
+
+const target = (n: number): Target => ({ address: `127.0.1.${n}`, port: 4000 + n })
+const none: Routes = { hosts: new Map(), keys: new Map(), sets: new Map(), timeouts: new Map() }
+const some: Routes = {
+  hosts: new Map([
+    ['test--shop.example.org', 'e1'],
+    ['v1--test--shop.example.org', 'r10'],
+    ['shop.example.org', 'e2'],
+  ]),
+  keys: new Map([
+    ['e1', { set: 'r10', size: 1 }],
+    ['r10', { set: 'r10', size: 1 }],
+    ['e2', { state: 'failed' }],
+    ['e3', { set: 'r11', size: 3 }],
+  ]),
+  sets: new Map([
+    ['r10', [target(1)]],
+    ['r11', [target(2), target(3), target(4)]],
+  ]),
+  timeouts: new Map([['e1', 5000]]),
+}
+
+/** What would be a second command, a second entry or another map if it reached the proxy's socket. */
+const injections = [
+  '',
+  ' ',
+  'a b',
+  'a\nshow info',
+  'a\r\nx',
+  'a;show info',
+  'a\0',
+  '<<',
+  '@1',
+  '#0x1',
+  'a\tb',
+  'e1 r9/1\ne2',
+  '../x',
+  'A.example.org',
+  'é.example.org',
+  `${'a'.repeat(64)}.org`,
+  `${'a.'.repeat(120)}org`,
+]
+
+/** What every Router promises. */
+export function routerContract(name: string, open: () => Promise<Router>): void {
+  describe(`${name} keeps the promises of a Router`, () => {
+    let router: Router
+    beforeEach(async () => {
+      router = await open()
+      await router.replaceAll(none)
+    })
+
+    it('holds exactly what it is told to hold, also when told twice', async () => {
+      await router.replaceAll(some)
+      expect(await router.read()).toEqual(some)
+      await router.replaceAll(some)
+      expect(await router.read()).toEqual(some)
+      await router.replaceAll(none)
+      expect(await router.read()).toEqual(none)
+    })
+
+    it('repairs by difference', async () => {
+      await router.replaceAll(some)
+      const changed: Routes = {
+        ...some,
+        hosts: new Map([...some.hosts].slice(1)).set('new.example.org', 'e3'),
+        keys: new Map(some.keys).set('e2', { set: 'r11', size: 2 }),
+        sets: new Map(some.sets).set('r10', [target(9)]),
+        timeouts: new Map(),
+      }
+      await router.replaceAll(changed)
+      expect(await router.read()).toEqual(changed)
+    })
+
+    it('adds and removes hosts, safe to repeat', async () => {
+      await router.addHost('a.example.org', 'e1')
+      await router.addHost('a.example.org', 'e1')
+      await router.addHost('a.example.org', 'e2')
+      expect((await router.read()).hosts).toEqual(new Map([['a.example.org', 'e2']]))
+      await router.removeHost('a.example.org')
+      await router.removeHost('a.example.org')
+      expect(await router.read()).toEqual(none)
+    })
+
+    it('swaps between sets and states', async () => {
+      await router.defineSet('r1', [target(1)])
+      await router.defineSet('r2', [target(2), target(3)])
+      for (const to of [
+        { set: 'r1', size: 1 },
+        { set: 'r2', size: 2 },
+        { set: 'r2', size: 2 },
+        { state: 'failed' },
+        { set: 'r1', size: 1 },
+      ] as const) {
+        await router.swap('e1', to)
+        expect((await router.read()).keys).toEqual(new Map([['e1', to]]))
+      }
+    })
+
+    it('refuses to lead anywhere that is not defined', async () => {
+      await router.defineSet('r1', [target(1)])
+      await router.swap('e1', { set: 'r1', size: 1 })
+      await expect(router.swap('e1', { set: 'r2', size: 1 })).rejects.toMatchObject({ code: 'bad_request' })
+      await expect(router.swap('e1', { set: 'r1', size: 2 })).rejects.toMatchObject({ code: 'bad_request' })
+      const wrong = { ...none, keys: new Map([['e1', { set: 'r7', size: 1 }]]) }
+      await expect(router.replaceAll(wrong)).rejects.toMatchObject({ code: 'bad_request' })
+      expect((await router.read()).keys).toEqual(new Map([['e1', { set: 'r1', size: 1 }]]))
+    })
+
+    it('defines a set anew, smaller or larger', async () => {
+      for (const members of [[1], [1, 2, 3], [4, 2], [4]]) {
+        await router.defineSet('r1', members.map(target))
+        expect((await router.read()).sets).toEqual(new Map([['r1', members.map(target)]]))
+      }
+    })
+
+    it('removes sets and keys that nothing needs, safe to repeat', async () => {
+      await router.defineSet('r1', [target(1), target(2)])
+      await router.defineSet('r11', [target(3)])
+      await router.swap('e1', { set: 'r1', size: 2 })
+      await router.setTimeout('e1', 1000)
+      await expect(router.removeSet('r1')).rejects.toMatchObject({ code: 'conflict' })
+      expect((await router.read()).sets.get('r1')).toHaveLength(2)
+      await router.removeKey('e1')
+      await router.removeKey('e1')
+      await router.removeSet('r1')
+      await router.removeSet('r1')
+      expect(await router.read()).toEqual({ ...none, sets: new Map([['r11', [target(3)]]]) })
+    })
+
+    it('sets a time-out and takes it back', async () => {
+      await router.setTimeout('e1', 1500)
+      expect((await router.read()).timeouts).toEqual(new Map([['e1', 1500]]))
+      await router.setTimeout('e1', null)
+      await router.setTimeout('e1', null)
+      expect((await router.read()).timeouts).toEqual(new Map())
+      await expect(router.setTimeout('e1', -1)).rejects.toMatchObject({ code: 'bad_request' })
+    })
+
+    it('counts nothing open where nobody asked', async () => {
+      expect(await router.openConnections(target(77))).toBe(0)
+    })
+
+    it.each(injections)('lets no odd name near the proxy: %j', async (odd) => {
+      await router.defineSet('r1', [target(1)])
+      const before = await router.read()
+      const to = { set: 'r1', size: 1 }
+      for (const attempt of [
+        () => router.addHost(odd, 'e1'),
+        () => router.addHost('a.example.org', odd),
+        () => router.removeHost(odd),
+        () => router.defineSet(odd, [target(1)]),
+        () => router.defineSet('r2', [{ address: odd, port: 1 }]),
+        () => router.swap(odd, to),
+        () => router.swap('e1', { set: odd, size: 1 }),
+        () => router.removeSet(odd),
+        () => router.removeKey(odd),
+        () => router.setTimeout(odd, 1),
+        () => router.openConnections({ address: odd, port: 1 }),
+        () => router.replaceAll({ ...none, hosts: new Map([[odd, 'e1']]) }),
+        () => router.replaceAll({ ...none, sets: new Map([[odd, [target(1)]]]) }),
+      ]) {
+        await expect(attempt()).rejects.toMatchObject({ code: 'bad_request' })
+      }
+      expect(await router.read()).toEqual(before)
+    })
+  })
+}
