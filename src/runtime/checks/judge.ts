@@ -61,7 +61,7 @@ export function explainHttp(
           }
         : {
             message: `Port ${facts.port.port} of the app could not be connected to ${within}.`,
-            hint: 'The app may be too busy to accept connections; see its log below.',
+            hint: 'The app may be too busy to accept connections; see its log above.',
           }
     case 'broken':
       return {
@@ -73,7 +73,7 @@ export function explainHttp(
         message: `The app answered GET ${path} with ${describeResult(result)}, ${within}.`,
         hint:
           rules.path === null
-            ? 'Anything below 500 is good. See the answer and the app’s log below, or set health.path in slipway.yml.'
+            ? 'Anything below 500 is good. See the answer and the app’s log above, or set health.path in slipway.yml.'
             : `health.status in slipway.yml asks for ${rules.status.from}-${rules.status.to}. Probes carry the environment’s Host: the app must know it.`,
       }
   }
@@ -133,8 +133,8 @@ export function explainEnd(instance: Instance | null, memoryBytes: number): Diag
   }
   if (instance.restarts > 0) {
     return {
-      message: `The app ended and was started again ${instance.restarts} times while it was checked.`,
-      hint: 'See its log below.',
+      message: `The app ended and was started again ${instance.restarts === 1 ? 'once' : `${instance.restarts} times`} while it was checked.`,
+      hint: 'See its log above.',
     }
   }
   return explainExit(instance.exitCode ?? -1)
@@ -148,6 +148,6 @@ function explainExit(code: number): Diagnosis {
   if (code === 126 || code === 127) {
     return { message, hint: 'The command, or one that it calls, is not in the image or not executable.' }
   }
-  if (code > 128) return { message, hint: `It was ended by signal ${code - 128}. See its log below.` }
-  return { message, hint: 'See its log below.' }
+  if (code > 128) return { message, hint: `It was ended by signal ${code - 128}. See its log above.` }
+  return { message, hint: 'See its log above.' }
 }

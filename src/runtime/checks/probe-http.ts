@@ -39,6 +39,8 @@ export function probeHttp(
       path: target.path,
       agent: false,
       maxHeaderSize: headerLimit,
+      // As forgiving as the proxy: what passes there (lines that end without a carriage return) must not fail here.
+      insecureHTTPParser: true,
       signal: options.signal,
       headers: {
         Host: target.host,

@@ -85,7 +85,8 @@ async function preferEnd(error: unknown, { runtime, instance, config }: CheckReq
 async function withLog(failure: SlipwayError, runtime: Runtime, instance: Instance): Promise<SlipwayError> {
   if (failure.code !== 'check_failed') return failure
   const log = await runtime.logs(instance.containerId, logLines).catch(() => ['(the log could not be read)'])
-  const heading = log.length === 0 ? 'The app wrote nothing to its log.' : `The last ${log.length} lines of its log:`
+  const newest = log.length === 1 ? 'The last line' : `The last ${log.length} lines`
+  const heading = log.length === 0 ? 'The app wrote nothing to its log.' : `${newest} of its log:`
   return new SlipwayError(failure.code, failure.message, {
     ...(failure.hint === undefined ? {} : { hint: failure.hint }),
     evidence: [...failure.evidence, heading, ...log],

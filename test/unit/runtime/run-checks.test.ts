@@ -192,6 +192,14 @@ describe('checks that fail say what happened', () => {
     expect((await failure(run)).message).toContain('never answered')
   })
 
+  it('lines that end without a carriage return are taken as the proxy takes them', async () => {
+    const plain = createTcpServer((socket) => socket.on('error', () => {}).end('HTTP/1.0 200 OK\nX: y\n\nfine\n'))
+    const { run } = await makeCheck(await listen(plain))
+    await expect(run()).resolves.toMatchObject({
+      passed: expect.arrayContaining([expect.objectContaining({ check: 'http' })]),
+    })
+  })
+
   it.each([
     ['SSH-2.0-OpenSSH\r\n', 'what it sent is not HTTP'],
     ['', 'it closed the connection without an answer'],
