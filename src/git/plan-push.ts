@@ -52,7 +52,7 @@ export function planPush(request: PushRequest, options: PushOptions, facts: Push
   for (const update of request.updates) {
     const found = classifyRef(update.ref)
     const branch = found.kind === 'branch' ? found.branch : null
-    const reason = found.kind === 'refused' ? found.reason : refuseForGuard(update, branch, facts)
+    const reason = found.kind === 'refused' ? found.reason : refuseUpdate(update, branch, facts)
     if (reason === null && found.kind !== 'refused') accepted.push({ ...update, kind: found.kind, branch })
     else refused.push({ ref: update.ref, refused: reason ?? 'refused' })
   }
@@ -74,17 +74,18 @@ function guardOf(branch: string | null, environments: readonly Environment[]): E
   return environments.find((e) => e.live && e.followedBranch === branch && !e.allowForcedPush) ?? null
 }
 
-function refuseForGuard(
+function refuseUpdate(
   update: RefUpdate,
   branch: string | null,
   { app, environments, forced }: PushFacts,
 ): string | null {
+  if (update.old === zeroId && update.new === zeroId) return 'there is no such branch or tag to delete'
   const guard = branch === null ? null : guardOf(branch, environments)
   if (guard === null) return null
   const setting = `slipway envs set ${guard.name} --allow-forced-push -a ${app}`
-  if (update.new === zeroId) return `the live environment ${guard.name} follows it; to delete it anyway: ${setting}`
+  if (update.new === zeroId) return `${guard.name} follows this branch; to delete it anyway: ${setting}`
   if (forced.has(update.ref))
-    return `forced push to what the live environment ${guard.name} follows; to allow it: ${setting}`
+    return `${guard.name} follows this branch and takes no forced push; to allow it: ${setting}`
   return null
 }
 

@@ -54,7 +54,7 @@ function tellBranch(
       received,
       detail('It is kept, but no environment follows this branch: nothing is deployed.'),
       detail(`To deploy it once:          ${deployLine(app, 'test', commit)}`),
-      detail(`To deploy it on each push:  slipway envs set live --branch ${branch} -a ${app}`),
+      detail(`To deploy it on each push:  slipway envs set ${likelyFollower(branch)} --branch ${branch} -a ${app}`),
     ]
   }
   return [
@@ -65,10 +65,17 @@ function tellBranch(
       ? []
       : held.map((e) =>
           detail(
-            `${e.name} follows it too, but does not deploy on push. To deploy it: slipway deploy ${e.name} -a ${app}`,
+            e.deployOnPush
+              ? `${e.name} follows it too, but this push goes elsewhere, as asked`
+              : `${e.name} follows it; deploy it with: slipway deploy ${e.name} -a ${app}`,
           ),
         )),
   ]
+}
+
+/** Nobody is led to put a feature branch live: only a branch that is called like one is offered to the live environment. */
+function likelyFollower(branch: string): string {
+  return /^(?:main|master|live|prod|production|release|stable)$/.test(branch) ? 'live' : 'test'
 }
 
 function deployLine(app: string, environment: string, commit: string): string {

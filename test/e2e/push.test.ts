@@ -49,7 +49,7 @@ describe('a push', () => {
     const pushed = await clone.push('feature/x')
     expect(pushed.code).toBe(0)
     expect(pushed.results).toEqual([])
-    expect(pushed.output).toMatch(/slipway envs set live --branch feature\/x/)
+    expect(pushed.output).toMatch(/slipway envs set test --branch feature\/x/)
     expect((await clone.git('ls-remote', 'slipway')).output).toMatch(/refs\/heads\/feature\/x/)
     await clone.remove()
   }, 60_000)

@@ -49,9 +49,7 @@ describe('a push', () => {
     await clone.commit('a.txt', 'b')
     const second = await clone.git('push', 'divio', 'main')
     expect(second.output).toMatch(/[0-9a-f]{7}\.\.[0-9a-f]{7} +main -> main/)
-    expect(second.output).toContain(
-      `live follows it too, but does not deploy on push. To deploy it: slipway deploy live -a ${app}`,
-    )
+    expect(second.output).toContain(`live follows it; deploy it with: slipway deploy live -a ${app}`)
     expect(second.output).not.toContain('New app')
     expect((await clone.git('rev-parse', 'divio/main')).output).toBe((await clone.git('rev-parse', 'main')).output)
   })
@@ -68,7 +66,7 @@ describe('a push', () => {
     expect(output).toContain('* [new tag]         annotated -> annotated')
     expect(output).toContain('* [new reference]   refs/notes/commits -> refs/notes/commits')
     expect(output).toContain('no environment follows this branch')
-    expect(output).toContain(`slipway envs set live --branch feature/x -a ${app}`)
+    expect(output).toContain(`slipway envs set test --branch feature/x -a ${app}`)
     expect(server.deploys.requests.map(({ branch }) => branch)).toEqual(['main'])
     expect(await remoteRefs()).toEqual([
       'HEAD',
@@ -101,8 +99,10 @@ describe('a push', () => {
     const setting = `slipway envs set live --allow-forced-push -a ${app}`
     const forced = await clone.git('push', '-f', 'divio', 'main')
     expect(forced.code).toBe(1)
-    expect(forced.output).toContain(`forced push to what the live environment live follows; to allow it: ${setting}`)
-    expect((await clone.git('push', 'divio', ':main')).output).toContain('the live environment live follows it')
+    expect(forced.output).toContain(`live follows this branch and takes no forced push; to allow it: ${setting}`)
+    expect((await clone.git('push', 'divio', ':main')).output).toContain(
+      'live follows this branch; to delete it anyway',
+    )
     await server.environments.change(app, 'live', { allowForcedPush: true })
     expect((await clone.git('push', '-f', 'divio', 'main')).output).toContain('(forced update)')
   })
