@@ -23,7 +23,7 @@ export async function readBuildPlan(
   signal: AbortSignal,
 ): Promise<BuildPlan> {
   const readText = textReader(source, app, commit)
-  const [configText, procfile, pointers] = await Promise.all([
+  const [configText, procfile, pointers, { submodules }] = await Promise.all([
     readText('slipway.yml', longestConfigBytes),
     readText('Procfile', longestConfigBytes),
     source.findLfsPointers(app, commit, signal),
@@ -46,7 +46,7 @@ export async function readBuildPlan(
     config,
     dockerfileText,
     ignore: ownIgnore ?? ignore ?? '',
-    warnings: [...warnings, ...lfsWarnings(pointers)],
+    warnings: [...warnings, ...lfsWarnings(pointers), ...submoduleWarnings(submodules)],
   }
 }
 
@@ -58,10 +58,20 @@ function textReader(source: Source, app: string, commit: string): ReadText {
 
 function lfsWarnings(paths: readonly string[]): string[] {
   if (paths.length === 0) return []
-  const named = paths.slice(0, 3).join(', ')
-  const more = paths.length > 3 ? ', …' : ''
   return [
-    `Git LFS pointers instead of content: ${named}${more}. Slipway stores no LFS objects, so the image gets the small pointer files.`,
+    `Git LFS pointers instead of content: ${nameSome(paths)}. Slipway stores no LFS objects, so the image gets the small pointer files.`,
     'Put the content into Git (git lfs migrate export --include="…"), or fetch it in the Dockerfile.',
   ]
+}
+
+function submoduleWarnings(paths: readonly string[]): string[] {
+  if (paths.length === 0) return []
+  return [
+    `Submodules are not fetched, their folders are empty: ${nameSome(paths)}.`,
+    'Put the content into this repository (git subtree add --prefix=…), or fetch it in the Dockerfile.',
+  ]
+}
+
+function nameSome(paths: readonly string[]): string {
+  return paths.slice(0, 3).join(', ') + (paths.length > 3 ? ', …' : '')
 }

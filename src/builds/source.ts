@@ -16,4 +16,6 @@ export interface Source {
 export interface TreeSize {
   readonly entries: number
   readonly bytes: number
+  /** Paths of submodules, at most ten: their content is in other repositories. */
+  readonly submodules: readonly string[]
 }

@@ -7,6 +7,8 @@ import { findLfsPointersIn } from './lfs-pointers.ts'
 import { runGit } from './spawn-git.ts'
 import { parseEntry, walkTree } from './tree.ts'
 
+const mostSubmodules = 10
+
 /** Reads commits of the apps' repositories. */
 export function makeSource(spawnGit: SpawnGit, pathOf: (app: string) => string): Source {
   return {
@@ -22,7 +24,9 @@ export function makeSource(spawnGit: SpawnGit, pathOf: (app: string) => string):
       const entry = parseEntry(line)
       if (line === '' || !entry.mode.startsWith('100')) return null
       if (entry.size > maxBytes) {
-        throw new SlipwayError('too_large', `The file ${quote(path)} is larger than ${maxBytes} bytes.`)
+        throw new SlipwayError('too_large', `The file ${quote(path)} is larger than ${maxBytes / 1024} KiB.`, {
+          hint: 'Nothing was built.',
+        })
       }
       const blob = await runGit(spawnGit, ['cat-file', 'blob', parseCommitId(entry.id)], {
         repository,
@@ -32,7 +36,16 @@ export function makeSource(spawnGit: SpawnGit, pathOf: (app: string) => string):
       return blob.stdout
     },
     async measureTree(app, commit, signal) {
-      return walkTree(spawnGit, { repository: pathOf(app), commit: parseCommitId(commit), signal }, () => undefined)
+      const submodules: string[] = []
+      const size = await walkTree(
+        spawnGit,
+        { repository: pathOf(app), commit: parseCommitId(commit), signal },
+        ({ type, path }) => {
+          if (type === 'commit' && submodules.length < mostSubmodules)
+            submodules.push(Buffer.from(path, 'latin1').toString('utf8'))
+        },
+      )
+      return { ...size, submodules }
     },
     async findLfsPointers(app, commit, signal) {
       return findLfsPointersIn(spawnGit, { repository: pathOf(app), commit: parseCommitId(commit), signal })

@@ -143,10 +143,13 @@ function explain(report: string, child: GitChild): string[] {
       ' !     Get it with: git fetch --unshallow      then push again',
     ]
   }
-  const [, failure] = /unpack ([^\n]+)\n/.exec(report) ?? []
-  if (failure === undefined || failure === 'ok') return []
-  const why = child.outOfMemory() ? 'it needs more memory than one push may take' : failure
-  return [` !     Git could not take in what was pushed (${why}). Nothing was changed.`]
+  const [, failure = 'ok'] = /unpack ([^\n]+)\n/.exec(report) ?? []
+  const failed = failure !== 'ok' || report.includes('fail to run proc-receive hook')
+  if (failed && child.outOfMemory()) {
+    return [' !     Git needs more memory for this push than one push may take. Nothing was changed.']
+  }
+  if (failure === 'ok') return []
+  return [` !     Git could not take in what was pushed (${failure}). Nothing was changed.`]
 }
 
 function tooBig(maxBytes: number): SlipwayError {

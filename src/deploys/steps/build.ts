@@ -7,8 +7,8 @@ import type { Step, StepContext } from './step.ts'
 /** Makes the image of the commit, without any layer cache, and then the release: the build with a number in this environment. */
 export const build: Step = async (context) => {
   const { deploy, own, log, signal, tools } = context
-  log.write('step', `Building ${deploy.commit.slice(0, 7)} without layer cache`)
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
+  log.write('step', `Building ${deploy.commit.slice(0, 7)} without layer cache`)
   for (const warning of plan.warnings) log.write('detail', `Warning: ${warning}`)
   const built = await tools.builds.run(await findOrCreate(context, plan), plan, {
     app: deploy.app,
