@@ -1,0 +1,116 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { makeMemoryBound } from '../../src/adapters/git-cli/memory-bound.ts'
+import { makeSpawnGit } from '../../src/adapters/git-cli/spawn-git.ts'
+import {
+  type Clone,
+  expectNothingLeft,
+  type GitServer,
+  makeClone,
+  processesIn,
+  startGitServer,
+} from '../support/git-server.ts'
+
+const MB = 1024 * 1024
+let server: GitServer
+let clone: Clone
+let app: string
+let count = 0
+
+beforeAll(async () => {
+  server = await startGitServer({ childMemoryBytes: 64 * MB })
+})
+afterAll(() => server.close())
+beforeEach(async () => {
+  app = `shop${++count}`
+  clone = await makeClone(server.remote(app))
+})
+afterEach(async () => {
+  clone.remove()
+  await expectNothingLeft(server)
+  expect(server.failures.splice(0)).toEqual([])
+})
+
+/** The most memory that git's children on the server's side held together, and the server's own, while `work` ran. */
+async function watch<T>(work: Promise<T>): Promise<{ result: T; childrenMb: number; serverMb: number }> {
+  let children = 0
+  let own = 0
+  const timer = setInterval(() => {
+    own = Math.max(own, process.memoryUsage.rss())
+    const sum = processesIn(server.dataDir).reduce((total, line) => total + residentOf(line.split(' ')[0] ?? ''), 0)
+    children = Math.max(children, sum)
+  }, 20)
+  const result = await work
+  clearInterval(timer)
+  return { result, childrenMb: children / MB, serverMb: own / MB }
+}
+
+function residentOf(pid: string): number {
+  try {
+    return Number(/^RssAnon:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
+
+describe('memory', () => {
+  it('a small pack with a huge file in it takes little', async () => {
+    await clone.commit('zeros.bin', Buffer.alloc(150 * MB))
+    const { result, childrenMb } = await watch(clone.git('push', 'divio', 'main'))
+    expect(result.code).toBe(0)
+    expect(childrenMb).toBeLessThan(64)
+  }, 60_000)
+
+  it('a 20 MB push goes through the server without staying in it', async () => {
+    await clone.git('config', 'core.compression', '0')
+    await clone.commit('random.bin', randomBytes(20 * MB))
+    const before = process.memoryUsage.rss() / MB
+    const { result, serverMb } = await watch(clone.git('push', 'divio', 'main'))
+    expect(result.code).toBe(0)
+    expect(serverMb - before).toBeLessThan(60)
+  }, 60_000)
+
+  it('what needs more than it may is told so, and nothing is left', async () => {
+    const small = await startGitServer({ childMemoryBytes: 3 * MB })
+    try {
+      for (let i = 0; i < 150; i++) await clone.git('commit', '-q', '--allow-empty', '-m', `${i}`)
+      await clone.commit('a.bin', randomBytes(900_000))
+      await clone.commit('a.bin', randomBytes(900_000))
+      const { code, output } = await clone.git('push', small.remote(app), 'main')
+      if (small.cli.memoryBound === 'data limit') return
+      expect(code).toBe(1)
+      expect(output).toMatch(/needs more memory/)
+      await expectNothingLeft(small)
+    } finally {
+      await small.close()
+    }
+  }, 60_000)
+})
+
+describe('where no cgroup can be made', () => {
+  it('a limit on each process’s data holds instead', async () => {
+    const memory = makeMemoryBound({ name: 'none', bytes: 300 * MB, cgroupRoot: '/nonexistent' })
+    expect(memory.kind).toBe('data limit')
+    const spawnGit = makeSpawnGit({ environment: { PATH: process.env['PATH'] ?? '' }, memory })
+    const run = async (...args: string[]): Promise<number | null> => {
+      const child = spawnGit(args)
+      child.stdin.end(Buffer.alloc(500 * MB))
+      child.stdout.resume()
+      return (await child.exited).code
+    }
+    expect(await run('version')).toBe(0)
+    expect(await run('hash-object', '--stdin')).not.toBe(0)
+  }, 30_000)
+
+  it('the hook can run under it', () => {
+    const [command = '', ...args] = makeMemoryBound({ name: 'none', bytes: 512 * MB, cgroupRoot: '/nonexistent' }).wrap(
+      [process.execPath, resolve(__dirname, '../../hooks/proc-receive')],
+    )
+    const { status, stderr } = spawnSync(command, args, { env: {}, encoding: 'utf8' })
+    expect(stderr).toContain('Slipway does not answer')
+    expect(status).toBe(1)
+  })
+})

@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { extract } from 'tar-stream'
+import { type GitCli, makeGitCli } from '../../src/adapters/git-cli/git-cli.ts'
+import { zeroId } from '../../src/git/index.ts'
+import { type Clone, eventually, makeClone, processesIn } from '../support/git-server.ts'
+
+const app = 'shop'
+const { signal } = new AbortController()
+let dataDir: string
+let cli: GitCli
+let clone: Clone
+
+beforeAll(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'slipway-source-'))
+  cli = makeGitCli({ dataDir, installation: `s${process.pid}`, hooksDir: '/nonexistent', maxPushBytes: 1e9 })
+  await cli.repositories.ensure(app)
+  clone = await makeClone(cli.repositories.pathOf(app))
+})
+afterAll(async () => {
+  clone.remove()
+  await eventually(
+    () => processesIn(dataDir),
+    (left) => left.length === 0,
+  )
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+/** Brings commits in as a fetch from the clone: no hook is in the way. */
+async function bring(): Promise<string> {
+  const commit = (await clone.git('rev-parse', 'HEAD')).output.trim()
+  execFileSync('git', [
+    '-C',
+    cli.repositories.pathOf(app),
+    'fetch',
+    '-q',
+    clone.path,
+    `+HEAD:refs/heads/t${commit.slice(0, 8)}`,
+  ])
+  return commit
+}
+
+async function entriesOf(commit: string, context = '.'): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  const tar = extract()
+  tar.on('entry', (header, stream, next) => {
+    void buffer(stream).then((content) => {
+      if (header.type === 'file') found.set(header.name, content.toString())
+      next()
+    })
+  })
+  cli.source.archive(app, commit, context, signal).pipe(tar)
+  await new Promise<void>((resolve, reject) => tar.on('finish', resolve).on('error', reject))
+  return found
+}
+
+describe('reading a commit', () => {
+  let commit: string
+  beforeAll(async () => {
+    await clone.commit('Dockerfile', 'FROM scratch\n')
+    await clone.commit('web/app.txt', 'hello')
+    await clone.commit('.gitattributes', 'tests export-ignore\nversion.txt export-subst\n')
+    await clone.commit('tests/a.txt', 'a test')
+    await clone.commit('version.txt', '$Format:%H$')
+    await clone.commit(':(top)odd *.txt', 'odd')
+    symlinkSync('/etc/passwd', join(clone.path, 'link'))
+    await clone.commit('--output=x', 'dash')
+    commit = await bring()
+  })
+
+  it.each([
+    ['Dockerfile', 'FROM scratch\n'],
+    ['./web/app.txt', 'hello'],
+    [':(top)odd *.txt', 'odd'],
+    ['--output=x', 'dash'],
+    ['missing', null],
+    ['link', null],
+    ['web', null],
+    ['*', null],
+  ])('the file %s', async (path, expected) => {
+    expect((await cli.source.readFile(app, commit, path, 1000))?.toString() ?? null).toBe(expected)
+  })
+
+  it('a file that is too long, a path outside and a commit that is not there are refused', async () => {
+    const code = (code: string): unknown => expect.objectContaining({ code })
+    await expect(cli.source.readFile(app, commit, 'Dockerfile', 5)).rejects.toEqual(code('too_large'))
+    await expect(cli.source.readFile(app, commit, '../x', 5)).rejects.toEqual(code('bad_request'))
+    await expect(cli.source.readFile(app, commit, '/etc/passwd', 5)).rejects.toEqual(code('bad_request'))
+    await expect(cli.source.readFile(app, '1'.repeat(40), 'x', 5)).rejects.toEqual(code('not_found'))
+    await expect(cli.source.readFile(app, '--output=x', 'x', 5)).rejects.toEqual(code('bad_request'))
+    await expect(cli.source.readFile('../x', commit, 'x', 5)).rejects.toEqual(code('bad_request'))
+  })
+
+  it('the archive holds what the commit holds, whatever .gitattributes says of releases', async () => {
+    const files = await entriesOf(commit)
+    expect(files.get('tests/a.txt')).toBe('a test')
+    expect(files.get('version.txt')).toBe('$Format:%H$')
+    expect([...files.keys()]).toContain('web/app.txt')
+    expect(await entriesOf(commit, 'web')).toEqual(new Map([['app.txt', 'hello']]))
+  })
+
+  it('an archive of nothing errors instead of being empty', async () => {
+    await expect(buffer(cli.source.archive(app, '1'.repeat(40), '.', signal))).rejects.toMatchObject({
+      code: 'not_found',
+    })
+    await expect(buffer(cli.source.archive(app, commit, 'missing', signal))).rejects.toMatchObject({
+      code: 'not_found',
+    })
+  })
+
+  it('an archive that is cancelled or left leaves no git', async () => {
+    const cancelled = new AbortController()
+    const stream = cli.source.archive(app, commit, '.', cancelled.signal)
+    stream.once('data', () => cancelled.abort())
+    await expect(buffer(stream)).rejects.toThrow()
+    const left = cli.source.archive(app, commit, '.', signal)
+    left.on('error', () => undefined).once('data', () => left.destroy())
+    await eventually(
+      () => processesIn(dataDir),
+      (running) => running.length === 0,
+    )
+  })
+
+  it('a commit is found by branch, full id and beginning', async () => {
+    await cli.repositories.moveRefs(app, [{ ref: 'refs/heads/cafe', old: zeroId, new: commit }])
+    for (const given of ['cafe', commit, commit.slice(0, 7)]) {
+      expect(await cli.repositories.resolveCommit(app, given)).toBe(commit)
+    }
+    for (const given of ['nothing', '1'.repeat(40), 'abcd', '--all', 'HEAD~1', 'refs/heads/cafe:Dockerfile']) {
+      await expect(cli.repositories.resolveCommit(app, given)).rejects.toMatchObject({
+        code: expect.stringMatching(/not_found|bad_request/),
+      })
+    }
+  })
+})
+
+describe('Git LFS', () => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${createHash('sha256').digest('hex')}\nsize 12345\n`
+
+  it('pointers are found where .gitattributes speaks of LFS', async () => {
+    await clone.commit('data/größe.bin', pointer)
+    expect(await cli.source.findLfsPointers(app, await bring(), signal)).toEqual([])
+    await clone.commit('.gitattributes', '*.bin filter=lfs diff=lfs merge=lfs -text\n')
+    expect(await cli.source.findLfsPointers(app, await bring(), signal)).toEqual(['data/größe.bin'])
+    for (let i = 0; i < 12; i++) await clone.commit(`data/${i}.bin`, pointer)
+    expect(await cli.source.findLfsPointers(app, await bring(), signal)).toHaveLength(10)
+  })
+})
+
+describe('trees that explode', () => {
+  const make = (args: string[], input: string | Buffer): string =>
+    execFileSync('git', ['-C', cli.repositories.pathOf(app), ...args], {
+      input,
+      encoding: 'utf8',
+      env: {
+        PATH: process.env['PATH'],
+        GIT_AUTHOR_NAME: 'a',
+        GIT_AUTHOR_EMAIL: 'a@b',
+        GIT_COMMITTER_NAME: 'a',
+        GIT_COMMITTER_EMAIL: 'a@b',
+      },
+    }).trim()
+  const bomb = (levels: number, bottom: string): string => {
+    let tree = bottom
+    for (let level = 0; level < levels; level++) {
+      tree = make(['mktree'], Array.from({ length: 10 }, (_, i) => `040000 tree ${tree}\td${i}\n`).join(''))
+    }
+    return make(['commit-tree', tree, '-m', 'bomb'], '')
+  }
+
+  it.each([
+    ['files', () => make(['mktree'], `100644 blob ${make(['hash-object', '-w', '--stdin'], 'x')}\tf\n`)],
+    ['nothing but folders', () => make(['mktree'], '')],
+  ])('of twelve objects (%s) are refused in under a second', async (_, bottom) => {
+    const commit = bomb(10, bottom())
+    const begun = performance.now()
+    await expect(cli.source.measureTree(app, commit, signal)).rejects.toMatchObject({ code: 'too_large' })
+    expect(performance.now() - begun).toBeLessThan(process.env['CI'] === undefined ? 1500 : 3000)
+    await eventually(
+      () => processesIn(dataDir),
+      (running) => running.length === 0,
+    )
+  })
+
+  it('an ordinary one is measured', async () => {
+    const commit = bomb(
+      2,
+      make(['mktree'], `100644 blob ${make(['hash-object', '-w', '--stdin'], 'twelve bytes')}\tf\n`),
+    )
+    expect(await cli.source.measureTree(app, commit, signal)).toEqual({ entries: 210, bytes: 1200, submodules: [] })
+  })
+})
+
+it('a repository is made once and holds no hook', async () => {
+  await Promise.all(Array.from({ length: 5 }, () => cli.repositories.ensure('twice')))
+  const names = readdirSync(join(dataDir, 'repositories')).filter(
+    (name) => name.startsWith('.new') || name.startsWith('twice'),
+  )
+  expect(names).toEqual(['twice.git'])
+  expect(readdirSync(cli.repositories.pathOf('twice'))).not.toContain('hooks')
+})
