@@ -1,0 +1,120 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { makeEngine } from '../../src/adapters/docker/index.ts'
+import { ensureBaseImage } from './base-image.ts'
+
+const run = promisify(execFile)
+
+export interface OwnEngine {
+  readonly socketPath: string
+  /** Digest of the base image in it. */
+  readonly image: string
+  freeze(): void
+  thaw(): void
+  /** kill -9; the containers live on. */
+  kill(): Promise<void>
+  start(): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * An engine that a test may stop and kill: its own data, processes and network namespace, so that it shares nothing with the
+ * machine's.
+ */
+export async function startOwnEngine(): Promise<OwnEngine> {
+  const folder = await mkdtemp(join(tmpdir(), 'slw-own-'))
+  const space = `e${folder.slice(-6)}`
+  const socketPath = join(folder, 'engine.sock')
+  let daemon: ChildProcess | null = null
+  await run('ip', ['netns', 'add', space])
+  await run('ip', ['-n', space, 'link', 'set', 'lo', 'up'])
+  await writeFile(join(folder, 'daemon.json'), '{}')
+
+  async function start(): Promise<void> {
+    // Where nobody reaps orphans, the dead containerd counts as alive, and the engine waits for it in vain.
+    for (const left of ['pid', 'exec/containerd/containerd.pid']) await rm(join(folder, left), { force: true })
+    const places = [
+      '--data-root',
+      join(folder, 'data'),
+      '--exec-root',
+      join(folder, 'exec'),
+      '--pidfile',
+      join(folder, 'pid'),
+    ]
+    const flags = [
+      '--live-restore',
+      '--icc=false',
+      '--host',
+      `unix://${socketPath}`,
+      '--config-file',
+      join(folder, 'daemon.json'),
+    ]
+    daemon = spawn('nsenter', [`--net=/run/netns/${space}`, 'dockerd', ...places, ...flags], {
+      stdio: 'ignore',
+      detached: true,
+    })
+    const engine = makeEngine({ socketPath, timeoutMs: 1000 })
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await engine.call('ping', (docker) => docker.ping())
+        return
+      } catch (error) {
+        if (attempt === 300) throw error
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    }
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    const ending = daemon
+    if (ending === null || ending.exitCode !== null || ending.signalCode !== null) return
+    const ended = new Promise((resolve) => ending.once('exit', resolve))
+    ending.kill(signal)
+    await ended
+  }
+
+  async function close(): Promise<void> {
+    daemon?.kill('SIGCONT')
+    await end('SIGTERM')
+    await run('ip', ['netns', 'del', space])
+    // Each start mounts the folder of its data onto itself; a killed one leaves that.
+    while (
+      await run('umount', ['-l', join(folder, 'data')]).then(
+        () => true,
+        () => false,
+      )
+    );
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  try {
+    await start()
+    return {
+      socketPath,
+      image: await copyBaseImage(socketPath),
+      start,
+      close,
+      kill: () => end('SIGKILL'),
+      ...signals(),
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+
+  function signals() {
+    return { freeze: () => void daemon?.kill('SIGSTOP'), thaw: () => void daemon?.kill('SIGCONT') }
+  }
+}
+
+async function copyBaseImage(socketPath: string): Promise<string> {
+  const tag = await ensureBaseImage()
+  const from = makeEngine({ socketPath: '/var/run/docker.sock' }).docker
+  const to = makeEngine({ socketPath }).docker
+  const loaded = await to.loadImage(await from.getImage(tag).get(), { quiet: true })
+  await new Promise((resolve) => loaded.on('end', resolve).resume())
+  return (await to.getImage(tag).inspect()).Id
+}
