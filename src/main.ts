@@ -16,6 +16,7 @@ import { makeRunningReleases } from './http/running-releases.ts'
 import { startHttpServer } from './http/server.ts'
 import { systemClock } from './kernel/clock.ts'
 import { SlipwayError } from './kernel/errors.ts'
+import { armFaultPoint } from './kernel/fault-point.ts'
 import { type Logger, makeLogger } from './kernel/logger.ts'
 import { makeMutex } from './kernel/mutex.ts'
 import { makeRuntimeLogs } from './logs/index.ts'
@@ -37,6 +38,7 @@ const firewallEveryMs = 30_000
  */
 export async function run({ settings, demo, root }: Start): Promise<void> {
   const begunMs = systemClock.monotonicMs()
+  armFaultPoint(settings.faultPoint)
   const stop = new AbortController()
   const logger = makeLogger({
     level: settings.logLevel,
@@ -68,7 +70,8 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   stop.abort()
   await doors.close()
   await modules.deploys.stop()
-  await ground.db.close()
+  // A database that hangs does not keep Slipway from ending.
+  await Promise.race([ground.db.close(), systemClock.sleep(closeGraceMs)])
 }
 
 interface Start {
@@ -81,7 +84,10 @@ interface Start {
 type Ground = Awaited<ReturnType<typeof layGround>>
 type Modules = ReturnType<typeof makeModules>
 
-/** What Slipway stands on, made ready at the same time: the database, the engine with its networks and firewall, the proxy. */
+/**
+ * What Slipway stands on: the database, and with it the right to be the one server of this installation; then, at the same time, the engine with
+ * its networks and firewall, and the proxy.
+ */
 async function layGround(given: { settings: Settings; root: string; logger: Logger; stop: AbortController }) {
   const { settings, root, logger, stop } = given
   const cluster =
@@ -96,7 +102,8 @@ async function layGround(given: { settings: Settings; root: string; logger: Logg
     await holdServer(pool, { logger, onTaken: () => stop.abort() })
     return pool
   }
-  const [db, range] = await Promise.all([openDatabase(), runtime.prepare(), proxy.ensure()])
+  const db = await openDatabase()
+  const [range] = await Promise.all([runtime.prepare(), proxy.ensure()])
   return { ...given, cluster, engine, runtime, proxy, db, range }
 }
 
@@ -156,6 +163,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     deploys,
     reads,
     gitHandler: gitHttp.middleware,
+    setDefaultBranch: (name, branch) => git.setDefaultBranch(name, branch),
     commits: { tipOf: repositories.resolveBranch, resolveCommit: repositories.resolveCommit },
     running: makeRunningReleases({ reads, deploys, runtime }),
     runtimeLogs: makeRuntimeLogs({ deploys, runtime, clock: systemClock }),

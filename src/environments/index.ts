@@ -24,7 +24,7 @@ export interface Environments {
   /** Branches arrived: chooses the default branch as `chooseDefaultBranch` says. Returns the one in force. */
   noteArrivedBranches(tx: Transaction, app: App, arrived: readonly string[]): Promise<string | null>
   /** A person chooses the default branch; arriving branches do not change it any more. */
-  pinDefaultBranch(app: string, branch: string): Promise<void>
+  readonly pinDefaultBranch: (app: string, branch: string) => Promise<void>
 }
 
 export function makeEnvironments({ db }: { db: Database }): Environments {

@@ -21,6 +21,8 @@ export interface Git {
   openAdvertisement(principal: Principal, app: string): Promise<string>
   /** Begins a push; the repository is made when it is not there. Whoever calls it closes it. */
   openPush(principal: Principal, app: string, clientGone: AbortSignal): Promise<OpenPush>
+  /** A person chooses the branch that environments without one of their own follow and that a clone checks out. */
+  setDefaultBranch(app: string, branch: string): Promise<void>
   /** Cleans up and finishes what a crash left, then listens for hooks. Before any push is let in. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -56,6 +58,10 @@ export function makeGit(deps: GitDependencies & { socketPath: string }): Git {
       return deps.repositories.emptyPath()
     },
     openPush: (principal, app, clientGone) => pushes.open(principal, app, clientGone),
+    async setDefaultBranch(app, branch) {
+      await deps.environments.pinDefaultBranch(app, branch)
+      if (await deps.repositories.exists(app)) await deps.repositories.setHead(app, branch)
+    },
     async start() {
       await deps.repositories.sweep()
       await recoverPushes(deps)

@@ -12,6 +12,7 @@ export interface HttpNeeds {
   readonly reads: Pick<DeployReads, 'readLog' | 'countByState'>
   readonly db: Database
   readonly commits: Commits
+  readonly setDefaultBranch: (app: string, branch: string) => Promise<void>
   readonly running: RunningReleases
   readonly runtimeLogs: RuntimeLogs
   readonly facts: Facts

@@ -54,6 +54,18 @@ describe('apps', () => {
   })
 })
 
+describe('the default branch of an app', () => {
+  it('can be chosen, and a branch that cannot be is refused', async () => {
+    await createShop('chooser')
+    const set = await api('PATCH', '/apps/chooser', { body: { defaultBranch: 'trunk' } })
+    expect(set.json).toMatchObject({ defaultBranch: 'trunk', environments: [{ followedBranch: 'trunk' }, {}] })
+    expect((await api('PATCH', '/apps/chooser', { body: { defaultBranch: '--x' } })).status).toBe(400)
+    expect((await api('PATCH', '/apps/chooser', { body: {} })).status).toBe(400)
+    expect((await api('PATCH', '/apps/nobody', { body: { defaultBranch: 'main' } })).status).toBe(404)
+    expect((await api('GET', '/apps/chooser')).json.defaultBranch).toBe('trunk')
+  })
+})
+
 describe('environments', () => {
   it('take a branch of their own, which turns deploy-on-push on', async () => {
     await createShop('envs')

@@ -50,6 +50,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     closing = new AbortController()
     const app = makeHttpApp({
       ...state.parts,
+      setDefaultBranch: environments.pinDefaultBranch,
       accounts,
       environments,
       db: pool,
@@ -141,7 +142,7 @@ function makeState(pool: Pool) {
       req.resume()
       res.status(200).type('text/plain').send('git\n')
     },
-  } satisfies Omit<HttpAppOptions, 'accounts' | 'environments' | 'db' | 'facts' | 'closing'>
+  } satisfies Omit<HttpAppOptions, 'accounts' | 'environments' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'>
   return { running, runtimeLines, tips, readiness, logged, gitPaths, deploys, parts }
 }
 

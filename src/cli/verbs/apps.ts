@@ -4,6 +4,10 @@ import { ago } from '../output.ts'
 import { type CommonOptions, type Run, type Session, withApp, withExample, withJson } from '../session.ts'
 import { printEnvironments } from './envs.ts'
 
+interface SetOptions extends CommonOptions {
+  readonly defaultBranch: string
+}
+
 export function addAppVerbs(program: Command, run: Run): void {
   const apps = program.command('apps').description('make and look at apps')
   withExample(
@@ -22,6 +26,16 @@ export function addAppVerbs(program: Command, run: Run): void {
       run<[string | undefined], CommonOptions>(showApp),
     ),
     'slipway apps show shop',
+  )
+  const set = apps.command('set').argument('[name]', 'the app (default: from the Git remotes of this folder)')
+  withExample(
+    withJson(withApp(set).description('change an app'))
+      .requiredOption(
+        '--default-branch <name>',
+        'what environments without a branch of their own follow, and a clone checks out',
+      )
+      .action(run<[string | undefined], SetOptions>(setApp)),
+    'slipway apps set shop --default-branch main',
   )
 }
 
@@ -55,5 +69,16 @@ async function showApp(session: Session, [name]: [string | undefined]): Promise<
     ['Default branch', app.defaultBranch ?? 'none yet: nothing was pushed'],
   ])
   out.line()
+  printEnvironments(out, app.environments)
+}
+
+async function setApp(session: Session, [name]: [string | undefined], { defaultBranch }: SetOptions): Promise<void> {
+  const { client, out } = session
+  const wanted = name ?? (await session.app())
+  const app = await client().call<AppWithEnvironments>('PATCH', `/apps/${encodeURIComponent(wanted)}`, {
+    defaultBranch,
+  })
+  out.data(app)
+  out.line(`The default branch of ${app.name} is ${app.defaultBranch ?? '-'}. It stays, whatever branches arrive.`)
   printEnvironments(out, app.environments)
 }

@@ -8,7 +8,9 @@ import { appSchema, presentApp } from './presenter.ts'
 const appList = z.strictObject({ apps: z.array(appSchema) })
 const appWithEnvironments = z.strictObject({ ...appSchema.shape, environments: z.array(environmentSchema) })
 
-export function appRoutes({ environments, facts }: Pick<HttpNeeds, 'environments' | 'facts'>): Route[] {
+type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'setDefaultBranch'>
+
+export function appRoutes({ environments, facts, setDefaultBranch }: Needs): Route[] {
   const show = async (name: string): Promise<z.input<typeof appWithEnvironments>> => {
     const app = await environments.getApp(name)
     const its = await environments.list(name)
@@ -57,6 +59,22 @@ export function appRoutes({ environments, facts }: Pick<HttpNeeds, 'environments
       success: { status: 200, description: 'The app', schema: appWithEnvironments },
       about: ({ app }) => app,
       handle: async ({ params }) => ({ json: await show(params.app) }),
+    }),
+    defineRoute({
+      method: 'patch',
+      path: '/apps/:app',
+      tag: 'apps',
+      summary: 'Change an app. A default branch that was set here stays, whatever branches arrive',
+      action: 'environments.change',
+      params: appParams,
+      query: nothing,
+      body: z.strictObject({ defaultBranch: z.string().min(1).max(200) }),
+      success: { status: 200, description: 'The app as it is now', schema: appWithEnvironments },
+      about: ({ app }) => app,
+      async handle({ params, body }) {
+        await setDefaultBranch(params.app, body.defaultBranch)
+        return { json: await show(params.app) }
+      },
     }),
   ]
 }
