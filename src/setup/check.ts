@@ -25,7 +25,7 @@ async function check(args: readonly string[], root: string): Promise<number> {
   const chosen = chooseStages(args)
   const scripts = await readScripts(root)
   const engineIsThere = (await probeEngine(socket)).kind !== 'absent'
-  await ensurePackages({ tests: true, ownPostgres: true, engineIsThere }, { say, root })
+  await ensurePackages({ tests: true, demo: true, ownPostgres: true, engineIsThere }, { say, root })
   const folder = await mkdtemp(join(tmpdir(), 'slipway-check-'))
   await chmod(folder, 0o711)
   const engine = await ensureEngine({ socket, logFile: join(folder, 'engine.log'), say, machine: inspectMachine() })

@@ -8,6 +8,8 @@ import { findProgram, isAtLeast, readVersion } from './programs.ts'
 export interface Purpose {
   /** Tests and checks need more than the server. */
   readonly tests: boolean
+  /** The first start makes an app without any image registry. */
+  readonly demo: boolean
   /** No server of our own when DATABASE_URL names one. */
   readonly ownPostgres: boolean
   /** An engine answers, or cannot be ours to start. */
@@ -51,9 +53,9 @@ const needs: readonly Need[] = [
   { package: 'docker-cli', why: 'to build with BuildKit', lack: () => noProgram('docker'), whereKnown: true },
   {
     package: 'busybox-static',
-    why: 'to make base images for tests',
-    when: forTests,
-    lack: () => noFile('/bin/busybox'),
+    why: 'to make an image without a registry',
+    when: (p) => p.tests || p.demo,
+    lack: noStaticBusybox,
   },
   { package: 'curl', why: 'to test as users do', when: forTests, lack: () => noProgram('curl') },
   { package: 'procps', why: 'to look for processes that tests left over', when: forTests, lack: () => noProgram('ps') },
@@ -167,6 +169,13 @@ function noProgram(name: string): string | null {
 
 function noFile(path: string): string | null {
   return existsSync(path) ? null : `there is no ${path}`
+}
+
+/** The package busybox has a program of the same name that does not run in an empty image. */
+function noStaticBusybox(): string | null {
+  const path = '/bin/busybox'
+  const isStatic = existsSync(path) && !readFileSync(path).subarray(0, 4096).includes('ld-linux')
+  return isStatic ? null : `there is no static ${path}`
 }
 
 async function olderThan(name: string, flag: string, floor: string): Promise<string | null> {

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { join, resolve } from 'node:path'
 import { planNetworks } from '../adapters/docker/network-plan.ts'
 import { readSettings } from '../config.ts'
@@ -29,7 +30,7 @@ async function start(args: readonly string[], root: string): Promise<void> {
   assertNetworkFree(settings.network, (device) => device.startsWith(bridgePrefix))
   const engine = await probeEngine(settings.dockerSocket)
   const engineIsThere = engine.kind !== 'absent' || settings.dockerSocket !== inspectMachine().ownSocket
-  await ensurePackages({ tests: false, ownPostgres: settings.databaseUrl === null, engineIsThere }, { say, root })
+  await ensurePackages({ tests: false, demo, ownPostgres: settings.databaseUrl === null, engineIsThere }, { say, root })
   await prepareDataDir(settings.dataDir)
   // Held until this process ends, however it ends.
   await lockDataDir(settings.dataDir)
@@ -40,7 +41,11 @@ async function start(args: readonly string[], root: string): Promise<void> {
   })
   for (const warning of facts.warnings) say(`Warning: ${warning}`)
   const { run } = await import('../main.ts')
+  // Kept now, so that also a server that is killed leaves the next start quicker.
+  flushCompileCache()
   await run({ settings, demo, root })
+  // What still listens to a build or a release command lets go of it; the next start finds it again.
+  process.exit(0)
 }
 
 start(process.argv.slice(2), resolve(import.meta.dirname, '../..')).catch(fail)
