@@ -1,0 +1,112 @@
+import { cpus, loadavg, totalmem } from 'node:os'
+import { ensureBaseImage } from '../support/base-image.ts'
+import { measureDeploys } from './deploy-overhead.ts'
+import * as figures from './figures.ts'
+import { measureMemory } from './memory.ts'
+import { residentMb } from './process-figures.ts'
+import { measureProxying } from './proxying.ts'
+import { type BenchServer, startServer } from './server.ts'
+import { measurePushes } from './swap-by-push.ts'
+import { measureSwaps } from './swap.ts'
+import { type Figure, renderTable } from './table.ts'
+
+/*
+ * `npm run bench`: measures each figure beside the floor of the same run and prints one table. `-- --quick` takes a minute or two;
+ * `-- deploy swap` measures only these. Exit code 1 when an aim is missed, so that a script can ask.
+ */
+
+const parts = ['deploy', 'swap', 'proxying', 'memory'] as const
+type Part = (typeof parts)[number]
+
+const full = { deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 4, packMb: 200 }
+const quick = { deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, packMb: null }
+
+async function bench(args: readonly string[]): Promise<number> {
+  const unknown = args.filter((arg) => arg !== '--quick' && !parts.some((part) => part === arg))
+  if (unknown.length > 0) {
+    process.stderr.write(` !     npm run bench does not know ${unknown.join(' ')}: --quick, ${parts.join(', ')}.\n`)
+    return 2
+  }
+  const chosen = parts.filter((part) => args.includes(part))
+  const plan = {
+    ...(args.includes('--quick') ? quick : full),
+    parts: new Set<Part>(chosen.length === 0 ? parts : chosen),
+  }
+  const loadBefore = loadavg()
+  const result = await measure(plan)
+  const memory = `${Math.round(totalmem() / 1024 ** 3)} GB`
+  const load = (values: readonly number[]): string => values.map((value) => value.toFixed(1)).join(' ')
+  result.notes.push(
+    `machine: ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), ${memory}, Node ${process.version}; load ${load(loadBefore)} before, ${load(loadavg())} after`,
+  )
+  process.stdout.write(`\n${renderTable(result.figures)}\n${result.notes.map((note) => `- ${note}\n`).join('')}`)
+  return result.figures.some(({ met }) => met === false) ? 1 : 0
+}
+
+type Plan = Omit<typeof full, 'packMb'> & { packMb: number | null; parts: ReadonlySet<Part> }
+interface Result {
+  readonly figures: Figure[]
+  readonly notes: string[]
+}
+
+async function measure(plan: Plan): Promise<Result> {
+  const result: Result = { figures: [], notes: [] }
+  const server = ['deploy', 'swap', 'memory'].some((part) => plan.parts.has(part as Part)) ? await startServer() : null
+  const onSignal = (): void => void server?.remove().finally(() => process.exit(130))
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  try {
+    await ensureBaseImage()
+    if (server !== null) await measureOnServer(server, plan, result)
+    if (plan.parts.has('proxying')) {
+      say(`Proxying: ${plan.proxyingRounds} rounds of ${plan.proxyingSeconds} s on each side`)
+      const rounds = await measureProxying(plan.proxyingRounds, plan.proxyingSeconds)
+      result.figures.push(...figures.proxyingFigures(rounds))
+      result.notes.push(figures.proxyingNotes(rounds))
+    }
+  } finally {
+    await server?.remove()
+  }
+  return result
+}
+
+async function measureOnServer(server: BenchServer, plan: Plan, result: Result): Promise<void> {
+  if (plan.parts.has('deploy')) {
+    say(`Deploys: ${plan.deploys} rounds of the floor and Slipway in turn`)
+    const rounds = await measureDeploys(server, plan.deploys)
+    result.figures.push(...figures.deployFigures(rounds))
+    result.notes.push(...figures.deployNotes(rounds))
+  }
+  if (plan.parts.has('swap')) await measureBothSwaps(server, plan, result)
+  if (plan.parts.has('memory')) {
+    if (plan.packMb !== null) say(`Memory: a push of ${plan.packMb} MB`)
+    const push = plan.packMb === null ? null : await measureMemory(server, plan.packMb)
+    const atEnd = residentMb(server.pid)
+    if (atEnd === null) throw new Error('Slipway ended during the measurements.')
+    result.figures.push(...figures.memoryFigures(atEnd, push))
+  }
+}
+
+async function measureBothSwaps(server: BenchServer, plan: Plan, result: Result): Promise<void> {
+  say(`Swaps: ${plan.swaps} through the proxy adapter, under load`)
+  const swapped = await measureSwaps(plan.swaps)
+  result.figures.push(...figures.swapFigures('swap', swapped))
+  result.notes.push(figures.swapNotes('swap, under load', swapped.own))
+  say(`Swaps: ${plan.pushes} by pushes, under load`)
+  const pushed = await measurePushes(server, plan.pushes)
+  result.figures.push(...figures.swapFigures('swap by push', pushed))
+  result.notes.push(figures.swapNotes('swap by push, under load', pushed.own))
+}
+
+function say(text: string): void {
+  process.stdout.write(`-----> ${text}\n`)
+}
+
+bench(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    process.stderr.write(` !     ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.exitCode = 1
+  },
+)

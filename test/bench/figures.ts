@@ -1,0 +1,129 @@
+import type { DeployRounds } from './deploy-overhead.ts'
+import type { LoadCounts } from './load.ts'
+import type { MemoryFigures } from './memory.ts'
+import type { ProxyingRounds } from './proxying.ts'
+import type { SwapResult } from './swap.ts'
+import { type Figure, median, percentile, ratios, spreadOf } from './table.ts'
+
+/* What was measured, as lines of the table and as notes below it. Pure. */
+
+const aims = { deploy: 1.25, proxying: 1.3, memoryMb: 150, requestsPerSecond: 200 } as const
+const ms = (values: readonly number[]): string => `${median(values).toFixed(0)} ms`
+const us = (values: readonly number[]): string => `${median(values).toFixed(1)} µs`
+
+export function deployFigures(r: DeployRounds): Figure[] {
+  const pairs = ratios(r.slipway, r.floor)
+  return [
+    {
+      figure: 'deploy: push → new version answers',
+      value: ms(r.slipway),
+      floor: ms(r.floor),
+      ratio: median(pairs),
+      rounds: String(pairs.length),
+      spread: spreadOf(pairs, 2),
+      aim: `≤ ${aims.deploy}`,
+      met: median(pairs) <= aims.deploy,
+    },
+    none('deploy: other answers while it runs', r.failures, String(pairs.length)),
+  ]
+}
+
+export function deployNotes(r: DeployRounds): string[] {
+  const part = (name: keyof DeployRounds['floorParts'][number]): number => median(r.floorParts.map((p) => p[name]))
+  const step = (name: string): number => median(r.steps.map((s) => s[name] ?? 0))
+  const steps = ['queue', 'build', 'release-commands', 'start', 'check', 'swap']
+  const inSteps = steps.reduce((sum, name) => sum + step(name), 0)
+  const show = (pairs: readonly (readonly [string, number])[]): string =>
+    pairs.map(([name, value]) => `${name} ${value.toFixed(0)}`).join(', ')
+  return [
+    `floor, ms: ${show((['push', 'build', 'run', 'answer', 'swap'] as const).map((name) => [name, part(name)]))}`,
+    `Slipway, ms: ${show([
+      ['before the queue (git, hook)', median(r.slipway) - step('deploy')],
+      ...steps.map((name) => [name, step(name)] as const),
+      ['between the steps', step('deploy') - inSteps],
+    ])}; git push returns ${(median(r.returned) - median(r.slipway)).toFixed(0)} ms after the first answer`,
+  ]
+}
+
+export function swapFigures(
+  what: string,
+  r: Omit<SwapResult, 'commandMs'> & { commandMs?: readonly number[] },
+): Figure[] {
+  const rounds = `${r.swaps} swaps`
+  const perSecond = (count: number): string => `${Math.round(count / r.seconds)}/s`
+  const { own, other } = r
+  const kept = own.answered - own.newConnections
+  const enough = kept / r.seconds >= aims.requestsPerSecond && own.newConnections / r.seconds >= aims.requestsPerSecond
+  return [
+    {
+      ...none(`${what}: failed requests`, own.failed + own.refused, rounds),
+      spread: `${perSecond(kept)} kept alive, ${perSecond(own.newConnections)} new${enough ? '' : ' (too few)'}`,
+      met: own.failed + own.refused === 0 && enough,
+    },
+    { ...none(`${what}: cut websockets`, own.cut, rounds), spread: `of ${own.opened}` },
+    none(`${what}: answers of the old version after the swap`, own.stale, rounds),
+    none(`${what}: other environment, failed or cut`, other.failed + other.refused + other.cut, rounds),
+    ...(r.commandMs === undefined
+      ? []
+      : [
+          {
+            figure: `${what}: the command, files on disk and read back`,
+            value: `${median(r.commandMs).toFixed(1)} ms`,
+            rounds,
+            spread: `${spreadOf(r.commandMs, 1)} ms`,
+            aim: '',
+            met: null,
+          },
+        ]),
+  ]
+}
+
+export function swapNotes(what: string, counts: LoadCounts): string {
+  const at = (percent: number): string => percentile(counts.latencies, percent).toFixed(1)
+  return `${what}: ${counts.answered} answers, p50 ${at(50)} ms, p99 ${at(99)} ms, highest ${at(100)} ms`
+}
+
+export function proxyingFigures(r: ProxyingRounds): Figure[] {
+  const pairs = ratios(r.slipway, r.bare)
+  return [
+    {
+      figure: `proxying: CPU for each request, ${r.environments} environments`,
+      value: us(r.slipway),
+      floor: us(r.bare),
+      ratio: median(pairs),
+      rounds: String(pairs.length),
+      spread: spreadOf(pairs, 2),
+      aim: `≤ ${aims.proxying}`,
+      met: median(pairs) <= aims.proxying && r.failures === 0,
+    },
+  ]
+}
+
+export function proxyingNotes(r: ProxyingRounds): string {
+  const rate = (values: readonly number[]): string => `${Math.round(median(values) / 1000)},000`
+  return `proxying: ${rate(r.slipwayRate)} requests/s through Slipway’s proxy, ${rate(r.bareRate)} through the bare one, ${r.failures} failed`
+}
+
+export function memoryFigures(atEnd: { now: number; highest: number }, push: MemoryFigures | null): Figure[] {
+  const line = (figure: string, mb: number, aim: number | null): Figure => ({
+    figure,
+    value: `${mb.toFixed(0)} MB`,
+    rounds: '1',
+    aim: aim === null ? '' : `≤ ${aim} MB`,
+    met: aim === null ? null : mb <= aim,
+  })
+  return [
+    ...(push === null
+      ? []
+      : [
+          line('server memory: highest during a push of 200 MB', push.duringPush, aims.memoryMb),
+          line('git’s processes for it, together', push.children, null),
+        ]),
+    line('server memory: resident after all of this', atEnd.now, aims.memoryMb),
+    line('server memory: highest ever', atEnd.highest, null),
+  ]
+}
+
+function none(figure: string, count: number, rounds: string): Figure {
+  return { figure, value: String(count), rounds, aim: '0', met: count === 0 }
+}
