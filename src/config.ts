@@ -85,6 +85,8 @@ export interface Settings {
   /** null: made on the first start and kept in the data folder. */
   readonly secretKey: Secret | null
   readonly adminToken: Secret | null
+  /** For tests of crashes: where the server ends itself (SLIPWAY_FAULT_POINT, no setting for people). */
+  readonly faultPoint: string | null
 }
 
 /** Reads and checks all settings; throws one `bad_request` that names every mistake. */
@@ -127,11 +129,14 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
     logLevel: s.SLIPWAY_LOG_LEVEL,
     secretKey: s.SLIPWAY_SECRET_KEY === undefined ? null : new Secret(s.SLIPWAY_SECRET_KEY),
     adminToken: s.SLIPWAY_ADMIN_TOKEN === undefined ? null : new Secret(s.SLIPWAY_ADMIN_TOKEN),
+    faultPoint: given[faultPointVariable] ?? null,
   }
 }
 
-/** Read by the launcher and the command line, not by the server. */
-const known = new Set([...Object.keys(schema.shape), 'SLIPWAY_YES', 'SLIPWAY_URL', 'SLIPWAY_TOKEN'])
+const faultPointVariable = 'SLIPWAY_FAULT_POINT'
+
+/** Those not in the schema are read by the launcher and the command line, and the last one is for tests. */
+const known = new Set([...Object.keys(schema.shape), 'SLIPWAY_YES', 'SLIPWAY_URL', 'SLIPWAY_TOKEN', faultPointVariable])
 
 /** The folder that holds everything: /var/lib/slipway as root, else below $XDG_STATE_HOME. Also called by the launcher. */
 function defaultDataDir(env: Readonly<Record<string, string | undefined>>): string {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
 import type { Database, Transaction } from '../postgres/database.ts'
+import { isDatabaseAway } from '../postgres/index.ts'
 import type { Builder, BuiltImage } from './builder.ts'
 import { type BuildPlan, readBuildPlan } from './read-plan.ts'
 import { makeSlots } from './slots.ts'
@@ -99,12 +100,14 @@ export function makeBuilds(deps: { db: Database; source: Source; builder: Builde
       try {
         // A build that is running already was begun in an earlier life of the server.
         const finished = build.state === 'running' ? await builder.find(build.id) : null
-        if (build.state === 'running' && finished === null) await builder.cleanUp(build.id)
+        if (build.state === 'running') await builder.cleanUp(build.id)
         await store.markBuildRunning(db, build.id, 'local')
         const image = finished ?? (await buildImage(build, plan, options))
         await store.markBuildSucceeded(db, build.id, image)
         return { ...build, state: 'succeeded', image }
       } catch (thrown) {
+        // It may be finished: whoever takes the deploy up again looks.
+        if (isDatabaseAway(thrown)) throw thrown
         const error = asSlipwayError(thrown)
         await store.markBuildEnded(db, build.id, error.code === 'cancelled' ? 'cancelled' : 'failed', error.message)
         throw thrown

@@ -1,5 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
+import { makeMutex } from '../kernel/mutex.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { Deploy, DeployRequest, LogLine, QueuedDeploy } from './deploy.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
@@ -34,6 +35,9 @@ export interface Deploys {
   stop(): Promise<void>
 }
 
+/** Looking at a container takes the engine 2 ms or so: this is a thousandth of a core with 30 of them. */
+const reconcileEveryMs = 60_000
+
 export function makeDeploys(tools: Tools): Deploys {
   const { db } = tools
   const logs = makeDeployLogs(db)
@@ -47,7 +51,13 @@ export function makeDeploys(tools: Tools): Deploys {
     queue.wake()
   }
 
-  const reconcileNow = async (): Promise<Reconciled> => reconcile(tools)
+  const inTurn = makeMutex()
+  const reconcileNow = (): Promise<Reconciled> =>
+    inTurn(async () => {
+      const found = await reconcile(tools)
+      for (const releaseId of found.draining) queue.retire(releaseId)
+      return found
+    })
 
   return {
     async request(tx, request) {
@@ -87,11 +97,13 @@ export function makeDeploys(tools: Tools): Deploys {
     async start() {
       const found = await reconcileNow()
       await queue.start()
-      for (const releaseId of found.draining) queue.retire(releaseId)
-      const onResync = (): void => {
+      const again = (): void => {
         reconcileNow().catch((error: unknown) => tools.logger.warn('reconciling failed; it is tried again', { error }))
       }
-      watchInstances(tools, onResync, watching.signal)
+      watchInstances(tools, again, watching.signal)
+      // For what could not be removed, and for strangers that have become old.
+      const timer = setInterval(again, reconcileEveryMs)
+      watching.signal.addEventListener('abort', () => clearInterval(timer), { once: true })
       return found
     },
     reconcile: reconcileNow,

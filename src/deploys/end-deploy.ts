@@ -1,6 +1,8 @@
 import type { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
+import { faultPoint } from '../kernel/fault-point.ts'
 import { plainLine } from '../kernel/terminal-text.ts'
+import { isDatabaseAway } from '../postgres/index.ts'
 import type { Deploy, DeployState } from './deploy.ts'
 import { switchRoute } from './instances.ts'
 import type { DeployLog, DeployLogs, NewLine } from './log.ts'
@@ -41,48 +43,72 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
   ]
   const drained = await db.transaction(async (tx) => {
     const releases = await switchRoute(tx, deploy.environmentId, deploy.releaseId as number)
-    await log.close(tx, lines)
-    await store.recordEnd(tx, own, { state: 'live' })
+    await log.writeWith(tx, lines)
+    await store.recordEnd(tx, own, 'live')
     await appendEvent(tx, { kind: 'deploy.live', ...subject(deploy), data: { release: number } })
     return releases
   })
+  faultPoint('deploy.live')
   logs.notify(deploy.id)
   return drained
 }
 
-/** Ends a deploy that did not go live. First everything it started is removed; what serves was never touched. */
-export async function endWithout({ deploy, own, log, logs, tools }: Ending, error: SlipwayError): Promise<void> {
-  const state = error.code === 'cancelled' ? 'cancelled' : 'failed'
-  // What threw may have come after the traffic moved: it goes back before anything is removed, or else nothing is.
+/**
+ * Ends a deploy that did not go live: why is recorded, then everything it started is removed, then it has ended. What serves was never touched.
+ * Called again after a crash (`failure` null then) it goes on where it was.
+ */
+export async function endWithout(ending: Ending, failure: SlipwayError | null): Promise<void> {
+  const { deploy, tools } = ending
+  if (failure !== null && deploy.error === null) await recordFailure(ending, failure)
+  // What failed may have come after the traffic moved: it goes back before anything is removed, or else nothing is.
   if (deploy.step === 'swap') await tools.whileRoutesHold(() => restoreRoute(tools, deploy))
-  if (deploy.releaseId !== null) {
-    // What cannot be removed now (the engine is away) is found by reconciling later; the deploy ends all the same.
-    await removeInstances(tools, deploy.releaseId).catch((cause: unknown) =>
-      tools.logger.warn('what a failed deploy had started was not removed yet', {
-        deployId: deploy.id,
-        error: cause,
-      }),
-    )
-  }
-  const message = deploy.commandsRan ? `${error.message} Release commands ran, not swapped.` : error.message
+  if (deploy.releaseId !== null) await removeStarted(tools, deploy.id, deploy.releaseId)
+  faultPoint('deploy.failed.undone')
+  await recordEndWithout(ending)
+}
+
+async function recordFailure({ deploy, own, log, logs, tools }: Ending, failure: SlipwayError): Promise<void> {
+  const ran = deploy.commandsRan ? ' Release commands ran, not swapped.' : ''
+  const message = failure.message + ran
   const lines: NewLine[] = [
-    ...error.evidence.map((text) => ({ kind: 'output' as const, text: plainLine(text) })),
+    ...failure.evidence.map((text) => ({ kind: 'output' as const, text: plainLine(text) })),
     { kind: 'error', text: message },
-    ...(error.hint === undefined ? [] : [{ kind: 'error' as const, text: error.hint }]),
-    { kind: 'error', text: await whatServes(tools, deploy) },
-    machineLine(deploy, state),
+    ...(failure.hint === undefined ? [] : [{ kind: 'error' as const, text: failure.hint }]),
   ]
   await tools.db.transaction(async (tx) => {
-    await log.close(tx, lines)
-    await store.recordEnd(tx, own, { state, code: error.code, message })
-    await appendEvent(tx, { kind: `deploy.${state}`, ...subject(deploy), data: { code: error.code, message } })
+    await store.recordFailure(tx, own, { code: failure.code, message })
+    await log.writeWith(tx, lines)
   })
   logs.notify(deploy.id)
+  faultPoint('deploy.failed')
+}
+
+/** What cannot be removed now (the engine is away) is found by reconciling later; the deploy ends all the same. */
+async function removeStarted(tools: Tools, deployId: number, releaseId: number): Promise<void> {
+  try {
+    await removeInstances(tools, releaseId)
+  } catch (error) {
+    if (isDatabaseAway(error)) throw error
+    tools.logger.warn('what a failed deploy had started was not removed yet', { deployId, error })
+  }
+}
+
+async function recordEndWithout({ deploy: { id }, own, log, logs, tools }: Ending): Promise<void> {
+  const deploy = await store.getDeploy(tools.db, id)
+  const { code, message } = deploy.error ?? { code: 'internal', message: '' }
+  const state = code === 'cancelled' ? 'cancelled' : 'failed'
+  const serves = await whatServes(tools, deploy)
+  await tools.db.transaction(async (tx) => {
+    await log.writeWith(tx, [{ kind: 'error', text: serves }, machineLine(deploy, state)])
+    await store.recordEnd(tx, own, state)
+    await appendEvent(tx, { kind: `deploy.${state}`, ...subject(deploy), data: { code, message } })
+  })
+  logs.notify(id)
 }
 
 async function whatServes(tools: Tools, deploy: Deploy): Promise<string> {
   const serving = await store.findServingRelease(tools.db, deploy.environmentId)
-  if (serving === null) return `${deploy.environment} has no release yet.`
+  if (serving === null) return `${deploy.environment} serves nothing yet.`
   return `${deploy.environment} still serves v${serving.number}, untouched.`
 }
 

@@ -21,8 +21,8 @@ export interface DeployLog {
   write(kind: LogKind, text: string): void
   /** Resolves when everything written so far is stored. Rejects when the database did not take it. */
   flush(): Promise<void>
-  /** Writes the last lines in the transaction that ends the deploy: no reader sees the end without them. */
-  close(tx: Transaction, last: readonly NewLine[]): Promise<void>
+  /** Writes lines in the transaction of what they tell of: no reader sees one without the other. */
+  writeWith(tx: Transaction, lines: readonly NewLine[]): Promise<void>
   /** Says `text()` whenever nothing was written for `everyMs`, until the returned function is called. */
   heartbeat(everyMs: number, text: () => string): () => void
 }
@@ -43,9 +43,9 @@ export function makeDeployLogs(db: Database): DeployLogs {
 
   return {
     notify,
-    open: async (deployId) => openLog(db, deployId, await lastSeq(db, deployId), () => notify(deployId)),
+    open: async (deployId) => openLog(db, deployId, await countOutputBytes(db, deployId), () => notify(deployId)),
     async append(tx, deployId, lines) {
-      await insertLines(tx, deployId, (await lastSeq(tx, deployId)) + 1, lines)
+      await insertLines(tx, deployId, { first: (await lastSeq(tx, deployId)) + 1, lines })
     },
     async *follow(deployId, { after, signal }) {
       let seen = after
@@ -66,26 +66,41 @@ export function makeDeployLogs(db: Database): DeployLogs {
   }
 }
 
-function openLog(db: Database, deployId: number, last: number, notify: () => void): DeployLog {
-  let seq = last
-  let outputBytes = 0
+function openLog(db: Database, deployId: number, earlierBytes: number, notify: () => void): DeployLog {
+  /** null: only the database knows. */
+  let seq: number | null = null
+  let outputBytes = earlierBytes
   const waiting: NewLine[] = []
   let writing: Promise<void> = Promise.resolve()
   let busy = false
+  /** The last attempt failed: whether its lines were stored is unknown. */
+  let unsure = false
   let lastWriteAt = performance.now()
 
   const store = async (): Promise<void> => {
     while (waiting.length > 0) {
       const lines = waiting.splice(0, batch)
       try {
-        await insertLines(db, deployId, seq + 1, lines)
+        seq ??= await lastSeq(db, deployId)
+        // One writer: the same lines come again under the same numbers.
+        await insertLines(db, deployId, { first: seq + 1, lines, unlessThere: unsure })
       } catch (error) {
+        unsure = true
         waiting.unshift(...lines)
         throw error
       }
+      unsure = false
       seq += lines.length
       notify()
     }
+  }
+  // Lines that come while a batch is being stored go with the next one: no timer, and few statements when there is much.
+  const begin = (): Promise<void> => {
+    if (busy) return writing
+    busy = true
+    writing = store().finally(() => (busy = false))
+    writing.catch(() => undefined)
+    return writing
   }
 
   const log: DeployLog = {
@@ -100,21 +115,15 @@ function openLog(db: Database, deployId: number, last: number, notify: () => voi
       } else {
         waiting.push({ kind, text: sanitizeLine(text) })
       }
-      if (busy) return
-      busy = true
-      // Lines that come while a batch is being stored go with the next one: no timer, and few statements when there is much.
-      writing = store().finally(() => (busy = false))
-      writing.catch(() => undefined)
+      void begin()
     },
     async flush() {
-      while (busy || waiting.length > 0) {
-        if (!busy) writing = store()
-        await writing
-      }
+      while (busy || waiting.length > 0) await begin()
     },
-    async close(tx, lines) {
+    async writeWith(tx, lines) {
       await log.flush()
-      await insertLines(tx, deployId, seq + 1, lines)
+      await insertLines(tx, deployId, { first: (await lastSeq(tx, deployId)) + 1, lines })
+      seq = null
     },
     heartbeat(everyMs, text) {
       const timer = setInterval(() => {
@@ -134,11 +143,24 @@ async function lastSeq(q: Queryable, deployId: number): Promise<number> {
   return rows[0]?.seq ?? 0
 }
 
-async function insertLines(q: Queryable, deployId: number, first: number, lines: readonly NewLine[]): Promise<void> {
+async function countOutputBytes(q: Queryable, deployId: number): Promise<number> {
+  const rows = await q.query<{ bytes: number }>(
+    `select coalesce(sum(octet_length(text)), 0)::bigint as bytes from deploy_log where deploy_id = $1 and kind = 'output'`,
+    [deployId],
+  )
+  return rows[0]?.bytes ?? 0
+}
+
+async function insertLines(
+  q: Queryable,
+  deployId: number,
+  { first, lines, unlessThere = false }: { first: number; lines: readonly NewLine[]; unlessThere?: boolean },
+): Promise<void> {
   if (lines.length === 0) return
   await q.query(
     `insert into deploy_log (deploy_id, seq, kind, text)
-     select $1, $2 + l.n - 1, l.kind, l.text from unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n)`,
+     select $1, $2 + l.n - 1, l.kind, l.text from unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n)
+     ${unlessThere ? 'on conflict (deploy_id, seq) do nothing' : ''}`,
     [deployId, first, lines.map((line) => line.kind), lines.map((line) => line.text.replaceAll('\u0000', ''))],
   )
 }

@@ -3,14 +3,19 @@ import { type DeployStep, deploySteps } from './deploy.ts'
 /** What is known of a running deploy when the next thing to do is decided. */
 export interface Observed {
   readonly done: readonly DeployStep[]
+  /** Why it failed is recorded; what it had started may not be removed yet. */
+  readonly failed: boolean
   readonly cancelRequested: boolean
 }
 
-export type Next = { readonly do: DeployStep } | { readonly end: 'live' | 'cancelled' }
+export type Next = { readonly do: DeployStep } | { readonly end: 'failed' | 'cancelled' }
 
-/** What comes next. A cancel counts until the swap is done: after it the new release is live, and the way back is a rollback. */
-export function planNext(observed: Observed): Next {
-  const step = deploySteps.find((candidate) => !observed.done.includes(candidate))
-  if (step === undefined) return { end: 'live' }
-  return observed.cancelRequested ? { end: 'cancelled' } : { do: step }
+/**
+ * What comes next. The swap is the end of a deploy that goes live: as long as that is not recorded it is done again, because whoever started
+ * in between has put the proxy back to what the database says. A cancel counts until then; after it the way back is a rollback.
+ */
+export function planNext({ done, failed, cancelRequested }: Observed): Next {
+  if (failed) return { end: 'failed' }
+  if (cancelRequested) return { end: 'cancelled' }
+  return { do: deploySteps.find((step) => !done.includes(step)) ?? 'swap' }
 }

@@ -21,11 +21,18 @@ export interface Queue {
   stop(): Promise<void>
 }
 
+/** How long the queue waits for what is away (database, engine, proxy) until it tries again. */
+const retryMs = 1_000
+/** What still goes on this long after `stop` is left to the next life of the server: all of it is safe to repeat. */
+const stopGraceMs = 5_000
+
 export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): Queue {
   const worker = randomBytes(6).toString('hex')
   const running = new Map<number, AbortController>()
+  const retiring = new Set<number>()
   const work = new Set<Promise<void>>()
   const stop = new AbortController()
+  let started = false
   let looking = false
   let again = false
 
@@ -38,15 +45,23 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     work.add(done)
   }
 
-  const retire = (releaseId: number): void =>
-    background('retiring a release failed', drainAndRetire(tools, releaseId, stop.signal))
+  const retire = (releaseId: number): void => {
+    if (retiring.has(releaseId)) return
+    retiring.add(releaseId)
+    const retired = persistently(tools, stop.signal, () => drainAndRetire(tools, releaseId, stop.signal))
+    background(
+      'retiring a release failed',
+      retired.finally(() => retiring.delete(releaseId)),
+    )
+  }
 
-  const begin = (deployId: number): void => {
+  const begin = (deployId: number, takenUp: boolean): void => {
     const controller = new AbortController()
     running.set(deployId, controller)
     const run = async (): Promise<void> => {
       try {
-        for (const releaseId of await runUntilRecorded(deployId, controller.signal)) retire(releaseId)
+        const { signal } = controller
+        for (const id of await runDeploy(deployId, { tools, logs, worker, takenUp, signal })) retire(id)
       } finally {
         running.delete(deployId)
         wake()
@@ -55,26 +70,13 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     background('running a deploy failed', run())
   }
 
-  /** While the database is away the end of a deploy cannot be recorded: it is taken up again where it was, until it can. */
-  const runUntilRecorded = async (deployId: number, signal: AbortSignal): Promise<number[]> => {
-    for (;;) {
-      try {
-        return await runDeploy(deployId, { tools, logs, worker, signal })
-      } catch (error) {
-        if (stop.signal.aborted || asSlipwayError(error).code !== 'unavailable') throw error
-        tools.logger.warn('a deploy waits for the database', { deployId, error })
-        await tools.clock.sleep(1000, stop.signal)
-      }
-    }
-  }
-
   const look = async (): Promise<void> => {
     do {
       again = false
       for (;;) {
         const id = await claim()
         if (id === null) break
-        begin(id)
+        begin(id, false)
       }
     } while (again && !stop.signal.aborted)
   }
@@ -91,19 +93,23 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
   }
 
   const wake = (): void => {
-    if (stop.signal.aborted) return
+    // What waits from before is looked at by `start`, after what ran before was taken over.
+    if (stop.signal.aborted || !started) return
     again = true
     if (looking) return
     looking = true
-    background(
-      'looking for deploys failed',
-      look().finally(() => (looking = false)),
-    )
+    const looked = persistently(tools, stop.signal, look).finally(() => {
+      looking = false
+      // Asked in the moment in which it ended.
+      if (again) wake()
+    })
+    background('looking for deploys failed', looked)
   }
 
   return {
     async start() {
-      for (const id of await store.takeOverRunningDeploys(tools.db, worker)) begin(id)
+      for (const id of await store.takeOverRunningDeploys(tools.db, worker)) begin(id, true)
+      started = true
       wake()
     },
     wake,
@@ -114,7 +120,29 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     async stop() {
       stop.abort(stopping)
       for (const controller of running.values()) controller.abort(stopping)
-      await Promise.all(work)
+      await endWithin(stopGraceMs, Promise.all(work), tools)
     },
   }
+}
+
+/** Tries again until it is done: what is away (database, engine, proxy) is waited for, because nobody else would do it. */
+async function persistently(tools: Tools, signal: AbortSignal, attempt: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      const { code } = asSlipwayError(error)
+      if (signal.aborted || (code !== 'unavailable' && code !== 'timeout')) throw error
+      tools.logger.warn('the queue waits for what does not answer', { error })
+      await tools.clock.sleep(retryMs, signal)
+    }
+  }
+}
+
+/** Resolves when the work has ended or the time is over, and leaves no timer behind. */
+async function endWithin(ms: number, work: Promise<unknown>, { clock }: Tools): Promise<void> {
+  const over = new AbortController()
+  const limit = clock.sleep(ms, over.signal).catch(() => undefined)
+  await Promise.race([work, limit])
+  over.abort()
 }

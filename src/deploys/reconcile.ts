@@ -1,7 +1,8 @@
 import { environmentKey, releaseKey, type Routes, type RouteTarget, releaseSet, type Target } from '../routing/index.ts'
+import { isDatabaseAway } from '../postgres/index.ts'
 import { type Instance, labelNames } from '../runtime/index.ts'
 import { hasEnded } from './deploy.ts'
-import { type InstanceRecord, listInstances, listRoutes, recordContainer } from './instances.ts'
+import { type InstanceRecord, listInstances, listInstancesOfRelease, listRoutes, recordContainer } from './instances.ts'
 import { readReleaseSpec } from './release-spec.ts'
 import { removeInstances } from './retire.ts'
 import type { Tools } from './steps/index.ts'
@@ -9,6 +10,7 @@ import { findDeploy, getDeploy, listRunningDeploys } from './store.ts'
 
 /** A container that nobody knows is left alone this long: somebody may be about to record it. */
 const strangerAgeMs = 10 * 60 * 1000
+const startLimitMs = 60_000
 
 export interface Reconciled {
   readonly routes: number
@@ -69,17 +71,14 @@ async function startServing(
   instances: readonly InstanceRecord[],
   containers: readonly Instance[],
 ): Promise<number> {
-  const up = new Set(
-    containers.filter((c) => c.state === 'running' || c.state === 'restarting').map((c) => c.containerId),
-  )
+  const up = new Set(containers.filter(isUp).map((c) => c.containerId))
   const down = instances.filter((i) => i.state === 'serving' && (i.containerId === null || !up.has(i.containerId)))
+  let started = 0
   for (const instance of down) {
     try {
-      const spec = await readReleaseSpec(await getDeploy(tools.db, instance.deployId), tools)
-      const container = spec.container({ name: String(instance.position), kind: 'instance', address: instance.address })
-      const { containerId } = await tools.runtime.start(container, AbortSignal.timeout(60_000))
-      if (containerId !== instance.containerId) await recordContainer(tools.db, instance.id, containerId)
+      if (await startAgain(tools, instance)) started += 1
     } catch (error) {
+      if (isDatabaseAway(error)) throw error
       tools.logger.error('a serving instance could not be started again', {
         instance: instance.id,
         label: instance.label,
@@ -87,7 +86,25 @@ async function startServing(
       })
     }
   }
-  return down.length
+  return started
+}
+
+const isUp = (container: Instance): boolean => container.state === 'running' || container.state === 'restarting'
+
+/** The list that said it is down may be older than the instance: looked at once more. False when there is nothing to do. */
+async function startAgain(tools: Tools, { id, releaseId, deployId, position }: InstanceRecord): Promise<boolean> {
+  const instance = (await listInstancesOfRelease(tools.db, releaseId)).find((i) => i.id === id && i.state === 'serving')
+  if (instance === undefined) return false
+  const found = instance.containerId === null ? null : await tools.runtime.inspect(instance.containerId)
+  if (found !== null && isUp(found)) return false
+  // One that has run is not started over: its log and exit code were read.
+  if (found !== null) await tools.runtime.remove(found.containerId)
+  const spec = await readReleaseSpec(await getDeploy(tools.db, deployId), tools)
+  const container = spec.container({ name: String(position), kind: 'instance', address: instance.address })
+  const { containerId } = await tools.runtime.start(container, AbortSignal.timeout(startLimitMs))
+  await recordContainer(tools.db, id, containerId)
+  await tools.runtime.keepRunning(containerId)
+  return true
 }
 
 /** Ends what deploys that have ended left behind, and old containers that carry our label but that nothing knows. */
@@ -110,7 +127,7 @@ async function removeLeftOver(
   for (const container of containers) {
     if (isWanted(container, kept, active)) continue
     const known = await isOfEndedDeploy(tools, container)
-    if (!known && Date.now() - (container.startedAt?.getTime() ?? Date.now()) < strangerAgeMs) continue
+    if (!known && tools.clock.now().getTime() - container.createdAt.getTime() < strangerAgeMs) continue
     await tools.runtime.remove(container.containerId)
     removed += 1
   }

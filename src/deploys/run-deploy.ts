@@ -1,7 +1,9 @@
 import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
-import type { DeployStep } from './deploy.ts'
+import { faultPoint } from '../kernel/fault-point.ts'
+import { isDatabaseAway } from '../postgres/index.ts'
+import { type DeployStep, hasEnded } from './deploy.ts'
 import { endLive, endWithout } from './end-deploy.ts'
-import type { DeployLogs } from './log.ts'
+import type { DeployLog, DeployLogs } from './log.ts'
 import { planNext } from './plan.ts'
 import { seconds } from './seconds.ts'
 import { type StepContext, steps, stopping, type Tools } from './steps/index.ts'
@@ -10,58 +12,94 @@ import * as store from './store.ts'
 /** A step that says nothing for this long is heard of, so that a pusher knows it is alive. */
 const silenceMs = 10_000
 
+/** How long a deploy waits for what is away (the database, and while it ends the proxy) until it tries again. */
+const retryMs = 500
+
 export interface RunContext {
   readonly tools: Tools
   readonly logs: DeployLogs
   readonly worker: string
+  /** An earlier life of the server had begun it. */
+  readonly takenUp: boolean
   /** Fires when the deploy is cancelled (with a `cancelled` error) or when the server stops (with `stopping`). */
   readonly signal: AbortSignal
 }
 
 /**
  * Takes a claimed deploy through its steps until it has ended: look at what is recorded, decide, do, record, again. Called on a deploy that
- * an earlier life of the server had begun, it goes on where that was.
+ * an earlier life of the server had begun, it goes on where that was. A database that is away fails no deploy: what it was doing is taken up
+ * again when it is back, and the log keeps what it could not store.
  * @returns the releases whose instances drain now
  */
 export async function runDeploy(deployId: number, run: RunContext): Promise<number[]> {
+  let log: DeployLog | null = null
+  for (let told = !run.takenUp; ; ) {
+    try {
+      log ??= await run.logs.open(deployId)
+      if (!told) log.write('detail', 'Slipway was started again; this deploy goes on where it was.')
+      told = true
+      return await runToEnd(deployId, log, run)
+    } catch (error) {
+      if (isStopping(run)) return []
+      if (!isAway(error)) throw error
+      run.tools.logger.warn('a deploy waits for what does not answer', { deployId, error })
+      await run.tools.clock.sleep(retryMs)
+    }
+  }
+}
+
+async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Promise<number[]> {
+  const { logs, tools, signal } = run
   const own = { id: deployId, worker: run.worker }
-  const log = await run.logs.open(deployId)
   try {
     for (;;) {
-      const deploy = await store.getDeploy(run.tools.db, deployId)
+      const deploy = await store.getDeploy(tools.db, deployId)
+      // The commit that ended it was done although its answer was lost.
+      if (hasEnded(deploy.state)) return await store.listDrainingReleases(tools.db, deploy.environmentId)
       const next = planNext({
-        done: await store.listStepsDone(run.tools.db, deployId),
+        done: await store.listStepsDone(tools.db, deployId),
+        failed: deploy.error !== null,
         cancelRequested: deploy.cancelRequested,
       })
-      const ending = { deploy, own, log, logs: run.logs, tools: run.tools }
-      const context = { ...ending, signal: run.signal }
+      const ending = { deploy, own, log, logs, tools }
       if ('end' in next) {
-        if (next.end === 'live') return await run.tools.whileRoutesHold(() => endLive(ending))
-        throw cancelled(run.signal)
+        await endWithout(ending, next.end === 'cancelled' ? cancelled(signal) : null)
+        return []
       }
       if (next.do === 'swap') {
-        return await run.tools.whileRoutesHold(async () => {
-          await runStep('swap', context)
+        return await tools.whileRoutesHold(async () => {
+          await runStep('swap', { ...ending, signal })
           return endLive(ending)
         })
       }
-      await runStep(next.do, context)
+      await runStep(next.do, { ...ending, signal })
     }
   } catch (thrown) {
-    if (run.signal.reason === stopping) return []
-    const deploy = await store.getDeploy(run.tools.db, deployId)
+    if (isStopping(run)) {
+      await log.flush()
+      return []
+    }
+    if (isDatabaseAway(thrown)) throw thrown
+    const deploy = await store.getDeploy(tools.db, deployId)
     const error = asSlipwayError(thrown)
     if (error.code === 'internal') {
-      run.tools.logger.error('a deploy failed inside Slipway', { deployId, step: deploy.step, error })
+      tools.logger.error('a deploy failed inside Slipway', { deployId, step: deploy.step, error })
     }
-    await endWithout({ deploy, own, log, logs: run.logs, tools: run.tools }, error)
+    await endWithout({ deploy, own, log, logs, tools }, error)
     return []
   }
 }
 
+const isStopping = (run: RunContext): boolean => run.signal.reason === stopping
+
+function isAway(error: unknown): boolean {
+  return error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
+}
+
 async function runStep(step: DeployStep, context: StepContext): Promise<void> {
-  const { own, log, tools } = context
+  const { own, log, signal, tools } = context
   await tools.db.transaction((tx) => store.recordStepBegun(tx, own, step))
+  faultPoint(`deploy.${step}.begun`)
   const startedMs = tools.clock.monotonicMs()
   const quiet = log.heartbeat(
     silenceMs,
@@ -69,12 +107,14 @@ async function runStep(step: DeployStep, context: StepContext): Promise<void> {
   )
   try {
     await steps[step]({ ...context, deploy: { ...context.deploy, step } })
+    faultPoint(`deploy.${step}.done`)
     await log.flush()
     const ms = await store.recordStepEnded(tools.db, own.id, step, 'done')
     if (ms >= 100) log.write('detail', `(${seconds(ms)})`)
   } catch (error) {
-    if (context.signal.reason !== stopping) {
-      await store.recordStepEnded(tools.db, own.id, step, context.signal.aborted ? 'cancelled' : 'failed')
+    // Both are taken up again.
+    if (signal.reason !== stopping && !isDatabaseAway(error)) {
+      await store.recordStepEnded(tools.db, own.id, step, signal.aborted ? 'cancelled' : 'failed')
     }
     throw error
   } finally {

@@ -220,17 +220,18 @@ export async function recordRelease(tx: Transaction, own: Own, releaseId: number
   await updateOwn(tx, own, 'release_id = $3', [releaseId])
 }
 
-export async function recordEnd(
+/** Why a deploy will end without going live: before anything it started is removed, so that a crash in between does not lose it. */
+export async function recordFailure(
   tx: Transaction,
   own: Own,
-  end: { state: DeployState; code?: string; message?: string },
+  error: { code: string; message: string },
 ): Promise<void> {
-  if (!mayMove('running', end.state)) throw new SlipwayError('internal', `A running deploy cannot become ${end.state}.`)
-  await updateOwn(tx, own, 'state = $3, error_code = $4, error_message = $5, finished_at = now(), lease_owner = null', [
-    end.state,
-    end.code ?? null,
-    end.message ?? null,
-  ])
+  await updateOwn(tx, own, 'error_code = $3, error_message = $4', [error.code, error.message])
+}
+
+export async function recordEnd(tx: Transaction, own: Own, state: DeployState): Promise<void> {
+  if (!mayMove('running', state)) throw new SlipwayError('internal', `A running deploy cannot become ${state}.`)
+  await updateOwn(tx, own, 'state = $3, finished_at = now(), lease_owner = null', [state])
 }
 
 /** Ends a waiting deploy, or asks a running one to end. Null when it has ended already. */
@@ -269,6 +270,16 @@ export async function recordCommandBegun(tx: Transaction, own: Own, position: nu
   )
 }
 
+/** How many lines a command's output has in the log already: it was being followed when the server died. */
+export async function countCommandOutput(q: Queryable, deployId: number, position: number): Promise<number> {
+  const rows = await q.query<{ count: number }>(
+    `select count(*) as count from deploy_log l join release_commands c using (deploy_id)
+     where c.deploy_id = $1 and c.position = $2 and l.kind = 'output' and l.at >= c.started_at`,
+    [deployId, position],
+  )
+  return rows[0]?.count ?? 0
+}
+
 export async function recordCommandEnded(
   q: Queryable,
   deployId: number,
@@ -296,4 +307,14 @@ export async function findServingRelease(
 
 export async function listRunningDeploys(q: Queryable): Promise<number[]> {
   return (await q.query<{ id: number }>(`select id from deploys where state = 'running'`)).map((row) => row.id)
+}
+
+/** The environment's releases that let their last requests finish. */
+export async function listDrainingReleases(q: Queryable, environmentId: number): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(
+    `select distinct r.id from instances i join releases r on r.id = i.release_id
+     where r.environment_id = $1 and i.state = 'draining'`,
+    [environmentId],
+  )
+  return rows.map((row) => row.id)
 }

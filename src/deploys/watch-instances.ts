@@ -22,22 +22,29 @@ export function watchInstances(tools: Tools, onResync: () => void, signal: Abort
 async function onChange(tools: Tools, change: InstanceChange, signal: AbortSignal): Promise<void> {
   if (change.labels[labelNames.kind] !== 'instance' || change.kind === 'removed') return
   const releaseId = Number(change.labels[labelNames.release])
-  const serving = (await listInstancesOfRelease(tools.db, releaseId)).filter((i) => i.state === 'serving')
-  const [instance] = serving
-  if (instance === undefined || instance.address === null || serving.length > 1) return
+  const instance = await findOnlyServing(tools, releaseId)
+  if (instance === null || instance.address === null) return
   if (change.kind === 'died') {
     tools.logger.warn('an instance died', { label: instance.label, release: instance.releaseNumber })
-    await pointTo(tools, instance, { state: 'failed' })
+    await pointTo(tools, releaseId, { state: 'failed' })
     return
   }
   await waitForPort({ address: instance.address, port: instance.port }, { withinMs: backWithinMs, signal })
-  const still = (await listInstancesOfRelease(tools.db, releaseId)).some(
-    (i) => i.id === instance.id && i.state === 'serving',
-  )
-  if (still) await pointTo(tools, instance, { set: releaseSet(releaseId), size: 1 })
+  await pointTo(tools, releaseId, { set: releaseSet(releaseId), size: 1 })
 }
 
-async function pointTo(tools: Tools, instance: InstanceRecord, to: RouteTarget): Promise<void> {
-  await tools.router.swap(environmentKey(instance.environmentId), to)
-  if (!instance.live) await tools.router.swap(releaseKey(instance.releaseId), to)
+/** A release with several instances loses one of them without going down. */
+async function findOnlyServing(tools: Tools, releaseId: number): Promise<InstanceRecord | null> {
+  const [first, ...more] = (await listInstancesOfRelease(tools.db, releaseId)).filter((i) => i.state === 'serving')
+  return first === undefined || more.length > 0 ? null : first
+}
+
+/** Only while it still serves: another release may have taken its place in between. */
+async function pointTo(tools: Tools, releaseId: number, to: RouteTarget): Promise<void> {
+  await tools.whileRoutesHold(async () => {
+    const instance = await findOnlyServing(tools, releaseId)
+    if (instance === null) return
+    await tools.router.swap(environmentKey(instance.environmentId), to)
+    if (!instance.live) await tools.router.swap(releaseKey(releaseId), to)
+  })
 }

@@ -3,8 +3,11 @@ import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Database, Transaction } from './database.ts'
 
-/** A statement that takes longer than this is given up: a frozen server hangs, it does not fail. */
-const statementLimitMs = 15_000
+/**
+ * A statement that takes longer than this is given up: a frozen server hangs, it does not fail. All of Slipway's take milliseconds, and
+ * whoever calls the API must hear within seconds that the database is away.
+ */
+const statementLimitMs = 5_000
 const connectLimitMs = 5_000
 
 export interface Pool extends Database {
@@ -60,6 +63,7 @@ export function makePool(connection: Connection, options: { logger: Logger; size
       const client = new pg.Client({
         ...connection,
         connectionTimeoutMillis: connectLimitMs,
+        query_timeout: statementLimitMs,
         keepAlive: true,
         application_name: 'slipway lock',
       })
@@ -121,13 +125,20 @@ function databaseError(error: unknown): unknown {
   const code = codeOf(error)
   const lost =
     code === undefined ||
-    /^(?:08|57P0|53)/.test(code) ||
+    /^(?:08|57|53|25P03)/.test(code) ||
     ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT'].includes(code)
   if (!(error instanceof Error) || !lost) return error
-  return new SlipwayError('unavailable', 'The database does not answer.', {
+  return new DatabaseAway('unavailable', 'The database does not answer.', {
     hint: 'Sites go on serving. Slipway goes on by itself when PostgreSQL is back; its log is in the data folder.',
     cause: error,
   })
+}
+
+class DatabaseAway extends SlipwayError {}
+
+/** True when the database did not answer, however the error was wrapped on its way. What the statement did is then unknown. */
+export function isDatabaseAway(error: unknown): boolean {
+  return error instanceof DatabaseAway || (error instanceof Error && isDatabaseAway(error.cause))
 }
 
 function codeOf(error: unknown): string | undefined {

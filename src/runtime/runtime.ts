@@ -90,6 +90,7 @@ export interface Instance {
   readonly restarts: number
   readonly exitCode: number | null
   readonly outOfMemory: boolean
+  readonly createdAt: Date
   readonly startedAt: Date | null
 }
 

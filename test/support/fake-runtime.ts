@@ -104,6 +104,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
         restarts: 0,
         exitCode: null,
         outOfMemory: false,
+        createdAt: new Date(),
         startedAt: new Date(),
       },
     }

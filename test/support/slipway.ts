@@ -21,7 +21,12 @@ export interface Slipway {
   /** What the process printed so far. */
   output(): string
   pid(): number
-  start(): Promise<void>
+  /** Resolves when it is ready; `more` is in this life's environment only. */
+  start(more?: Record<string, string>): Promise<void>
+  /** Starts it and does not wait. */
+  launch(more?: Record<string, string>): void
+  /** Resolves with how the process ended: by itself, or by a signal. */
+  ended(): Promise<number | NodeJS.Signals | null>
   /** SIGTERM and wait; or SIGKILL. */
   stop(signal?: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): Promise<number | null>
   get(host: string, path?: string, options?: { headers?: Record<string, string>; timeoutMs?: number }): Promise<Answer>
@@ -39,7 +44,11 @@ export interface Answer {
 
 let networks = (process.pid % 50) * 4
 
-export async function makeSlipway(env: Record<string, string> = {}): Promise<Slipway> {
+/** `inside` stands before the command line: to run it in another network namespace. */
+export async function makeSlipway(
+  env: Record<string, string> = {},
+  { inside = [] }: { inside?: readonly string[] } = {},
+): Promise<Slipway> {
   const installation = `t${randomBytes(4).toString('hex')}`
   const dataDir = await mkdtemp(join(tmpdir(), 'slw-'))
   await run('chmod', ['0711', dataDir])
@@ -70,10 +79,11 @@ export async function makeSlipway(env: Record<string, string> = {}): Promise<Sli
     controlUrl: `http://slipway.localhost:${port}`,
     output: () => output,
     pid: () => child?.pid ?? 0,
-    async start() {
+    launch(more = {}) {
       output = ''
-      const started = spawn(process.execPath, [join(root, 'src/setup/start.ts'), '--no-demo'], {
-        env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '/root', ...settings },
+      const [program = '', ...args] = [...inside, process.execPath, join(root, 'src/setup/start.ts'), '--no-demo']
+      const started = spawn(program, args, {
+        env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '/root', ...settings, ...more },
         stdio: ['ignore', 'pipe', 'pipe'],
         detached: true,
       })
@@ -81,10 +91,20 @@ export async function makeSlipway(env: Record<string, string> = {}): Promise<Sli
       const collect = (chunk: Buffer): void => void (output += chunk.toString())
       started.stdout.on('data', collect)
       started.stderr.on('data', collect)
+    },
+    async start(more) {
+      slipway.launch(more)
+      const started = child as ChildProcess
       await waitFor(`Slipway to be ready`, 60_000, () => {
-        if (started.exitCode !== null) throw new Error(`Slipway ended with ${started.exitCode}:\n${output}`)
+        const end = started.exitCode ?? started.signalCode
+        if (end !== null) throw new Error(`Slipway ended with ${end}:\n${output}`)
         return output.includes('Slipway is ready')
       })
+    },
+    async ended() {
+      const ending = child as ChildProcess
+      if (ending.exitCode !== null || ending.signalCode !== null) return ending.exitCode ?? ending.signalCode
+      return new Promise((done) => ending.once('exit', (code, signal) => done(code ?? signal)))
     },
     async stop(signal = 'SIGTERM') {
       const ending = child
@@ -107,9 +127,8 @@ export async function makeSlipway(env: Record<string, string> = {}): Promise<Sli
     },
     async sql<T extends object>(text: string, values: unknown[] = []) {
       const { default: pg } = await import('pg')
-      const client = new pg.Client(
-        database === null ? { connectionString: settings['DATABASE_URL'] } : database.connection,
-      )
+      const own = { host: join(dataDir, 'run/postgres'), port: 5432, user: 'slipway', database: 'slipway' }
+      const client = new pg.Client(database === null ? own : database.connection)
       await client.connect()
       try {
         return (await client.query<T>(text, values)).rows
@@ -119,7 +138,7 @@ export async function makeSlipway(env: Record<string, string> = {}): Promise<Sli
     },
     async remove() {
       await slipway.stop()
-      const left = await removeAll(installation, dataDir)
+      const left = await removeAll(settings, inside)
       await database?.drop()
       await rm(dataDir, { recursive: true, force: true })
       return left
@@ -129,21 +148,15 @@ export async function makeSlipway(env: Record<string, string> = {}): Promise<Sli
 }
 
 /** Ends the proxy and the cluster that the server left running (by their pid files), and this installation's things on the engine. */
-async function removeAll(installation: string, dataDir: string): Promise<string[]> {
-  await run(process.execPath, [join(root, 'src/setup/remove.ts')], {
-    env: {
-      ...process.env,
-      SLIPWAY_DATA: dataDir,
-      SLIPWAY_INSTALLATION: installation,
-      SLIPWAY_ADMIN_TOKEN: '',
-      DATABASE_URL: '',
-    },
-  })
-  const label = `label=slipway.installation=${installation}`
+async function removeAll(settings: Record<string, string>, inside: readonly string[]): Promise<string[]> {
+  const env = { ...process.env, ...settings }
+  const [program = '', ...args] = [...inside, process.execPath, join(root, 'src/setup/remove.ts')]
+  await run(program, args, { env })
+  const label = `label=slipway.installation=${settings['SLIPWAY_INSTALLATION']}`
   const lists = await Promise.all([
-    run('docker', ['ps', '-aq', '--filter', label]),
-    run('docker', ['network', 'ls', '-q', '--filter', label]),
-    run('docker', ['images', '-q', '--filter', label]),
+    run('docker', ['ps', '-aq', '--filter', label], { env }),
+    run('docker', ['network', 'ls', '-q', '--filter', label], { env }),
+    run('docker', ['images', '-q', '--filter', label], { env }),
   ])
   return lists.flatMap(({ stdout }) => stdout.split('\n').filter((line) => line !== ''))
 }
@@ -201,9 +214,18 @@ export interface Clone {
   write(files: Readonly<Record<string, string>>): Promise<void>
   commit(message: string): Promise<string>
   git(...args: string[]): Promise<{ code: number; output: string }>
+  /** The same, not waited for: for those who hang up in the middle. */
+  start(...args: string[]): RunningGit
   /** Commits what was written and pushes it. */
   push(branch: string, ...options: string[]): Promise<Push>
   remove(): Promise<void>
+}
+
+export interface RunningGit {
+  output(): string
+  readonly ended: Promise<{ code: number; output: string }>
+  /** Hangs up at once: git and the program that talks to the server. */
+  kill(): void
 }
 
 export interface Push {
@@ -230,19 +252,24 @@ export async function makeClone(slipway: Pick<Slipway, 'controlUrl' | 'token'>, 
     GIT_CONFIG_KEY_3: 'http.extraHeader',
     GIT_CONFIG_VALUE_3: `Authorization: Basic ${Buffer.from(`ada:${slipway.token}`).toString('base64')}`,
   }
-  const git: Clone['git'] = (...args) =>
-    new Promise((done) => {
-      const child = spawn('git', args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'] })
-      let output = ''
-      child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
-      child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
-      child.on('close', (code) => done({ code: code ?? -1, output }))
-    })
+  const start: Clone['start'] = (...args) => {
+    const child = spawn('git', args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    let output = ''
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    return {
+      output: () => output,
+      ended: new Promise((done) => child.on('close', (code) => done({ code: code ?? -1, output }))),
+      kill: () => void process.kill(-(child.pid as number), 'SIGKILL'),
+    }
+  }
+  const git: Clone['git'] = (...args) => start(...args).ended
   await git('init', '-q', '.')
   await git('remote', 'add', 'slipway', `${slipway.controlUrl}/${app}.git`)
   const clone: Clone = {
     dir,
     git,
+    start,
     async write(files) {
       for (const [path, content] of Object.entries(files)) {
         await mkdir(dirname(join(dir, path)), { recursive: true })

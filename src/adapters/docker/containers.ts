@@ -22,6 +22,7 @@ export function asInstance(found: Docker.ContainerInspectInfo): Instance {
     restarts: found.RestartCount,
     exitCode: running || state.Status === 'created' ? null : state.ExitCode,
     outOfMemory: state.OOMKilled,
+    createdAt: new Date(found.Created),
     startedAt: state.StartedAt.startsWith('0001-') ? null : new Date(state.StartedAt),
   }
 }

@@ -10,6 +10,7 @@ export const check: Step = async (context) => {
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Checking v${spec.number}`)
   const instances = await listInstancesOfRelease(tools.db, spec.releaseId)
+  if (instances.length === 0) throw goneError(spec.number)
   await Promise.all(
     instances.map(async (record) =>
       runChecks({
@@ -31,7 +32,11 @@ export const check: Step = async (context) => {
 async function findContainer({ tools }: StepContext, record: InstanceRecord): Promise<Instance> {
   const found = record.containerId === null ? null : await tools.runtime.inspect(record.containerId)
   if (found !== null) return found
-  throw new SlipwayError('check_failed', `The container of v${record.releaseNumber} is gone: somebody removed it.`, {
+  throw goneError(record.releaseNumber)
+}
+
+function goneError(release: number): SlipwayError {
+  return new SlipwayError('check_failed', `The container of v${release} is gone: somebody removed it.`, {
     hint: 'Deploy again: slipway deploy',
   })
 }

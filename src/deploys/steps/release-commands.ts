@@ -1,7 +1,8 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { labelNames } from '../../runtime/index.ts'
 import { readReleaseSpec } from '../release-spec.ts'
-import { listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../store.ts'
+import { faultPoint } from '../../kernel/fault-point.ts'
+import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../store.ts'
 import { type Step, type StepContext, stopping } from './step.ts'
 
 /** Runs the release commands one after the other, each in a throw-away container of the new image; a failing one ends the deploy. */
@@ -15,6 +16,8 @@ export const releaseCommands: Step = async (context) => {
   for (const [position, command] of commands.entries()) {
     if (begun[position]?.exitCode === 0) continue
     log.write('detail', `${command.label}: ${command.run}`)
+    // What is printed from here on is this command's.
+    await log.flush()
     await runCommand(
       context,
       position,
@@ -38,14 +41,22 @@ async function runCommand(
 ): Promise<void> {
   const { deploy, own, tools, log, signal } = context
   await tools.db.transaction((tx) => recordCommandBegun(tx, own, position, command.label))
+  faultPoint('deploy.command.begun')
+  // Of a command that was begun earlier everything comes again: what the log has is passed over.
+  let known = await countCommandOutput(tools.db, deploy.id, position)
+  const onLine = (line: string): void => {
+    if (known > 0) known -= 1
+    else log.write('output', line)
+  }
   const { cancelled, stopped } = splitSignal(signal)
   const exit = await Promise.race([
     tools.runtime.run(
       { ...container, argv: ['/bin/sh', '-c', command.run] },
-      { onLine: (line) => log.write('output', line), timeoutMs: command.timeoutMs, signal: cancelled },
+      { onLine, timeoutMs: command.timeoutMs, signal: cancelled },
     ),
     stopped,
   ])
+  faultPoint('deploy.command.done')
   await recordCommandEnded(tools.db, deploy.id, position, exit.exitCode)
   if (exit.exitCode !== 0) throw describeFailure(command, exit, container.limits.memoryBytes)
 }

@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../kernel/errors.ts'
+import { faultPoint } from '../../kernel/fault-point.ts'
 import { environmentKey, releaseKey, releaseSet, type Target } from '../../routing/index.ts'
 import { listInstancesOfRelease } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
@@ -23,6 +24,7 @@ export const swap: Step = async ({ deploy, tools, log }) => {
     await router.swap(releaseKey(spec.releaseId), to)
     await router.addHost(addresses.releaseHost(deploy.label, spec.number), releaseKey(spec.releaseId))
   }
+  faultPoint('deploy.swap.before')
   await router.swap(environmentKey(deploy.environmentId), to)
   await router.addHost(addresses.environmentHost(deploy.label), environmentKey(deploy.environmentId))
 }

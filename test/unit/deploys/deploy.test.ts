@@ -18,21 +18,27 @@ describe('the life of a deploy', () => {
 })
 
 describe('planNext', () => {
-  it('does the steps in their order and then ends live', () => {
+  const going = { failed: false, cancelRequested: false }
+
+  it('does the steps in their order', () => {
     const done: (typeof deploySteps)[number][] = []
     for (const step of deploySteps) {
-      expect(planNext({ done, cancelRequested: false })).toEqual({ do: step })
+      expect(planNext({ ...going, done })).toEqual({ do: step })
       done.push(step)
     }
     expect(done).toEqual(['build', 'release-commands', 'start', 'check', 'swap'])
-    expect(planNext({ done, cancelRequested: false })).toEqual({ end: 'live' })
   })
 
-  it('cancels before any step, but not after the swap', () => {
-    for (let count = 0; count < deploySteps.length; count += 1) {
-      expect(planNext({ done: deploySteps.slice(0, count), cancelRequested: true })).toEqual({ end: 'cancelled' })
+  it('swaps again when the end was not recorded: the proxy was put back in between', () => {
+    expect(planNext({ ...going, done: deploySteps })).toEqual({ do: 'swap' })
+  })
+
+  it('cancels and fails at any point before the end, and a failure is what is told', () => {
+    for (let count = 0; count <= deploySteps.length; count += 1) {
+      const done = deploySteps.slice(0, count)
+      expect(planNext({ done, failed: false, cancelRequested: true })).toEqual({ end: 'cancelled' })
+      expect(planNext({ done, failed: true, cancelRequested: true })).toEqual({ end: 'failed' })
     }
-    expect(planNext({ done: deploySteps, cancelRequested: true })).toEqual({ end: 'live' })
   })
 })
 
