@@ -1,5 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { SlipwayError } from '../kernel/errors.ts'
@@ -24,6 +25,7 @@ export async function startDaemon(options: {
   logFile: string
 }): Promise<number> {
   await keepLogSmall(options.logFile, largestLog)
+  removeStalePidFiles(options.args)
   const log = openSync(options.logFile, 'a', 0o600)
   const args = ['--host', `unix://${options.socket}`, ...options.args]
   const child = spawn(options.program, args, {
@@ -49,6 +51,31 @@ export async function startDaemon(options: {
     hint: `Its log: ${options.logFile}`,
     evidence: lastLines(options.logFile),
   })
+}
+
+/**
+ * An engine that was killed leaves its pid file and containerd's. When the pid belongs to some other program by now (which is common after a
+ * restart of a container), dockerd takes that for a running engine and refuses, so such files go.
+ */
+function removeStalePidFiles(args: readonly string[]): void {
+  const valueOf = (flag: string): string | undefined => args[args.indexOf(flag) + 1]
+  const given = (flag: string, usual: string): string => (args.includes(flag) ? (valueOf(flag) ?? usual) : usual)
+  const files = {
+    dockerd: given('--pidfile', '/var/run/docker.pid'),
+    containerd: join(given('--exec-root', '/var/run/docker'), 'containerd', 'containerd.pid'),
+  }
+  for (const [name, path] of Object.entries(files)) {
+    const pid = readText(path)
+    if (pid !== null && readText(`/proc/${pid}/comm`) !== name) rmSync(path, { force: true })
+  }
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    return null
+  }
 }
 
 /** Ends an engine that `startDaemon` started; its containers live on (live-restore). */

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer, type Server } from 'node:http'
 import { createServer as createSocketServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -112,6 +112,10 @@ describe('an engine that does not answer', () => {
 describe('an engine of the machine', () => {
   it('is started once by two at the same moment, apart from us, and found by the next', async () => {
     const own = await ownDaemon()
+    // As a killed engine leaves them; the pid is another program's by now.
+    await mkdir(join(folder, 'exec/containerd'), { recursive: true })
+    for (const file of ['pid', 'exec/containerd/containerd.pid'])
+      await writeFile(join(folder, file), String(process.pid))
     const both = await Promise.all([ensure(own), ensure(own)])
     const pid = both.map((facts) => facts.startedPid).find((started) => started !== null) ?? -1
     try {
