@@ -1,11 +1,5 @@
 import type { Logger } from '../../kernel/logger.ts'
-import {
-  jumpsInPlace,
-  ourLines,
-  removeScript,
-  restoreScript,
-  type FirewallPolicy,
-} from './firewall-rules.ts'
+import { jumpsInPlace, ourLines, removeScript, restoreScript, type FirewallPolicy } from './firewall-rules.ts'
 import { readHostNetwork, secureBridges } from './host-network.ts'
 import { runTool } from './run-tool.ts'
 
