@@ -15,6 +15,8 @@ export interface MovedPush {
   readonly pushedBy: string
   readonly options: PushOptions
   readonly moved: readonly AcceptedUpdate[]
+  /** The hidden refs that hold its commits. */
+  readonly held: readonly string[]
 }
 
 export interface Finished {
@@ -75,10 +77,9 @@ async function holdByDeploys(
   queued: readonly Queued[],
 ): Promise<void> {
   try {
-    const ofPush = await repositories.listRefs(push.app, heldRefs.ofPush(push.id))
     await repositories.moveRefs(push.app, [
       ...queued.map(({ deployId, commit }) => ({ ref: heldRefs.ofDeploy(deployId), old: null, new: commit })),
-      ...[...ofPush.keys()].map((ref) => ({ ref, old: null, new: zeroId })),
+      ...push.held.map((ref) => ({ ref, old: null, new: zeroId })),
     ])
   } catch (error) {
     log.warn('the commits of a push are still held by the push', { app: push.app, pushId: push.id, error })

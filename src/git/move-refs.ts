@@ -6,6 +6,8 @@ import { heldRefs, type RefMove, type Repositories, zeroId } from './repositorie
 export interface Moved {
   readonly moved: readonly AcceptedUpdate[]
   readonly lost: readonly RefReport[]
+  /** The hidden refs that hold the new commits until the deploys do. */
+  readonly held: readonly string[]
 }
 
 /**
@@ -21,31 +23,35 @@ export async function moveAccepted(
   const moves = accepted.map((update, i) => movesFor(update, `${heldRefs.ofPush(push.pushId)}${i}`))
   try {
     await repositories.moveRefs(push.app, moves.flat())
-    return { moved: accepted, lost: [] }
+    return { moved: accepted, lost: [], held: moves.flatMap(heldOf) }
   } catch (thrown) {
     const reason = reasonOf(thrown)
     log.info('refs could not be moved at once', { app: push.app, pushId: push.pushId, reason, error: thrown })
     if (push.atomic || accepted.length === 1) {
-      return { moved: [], lost: accepted.map(({ ref }) => ({ ref, refused: reason })) }
+      return { moved: [], lost: accepted.map(({ ref }) => ({ ref, refused: reason })), held: [] }
     }
   }
   const moved: AcceptedUpdate[] = []
   const lost: RefReport[] = []
+  const held: string[] = []
   for (const [i, update] of accepted.entries()) {
     try {
       await repositories.moveRefs(push.app, moves[i] ?? [])
       moved.push(update)
+      held.push(...heldOf(moves[i] ?? []))
     } catch (thrown) {
       lost.push({ ref: update.ref, refused: reasonOf(thrown) })
     }
   }
-  return { moved, lost }
+  return { moved, lost, held }
 }
 
 function movesFor(update: AcceptedUpdate, holder: string): RefMove[] {
   const move = { ref: update.ref, old: update.old, new: update.new }
   return update.branch === null || update.new === zeroId ? [move] : [move, { ref: holder, old: null, new: update.new }]
 }
+
+const heldOf = (moves: readonly RefMove[]): string[] => moves.slice(1).map(({ ref }) => ref)
 
 /** Only what says which ref is in the way is a refusal; anything else ends the push. */
 function reasonOf(thrown: unknown): string {

@@ -2,6 +2,7 @@ import { assertMay } from '../accounts/index.ts'
 import { renderLine } from '../deploys/index.ts'
 import { type App, firstEnvironments } from '../environments/index.ts'
 import { asSlipwayError } from '../kernel/errors.ts'
+import { faultPoint } from '../kernel/fault-point.ts'
 import type { GitDependencies } from './dependencies.ts'
 import { type Finished, finishPush, type MovedPush } from './finish-push.ts'
 import { moveAccepted, type Moved } from './move-refs.ts'
@@ -71,18 +72,19 @@ async function takeIn(deps: GitDependencies, push: OpenPush, request: PushReques
   const nothing: Received = { reports: plan.refused, lines: [], queued: [], options, held: Promise.resolve() }
   if (plan.accepted.length === 0) return nothing
 
-  const { app, created } = await deps.environments.ensureApp(push.app)
-  const { pushId, moved, lost } = await moveNoted(deps, { app, push, request, plan })
+  const there = await deps.environments.findApp(push.app)
+  const { app, created } = there === null ? await deps.environments.ensureApp(push.app) : { app: there, created: false }
+  const { pushId, moved, lost, held } = await moveNoted(deps, { app, push, request, plan })
   const reports = [...moved.map(({ ref }) => ({ ref, refused: null })), ...lost, ...plan.refused]
   if (moved.length === 0) {
     await store.closePush(deps.db, pushId, 'lost')
     return { ...nothing, reports }
   }
-  const journal = { id: pushId, app: app.name, pushedBy: push.principal.name, options, moved }
+  const journal = { id: pushId, app: app.name, pushedBy: push.principal.name, options, moved, held }
   const finished = await finishWithPatience(deps, journal)
   if (finished === null) return { ...nothing, reports, lines: say.tellNotQueued(app.name, moved) }
-  const { queued, held } = finished
-  return { reports, lines: linesFor(app.name, created, moved, finished), queued, options, held }
+  const { queued } = finished
+  return { reports, lines: linesFor(app.name, created, moved, finished), queued, options, held: finished.held }
 }
 
 /** Notes the push down, then moves its refs; should that break off, the note is cleared up before the error goes on. */
@@ -93,8 +95,10 @@ async function moveNoted(
   const pushedBy = push.principal.name
   const updates = plan.accepted.map(({ ref, old, new: to }) => ({ ref, old, new: to }))
   const pushId = await store.insertPush(deps.db, { appId: app.id, pushedBy, updates, options: request.options })
+  faultPoint('push.noted')
   try {
     const moved = await moveAccepted(deps, { app: app.name, pushId, atomic: request.atomic }, plan.accepted)
+    faultPoint('push.moved')
     return { ...moved, pushId }
   } catch (error) {
     await recoverPush(deps, { id: pushId, app: app.name, pushedBy, updates, options: request.options })

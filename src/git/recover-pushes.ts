@@ -20,22 +20,27 @@ export async function recoverPushes(deps: GitDependencies): Promise<{ received: 
 }
 
 export async function recoverPush(deps: GitDependencies, push: store.UnfinishedPush): Promise<'received' | 'lost'> {
-  const moved = await findMoved(deps, push)
+  const there = await deps.repositories.exists(push.app)
+  const held = there ? await deps.repositories.listRefs(push.app, heldRefs.ofPush(push.id)) : new Map<string, string>()
+  const moved = there ? await findMoved(deps, push, new Set(held.values())) : []
   deps.log.info('an interrupted push was found', { app: push.app, pushId: push.id, moved: moved.length })
   if (moved.length === 0) {
     await store.closePush(deps.db, push.id, 'lost')
     return 'lost'
   }
   const { id, app, pushedBy } = push
-  const finished = await finishPush(deps, { id, app, pushedBy, options: parsePushOptions(push.options), moved })
+  const options = parsePushOptions(push.options)
+  const finished = await finishPush(deps, { id, app, pushedBy, options, moved, held: [...held.keys()] })
   await finished.held
   return 'received'
 }
 
 /** A branch counts when the push's hidden ref proves that it moved and it still stands there. */
-async function findMoved(deps: GitDependencies, push: store.UnfinishedPush): Promise<AcceptedUpdate[]> {
-  if (!(await deps.repositories.exists(push.app))) return []
-  const held = new Set((await deps.repositories.listRefs(push.app, heldRefs.ofPush(push.id))).values())
+async function findMoved(
+  deps: GitDependencies,
+  push: store.UnfinishedPush,
+  held: ReadonlySet<string>,
+): Promise<AcceptedUpdate[]> {
   const now = await deps.repositories.listRefs(push.app, 'refs/')
   return push.updates.flatMap((update) => {
     const found = classifyRef(update.ref)

@@ -52,6 +52,7 @@ export function makeRepositories(root: string, spawnGit: SpawnGit): Repositories
     },
     moveRefs,
     async listRefs(app, prefix) {
+      if (!(await mayHaveRefs(pathOf(app), prefix))) return new Map()
       const { stdout } = await run(app, ['for-each-ref', '--format=%(objectname) %(refname)', prefix])
       const lines = stdout.toString('latin1').split('\n')
       return new Map(lines.filter((line) => line !== '').map((line) => [line.slice(41), line.slice(0, 40)]))
@@ -108,6 +109,15 @@ async function ensureAt(root: string, path: string): Promise<void> {
 
 async function isThere(path: string): Promise<boolean> {
   return access(join(path, 'HEAD')).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Looks before it asks git: at start this is asked of every repository. */
+async function mayHaveRefs(path: string, prefix: string): Promise<boolean> {
+  const places = [join(path, prefix), join(path, 'packed-refs')].map((place) => access(place))
+  return Promise.any(places).then(
     () => true,
     () => false,
   )

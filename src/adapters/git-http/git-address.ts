@@ -9,7 +9,7 @@ export type GitAddress =
   | { readonly kind: 'lfs' | 'other' }
 
 const smart =
-  /^\/([a-z0-9-]{1,100})\.git\/(?:info\/refs\?service=(git-upload-pack|git-receive-pack)|(git-upload-pack|git-receive-pack))$/
+  /^\/(.{1,200}?)\.git\/(?:info\/refs\?service=(git-upload-pack|git-receive-pack)|(git-upload-pack|git-receive-pack))$/
 
 /**
  * Reads the raw address of a request, nothing decoded: what is not written exactly as Git clients write it is not Git. null: none of
