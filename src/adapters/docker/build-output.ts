@@ -29,7 +29,7 @@ export interface BuildOutput {
 export function makeBuildOutput(options: {
   steps: readonly WrittenStep[]
   onLine: (line: string) => void
-  /** A command's container is there and about to start. At most once for each step. */
+  /** A command's container is there and about to start: not for steps that run nothing. At most once for each step. */
   onContainer: () => void
 }): BuildOutput {
   const { steps } = options
@@ -71,7 +71,7 @@ export function makeBuildOutput(options: {
         return
       }
       afterStep = false
-      if (running.test(text) && !told) {
+      if (running.test(text) && !told && mayRun(steps[done - 1])) {
         told = true
         options.onContainer()
       }
@@ -86,6 +86,14 @@ export function makeBuildOutput(options: {
     },
     sawNoSpace: () => noSpace,
   }
+}
+
+/**
+ * `CMD`, `LABEL` and their like get a container that never starts, and looking for it holds the engine up (30 ms each). FROM: the base image's
+ * triggers may run commands.
+ */
+function mayRun(step: WrittenStep | undefined): boolean {
+  return step === undefined || step.keyword === 'RUN' || step.keyword === 'FROM'
 }
 
 /** The engine paints each piece of a command's standard error red, which cuts lines and colours in the middle. */

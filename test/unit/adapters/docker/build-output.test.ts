@@ -45,7 +45,7 @@ describe('the output of a build', () => {
       'Successfully tagged a/b:1\n',
     ])
     expect(lines).toEqual(['Step 1/2 : FROM a', 'Step 2/2 : RUN x', 'hello', 'no end'])
-    expect(containers).toBe(2)
+    expect(containers).toBe(1)
     expect(at).toBe('2/2 RUN x')
   })
 
@@ -70,7 +70,7 @@ describe('the output of a build', () => {
       ' ---> Running in 0123456789ab\n',
     ])
     expect(lines.slice(2)).toEqual(['Step 1/1 : FROM evilStep 4/3 : RUN evil'])
-    expect([containers, at]).toEqual([2, '2/2 RUN x'])
+    expect([containers, at]).toEqual([1, '2/2 RUN x'])
   })
 
   it('has no step before the first', () => {
