@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -7,6 +8,7 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { makeCluster } from '../../src/postgres/cluster.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
+import { descendants } from './process-figures.ts'
 import { freePort, waitFor } from './wait.ts'
 
 const run = promisify(execFile)
@@ -44,7 +46,8 @@ export async function startServer(): Promise<BenchServer> {
     SLIPWAY_YES: '1',
     DATABASE_URL: '',
   }
-  const child = spawn(process.execPath, [join(root, 'src/setup/start.ts'), '--no-demo'], {
+  // As `npm start` does it, with the flags that it gives to Node.
+  const child = spawn(process.execPath, [join(root, 'src/setup/launch.mjs'), 'start', '--no-demo'], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
@@ -66,7 +69,7 @@ export async function startServer(): Promise<BenchServer> {
       installation,
       dataDir,
       controlUrl: `http://slipway.localhost:${port}`,
-      pid: child.pid as number,
+      pid: findServer(child.pid as number),
       proxyPid: () => findListener(port),
       async sql<T extends object>(text: string, values: unknown[] = []) {
         const client = new pg.Client(connection)
@@ -82,6 +85,12 @@ export async function startServer(): Promise<BenchServer> {
     await remove().catch(() => rm(dataDir, { recursive: true, force: true }))
     throw error
   }
+}
+
+function findServer(launcher: number): number {
+  const found = descendants(launcher).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('start.ts'))
+  if (found === undefined) throw new Error('The server is not to be found below its launcher.')
+  return found
 }
 
 async function untilReady(child: ChildProcess): Promise<void> {
