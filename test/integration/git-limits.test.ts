@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { makeMemoryBound } from '../../src/adapters/git-cli/memory-bound.ts'
 import { makeSpawnGit } from '../../src/adapters/git-cli/spawn-git.ts'
 import {
   type Clone,
+  eventually,
   expectNothingLeft,
   type GitServer,
   makeClone,
@@ -88,6 +89,16 @@ describe('memory', () => {
       await small.close()
     }
   }, 60_000)
+})
+
+it('the groups of children are gone with them', async () => {
+  const place = { 'cgroup v1': '/sys/fs/cgroup/memory', 'cgroup v2': '/sys/fs/cgroup', 'data limit': null }
+  const folder = place[server.cli.memoryBound]
+  if (folder === null) return
+  await clone.commit('a.txt', 'a')
+  expect((await clone.git('push', 'divio', 'main')).code).toBe(0)
+  const ours = (): string[] => readdirSync(folder).filter((name) => name.includes(`.${process.pid}.`))
+  await eventually(ours, (left) => left.length === 0)
 })
 
 describe('where no cgroup can be made', () => {

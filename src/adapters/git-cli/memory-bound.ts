@@ -1,13 +1,4 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** How much memory a git child and its own children may take. */
@@ -35,46 +26,55 @@ export function makeMemoryBound(options: { name: string; bytes: number; cgroupRo
   return groupV2(root, options) ?? groupV1(root, options) ?? dataLimit(options.bytes)
 }
 
-function groupV2(root: string, { name, bytes }: { name: string; bytes: number }): MemoryBound | null {
+interface Wanted {
+  readonly name: string
+  readonly bytes: number
+}
+
+function groupV2(root: string, wanted: Wanted): MemoryBound | null {
   if (!existsSync(join(root, 'cgroup.controllers'))) return null
-  const folder = join(root, name)
-  try {
-    mkdirSync(folder, { recursive: true })
-    writeFileSync(join(folder, 'cgroup.subtree_control'), '+memory')
-    removeEmpty(folder)
-    return group('cgroup v2', folder, (child) => {
-      writeFileSync(join(child, 'memory.max'), String(bytes))
-      return () => countIn(join(child, 'memory.events'), /^oom_kill (\d+)$/m) > 0
-    })
-  } catch {
-    return null
-  }
+  return group('cgroup v2', root, wanted, (child) => {
+    writeFileSync(join(child, 'memory.max'), String(wanted.bytes))
+    return () => countIn(join(child, 'memory.events'), /^oom_kill (\d+)$/m) > 0
+  })
 }
 
-function groupV1(root: string, { name, bytes }: { name: string; bytes: number }): MemoryBound | null {
-  const folder = join(root, 'memory', name)
-  try {
-    accessSync(join(root, 'memory', 'memory.limit_in_bytes'), constants.R_OK)
-    mkdirSync(folder, { recursive: true })
-    removeEmpty(folder)
-    return group('cgroup v1', folder, (child) => {
-      writeFileSync(join(child, 'memory.limit_in_bytes'), String(bytes))
-      return () => countIn(join(child, 'memory.oom_control'), /^oom_kill (\d+)$/m) > 0
-    })
-  } catch {
-    return null
-  }
+function groupV1(root: string, wanted: Wanted): MemoryBound | null {
+  return group('cgroup v1', join(root, 'memory'), wanted, (child) => {
+    writeFileSync(join(child, 'memory.limit_in_bytes'), String(wanted.bytes))
+    return () => countIn(join(child, 'memory.oom_control'), /^oom_kill (\d+)$/m) > 0
+  })
 }
 
-function group(kind: 'cgroup v1' | 'cgroup v2', folder: string, limit: (child: string) => () => boolean): MemoryBound {
+/** Tried once: where a group cannot be made or has no limit, null. */
+function group(
+  kind: 'cgroup v1' | 'cgroup v2',
+  folder: string,
+  { name }: Wanted,
+  limit: (child: string) => () => boolean,
+): MemoryBound | null {
   let last = 0
+  const make = (): { child: string; outOfMemory: () => boolean } => {
+    const child = join(folder, `${name}.${process.pid}.${++last}`)
+    mkdirSync(child)
+    try {
+      return { child, outOfMemory: limit(child) }
+    } catch (error) {
+      removeGroup(child, 0)
+      throw error
+    }
+  }
+  try {
+    removeLeft(folder, name)
+    removeGroup(make().child, 0)
+  } catch {
+    return null
+  }
   return {
     kind,
     wrap: (argv) => argv,
     add(pid) {
-      const child = join(folder, `${process.pid}-${++last}`)
-      mkdirSync(child)
-      const outOfMemory = limit(child)
+      const { child, outOfMemory } = make()
       try {
         writeFileSync(join(child, 'cgroup.procs'), String(pid))
       } catch {
@@ -95,11 +95,9 @@ function removeGroup(child: string, attempts: number): void {
   }
 }
 
-/** What an earlier Slipway left; groups that are in use stay. */
-function removeEmpty(folder: string): void {
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeGroup(join(folder, entry.name), 0)
-  }
+/** What an earlier Slipway of this installation left; the kernel keeps groups that are in use. */
+function removeLeft(folder: string, name: string): void {
+  for (const entry of readdirSync(folder)) if (entry.startsWith(`${name}.`)) removeGroup(join(folder, entry), 0)
 }
 
 function countIn(file: string, pattern: RegExp): number {

@@ -15,7 +15,7 @@ export function makeSpawnGit(options: {
     const [command = 'git', ...rest] = options.memory.wrap(['git', ...args])
     // A process group of its own: Ctrl-C in Slipway's terminal does not reach it, and all of it can be ended at once.
     const child = spawn(command, rest, { env: { ...options.environment, ...env }, detached: true, cwd: '/' })
-    const membership = child.pid === undefined ? null : options.memory.add(child.pid)
+    const membership = join(options.memory, child)
     // A child that ends while it is written to is told by its exit code; without these listeners it would end Slipway.
     child.stdin.on('error', () => undefined)
     child.stdout.on('error', () => undefined)
@@ -26,6 +26,17 @@ export function makeSpawnGit(options: {
       outOfMemory: () => membership?.outOfMemory() ?? false,
       kill: killer(child),
     }
+  }
+}
+
+/** A child that cannot be bounded does not run. */
+function join(memory: MemoryBound, child: ChildProcessWithoutNullStreams): Membership | null {
+  try {
+    return child.pid === undefined ? null : memory.add(child.pid)
+  } catch (error) {
+    child.on('error', () => undefined)
+    child.kill('SIGKILL')
+    throw new SlipwayError('unavailable', 'Git’s memory cannot be bounded just now.', { cause: error })
   }
 }
 
