@@ -34,6 +34,26 @@ export function inspectContainer(engine: Engine, idOrName: string): Promise<Dock
   )
 }
 
+/** The engine hears of the kernel's out-of-memory apart from the end, on a busy machine some tenths of a second later. */
+const oomDelayMs = 1_000
+
+/** The same, but one that was killed a moment ago is looked at again until it is known whether that was for memory. */
+export async function inspectEnded(
+  inspect: () => Promise<Docker.ContainerInspectInfo | null>,
+): Promise<Docker.ContainerInspectInfo | null> {
+  for (let waitedMs = 0; ; waitedMs += 50) {
+    const found = await inspect()
+    // Counted too: the clock may have been set back since.
+    if (found === null || !mayBeOutOfMemory(found.State) || waitedMs >= oomDelayMs) return found
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function mayBeOutOfMemory(state: Docker.ContainerInspectInfo['State']): boolean {
+  const killed = !state.Running && state.ExitCode === 137 && !state.OOMKilled
+  return killed && Date.now() - Date.parse(state.FinishedAt) < oomDelayMs
+}
+
 /** The container when it is there and ours, null when it is gone; a foreign one is refused. */
 export async function findOwn(
   engine: Engine,

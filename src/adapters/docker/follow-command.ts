@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { LineSplitter } from '../../kernel/terminal-text.ts'
 import type { Exit, RunOptions } from '../../runtime/index.ts'
-import { asInstance, inspectContainer, stopOwn } from './containers.ts'
+import { asInstance, inspectContainer, inspectEnded, stopOwn } from './containers.ts'
 import { makeDemuxer } from './demux.ts'
 import type { Engine } from './engine.ts'
 
@@ -71,7 +71,7 @@ async function followUntilEnd(
 }
 
 async function readExit(engine: Engine, id: string): Promise<Exit | null> {
-  const info = await inspectContainer(engine, id)
+  const info = await inspectEnded(() => inspectContainer(engine, id))
   if (info === null) throw new SlipwayError('command_failed', 'The command’s container was removed while it ran.')
   const { state, exitCode, outOfMemory } = asInstance(info)
   return state === 'exited' ? { exitCode: exitCode ?? -1, outOfMemory } : null

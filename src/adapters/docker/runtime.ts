@@ -3,7 +3,7 @@ import { LineSplitter } from '../../kernel/terminal-text.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Runtime } from '../../runtime/index.ts'
 import { makeCanary } from './canary.ts'
-import { asInstance, findOwn, listOwn, removeOwn, stopOwn } from './containers.ts'
+import { asInstance, findOwn, inspectEnded, listOwn, removeOwn, stopOwn } from './containers.ts'
 import { makeDemuxer } from './demux.ts'
 import type { Engine } from './engine.ts'
 import { execIn } from './exec.ts'
@@ -88,7 +88,7 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       )
     },
     async inspect(containerId) {
-      const found = await findOwn(engine, installation, containerId)
+      const found = await inspectEnded(() => findOwn(engine, installation, containerId))
       return found === null ? null : asInstance(found)
     },
     exec: (containerId, argv, limits) => execIn(engine, containerId, argv, limits),
