@@ -62,6 +62,10 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     return { engine, plan: { installation, network, hostCpus: NCPU }, readImage, signal }
   }
 
+  const keepFirewall = (): void => {
+    firewall.ensure().catch((error: unknown) => logger.error('the firewall could not be kept', { error }))
+  }
+
   return {
     networks,
     ensureFirewall: () => firewall.ensure(),
@@ -101,7 +105,14 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     stop: (containerId, graceMs) => stopOwn(engine, installation, containerId, graceMs),
     remove: (containerId) => removeOwn(engine, installation, containerId),
     list: (of) => listOwn(engine, installation, of),
-    watch: (onChange, signal) => void watchContainers({ engine, installation, logger }, onChange, signal),
+    watch(onChange, signal) {
+      const onEvent: typeof onChange = (change) => {
+        // An engine that (re)starts writes its own rules: ours must come before them again at once.
+        if (change.kind === 'resync') keepFirewall()
+        onChange(change)
+      }
+      void watchContainers({ engine, installation, logger }, onEvent, signal)
+    },
     async tearDown() {
       await removeNetworks(engine, installation, networks)
       await firewall.remove()
