@@ -73,7 +73,7 @@ export function makeHttpApp(options: HttpAppOptions): Express {
 }
 
 function isGitPath(url: string): boolean {
-  return /^\/[^/?]*\.git(?:[/?]|$)/.test(url)
+  return /^\/(?!api\/)[^?]*\.git(?:[/?]|$)/.test(url)
 }
 
 /** Without the query: nothing that somebody put there by mistake is logged. */
