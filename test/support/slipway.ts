@@ -235,6 +235,7 @@ export interface Push {
   readonly results: Record<string, string>[]
 }
 
+/** An empty token: git sends none of its own. */
 export async function makeClone(slipway: Pick<Slipway, 'controlUrl' | 'token'>, app: string): Promise<Clone> {
   const dir = await mkdtemp(join(tmpdir(), 'clone-'))
   const env = {
@@ -242,7 +243,7 @@ export async function makeClone(slipway: Pick<Slipway, 'controlUrl' | 'token'>, 
     HOME: dir,
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_TERMINAL_PROMPT: '0',
-    GIT_CONFIG_COUNT: '4',
+    GIT_CONFIG_COUNT: slipway.token === '' ? '3' : '4',
     GIT_CONFIG_KEY_0: 'user.name',
     GIT_CONFIG_VALUE_0: 'Ada',
     GIT_CONFIG_KEY_1: 'user.email',
