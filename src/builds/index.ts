@@ -22,7 +22,7 @@ export { assertImageAllowed, isImageId, type LocalImage, mayBeOutdated, readRefe
 export { baseLabel, type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
 export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
 export type { BuildPlan } from './read-plan.ts'
-export type { Source, TreeSize } from './source.ts'
+export type { Source, WantedFile } from './source.ts'
 export type { Build } from './store.ts'
 
 export interface BuildSettings {

@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
 import { type AppConfig, parseAppConfig } from './app-config.ts'
-import type { Source } from './source.ts'
+import type { Source, WantedFile } from './source.ts'
 
 /** What a commit says about how it wants to be built and run. */
 export interface BuildPlan {
@@ -22,23 +22,19 @@ export async function readBuildPlan(
   commit: string,
   signal: AbortSignal,
 ): Promise<BuildPlan> {
-  const readText = textReader(source, app, commit)
-  const [configText, procfile, pointers, { submodules }] = await Promise.all([
-    readText('slipway.yml', longestConfigBytes),
-    readText('Procfile', longestConfigBytes),
-    source.findLfsPointers(app, commit, signal),
-    source.measureTree(app, commit, signal),
+  // The files of a Dockerfile in its usual place are asked for at once: nearly all repositories have it there.
+  const usual = dockerfilePaths(defaultPlace)
+  const [[configFile, procfile, ...usualFiles], { submodules, lfsPointers }] = await Promise.all([
+    source.readFiles(app, commit, [...configFiles, ...usual]),
+    source.surveyTree(app, commit, signal),
   ])
-  const { config, warnings } = parseAppConfig(configText, procfile)
-  const inContext = (path: string): string => posix.join(config.build.context, path)
-  const dockerfile = config.build.dockerfile
-  const [dockerfileText, ownIgnore, ignore] = await Promise.all([
-    readText(inContext(dockerfile), longestDockerfileBytes),
-    readText(inContext(`${dockerfile}.dockerignore`), longestConfigBytes),
-    readText(inContext('.dockerignore'), longestConfigBytes),
-  ])
+  const { config, warnings } = parseAppConfig(textOf(configFile), textOf(procfile))
+  const paths = dockerfilePaths(config.build)
+  const isUsual = paths.every(({ path }, i) => path === usual[i]?.path)
+  const files = isUsual ? usualFiles : await source.readFiles(app, commit, paths)
+  const [dockerfileText = null, ownIgnore, ignore] = files.map(textOf)
   if (dockerfileText === null) {
-    throw new SlipwayError('build_failed', `The commit has no ${inContext(dockerfile)}.`, {
+    throw new SlipwayError('build_failed', `The commit has no ${paths[0]?.path ?? ''}.`, {
       hint: 'Add a Dockerfile at the top of the repository, or name it in slipway.yml (build.dockerfile, build.context).',
     })
   }
@@ -46,14 +42,31 @@ export async function readBuildPlan(
     config,
     dockerfileText,
     ignore: ownIgnore ?? ignore ?? '',
-    warnings: [...warnings, ...lfsWarnings(pointers), ...submoduleWarnings(submodules)],
+    warnings: [...warnings, ...lfsWarnings(lfsPointers), ...submoduleWarnings(submodules)],
   }
 }
 
-type ReadText = (path: string, maxBytes: number) => Promise<string | null>
+const configFiles = [
+  { path: 'slipway.yml', maxBytes: longestConfigBytes },
+  { path: 'Procfile', maxBytes: longestConfigBytes },
+]
+const defaultPlace = { context: '.', dockerfile: 'Dockerfile' }
 
-function textReader(source: Source, app: string, commit: string): ReadText {
-  return async (path, maxBytes) => (await source.readFile(app, commit, path, maxBytes))?.toString('utf8') ?? null
+function dockerfilePaths({ context, dockerfile }: { context: string; dockerfile: string }): WantedFile[] {
+  const at = (path: string, maxBytes: number): WantedFile => ({ path: posix.join(context, path), maxBytes })
+  return [
+    at(dockerfile, longestDockerfileBytes),
+    at(`${dockerfile}.dockerignore`, longestConfigBytes),
+    at('.dockerignore', longestConfigBytes),
+  ]
+}
+
+type Read = Awaited<ReturnType<Source['readFiles']>>[number]
+
+/** Throws for a file that is too long only when its text is wanted. */
+function textOf(read: Read | undefined): string | null {
+  if (read instanceof SlipwayError) throw read
+  return read?.toString('utf8') ?? null
 }
 
 function lfsWarnings(paths: readonly string[]): string[] {

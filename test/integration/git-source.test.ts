@@ -59,6 +59,12 @@ async function entriesOf(commit: string, context = '.'): Promise<Map<string, str
   return found
 }
 
+async function readFile(of: string, commit: string, path: string, maxBytes: number): Promise<Buffer | null> {
+  const [read = null] = await cli.source.readFiles(of, commit, [{ path, maxBytes }])
+  if (read instanceof Error) throw read
+  return read
+}
+
 describe('reading a commit', () => {
   let commit: string
   beforeAll(async () => {
@@ -83,17 +89,29 @@ describe('reading a commit', () => {
     ['web', null],
     ['*', null],
   ])('the file %s', async (path, expected) => {
-    expect((await cli.source.readFile(app, commit, path, 1000))?.toString() ?? null).toBe(expected)
+    expect((await readFile(app, commit, path, 1000))?.toString() ?? null).toBe(expected)
+  })
+
+  it('several files in one call, each with its own limit', async () => {
+    const wanted = [
+      { path: 'web/app.txt', maxBytes: 100 },
+      { path: 'missing', maxBytes: 100 },
+      { path: 'Dockerfile', maxBytes: 5 },
+      { path: 'version.txt', maxBytes: 100 },
+    ]
+    const [app_, missing, long, version] = await cli.source.readFiles(app, commit, wanted)
+    expect([app_, missing, version].map((file) => file?.toString())).toEqual(['hello', undefined, '$Format:%H$'])
+    expect(long).toMatchObject({ code: 'too_large' })
   })
 
   it('a file that is too long, a path outside and a commit that is not there are refused', async () => {
     const code = (code: string): unknown => expect.objectContaining({ code })
-    await expect(cli.source.readFile(app, commit, 'Dockerfile', 5)).rejects.toEqual(code('too_large'))
-    await expect(cli.source.readFile(app, commit, '../x', 5)).rejects.toEqual(code('bad_request'))
-    await expect(cli.source.readFile(app, commit, '/etc/passwd', 5)).rejects.toEqual(code('bad_request'))
-    await expect(cli.source.readFile(app, '1'.repeat(40), 'x', 5)).rejects.toEqual(code('not_found'))
-    await expect(cli.source.readFile(app, '--output=x', 'x', 5)).rejects.toEqual(code('bad_request'))
-    await expect(cli.source.readFile('../x', commit, 'x', 5)).rejects.toEqual(code('bad_request'))
+    await expect(readFile(app, commit, 'Dockerfile', 5)).rejects.toEqual(code('too_large'))
+    await expect(readFile(app, commit, '../x', 5)).rejects.toEqual(code('bad_request'))
+    await expect(readFile(app, commit, '/etc/passwd', 5)).rejects.toEqual(code('bad_request'))
+    await expect(readFile(app, '1'.repeat(40), 'x', 5)).rejects.toEqual(code('not_found'))
+    await expect(readFile(app, '--output=x', 'x', 5)).rejects.toEqual(code('bad_request'))
+    await expect(readFile('../x', commit, 'x', 5)).rejects.toEqual(code('bad_request'))
   })
 
   it('the archive holds what the commit holds, whatever .gitattributes says of releases', async () => {
@@ -144,11 +162,11 @@ describe('Git LFS', () => {
 
   it('pointers are found where .gitattributes speaks of LFS', async () => {
     await clone.commit('data/größe.bin', pointer)
-    expect(await cli.source.findLfsPointers(app, await bring(), signal)).toEqual([])
+    expect((await cli.source.surveyTree(app, await bring(), signal)).lfsPointers).toEqual([])
     await clone.commit('.gitattributes', '*.bin filter=lfs diff=lfs merge=lfs -text\n')
-    expect(await cli.source.findLfsPointers(app, await bring(), signal)).toEqual(['data/größe.bin'])
+    expect((await cli.source.surveyTree(app, await bring(), signal)).lfsPointers).toEqual(['data/größe.bin'])
     for (let i = 0; i < 12; i++) await clone.commit(`data/${i}.bin`, pointer)
-    expect(await cli.source.findLfsPointers(app, await bring(), signal)).toHaveLength(10)
+    expect((await cli.source.surveyTree(app, await bring(), signal)).lfsPointers).toHaveLength(10)
   })
 })
 
@@ -179,7 +197,7 @@ describe('trees that explode', () => {
   ])('of twelve objects (%s) are refused in under a second', async (_, bottom) => {
     const commit = bomb(10, bottom())
     const begun = performance.now()
-    await expect(cli.source.measureTree(app, commit, signal)).rejects.toMatchObject({ code: 'too_large' })
+    await expect(cli.source.surveyTree(app, commit, signal)).rejects.toMatchObject({ code: 'too_large' })
     expect(performance.now() - begun).toBeLessThan(process.env['CI'] === undefined ? 1500 : 3000)
     await eventually(
       () => processesIn(dataDir),
@@ -192,7 +210,12 @@ describe('trees that explode', () => {
       2,
       make(['mktree'], `100644 blob ${make(['hash-object', '-w', '--stdin'], 'twelve bytes')}\tf\n`),
     )
-    expect(await cli.source.measureTree(app, commit, signal)).toEqual({ entries: 210, bytes: 1200, submodules: [] })
+    expect(await cli.source.surveyTree(app, commit, signal)).toEqual({
+      entries: 210,
+      bytes: 1200,
+      submodules: [],
+      lfsPointers: [],
+    })
   })
 })
 

@@ -1,60 +1,75 @@
 import { Readable } from 'node:stream'
-import type { Source } from '../../builds/index.ts'
+import type { Source, WantedFile } from '../../builds/index.ts'
 import type { SpawnGit } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { parseCommitId, quote } from '../../kernel/names.ts'
-import { findLfsPointersIn } from './lfs-pointers.ts'
+import { readBlobs } from './blobs.ts'
+import { makeLfsTraces } from './lfs-pointers.ts'
 import { runGit } from './spawn-git.ts'
-import { parseEntry, walkTree } from './tree.ts'
+import { parseEntry, type TreeEntry, walkTree } from './tree.ts'
 
 const mostSubmodules = 10
 
 /** Reads commits of the apps' repositories. */
 export function makeSource(spawnGit: SpawnGit, pathOf: (app: string) => string): Source {
   return {
-    async readFile(app, commit, path, maxBytes) {
+    async readFiles(app, commit, wanted) {
       const repository = pathOf(app)
-      const listing = await runGit(
+      const paths = wanted.map(({ path }) => parsePath(path))
+      const entries = await listEntries(spawnGit, { repository, commit: parseCommitId(commit), paths })
+      const fits = (entry: TreeEntry | undefined, i: number): entry is TreeEntry =>
+        entry !== undefined && entry.size <= (wanted[i]?.maxBytes ?? 0)
+      const blobs = await readBlobs(
         spawnGit,
-        ['ls-tree', '-l', '-z', '--full-tree', parseCommitId(commit), '--', parsePath(path)],
-        { repository, maxOutputBytes: 64 * 1024 },
+        { repository },
+        entries.filter(fits).map(({ id }) => parseCommitId(id)),
       )
-      if (listing.code !== 0) throw unreadable(commit, listing.stderr)
-      const line = listing.stdout.toString('latin1').split('\0')[0] ?? ''
-      const entry = parseEntry(line)
-      if (line === '' || !entry.mode.startsWith('100')) return null
-      if (entry.size > maxBytes) {
-        throw new SlipwayError('too_large', `The file ${quote(path)} is larger than ${maxBytes / 1024} KiB.`, {
-          hint: 'Nothing was built.',
-        })
-      }
-      const blob = await runGit(spawnGit, ['cat-file', 'blob', parseCommitId(entry.id)], {
-        repository,
-        maxOutputBytes: maxBytes,
+      return entries.map((entry, i) => {
+        if (entry === undefined) return null
+        if (!fits(entry, i)) return tooLong(wanted[i] as WantedFile)
+        const content = blobs.get(entry.id)
+        if (content === undefined) throw unreadable(commit, `the blob ${entry.id} is missing`)
+        return content
       })
-      if (blob.code !== 0) throw unreadable(commit, blob.stderr)
-      return blob.stdout
     },
-    async measureTree(app, commit, signal) {
+    async surveyTree(app, commit, signal) {
       const submodules: string[] = []
-      const size = await walkTree(
-        spawnGit,
-        { repository: pathOf(app), commit: parseCommitId(commit), signal },
-        ({ type, path }) => {
-          if (type === 'commit' && submodules.length < mostSubmodules)
-            submodules.push(Buffer.from(path, 'latin1').toString('utf8'))
-        },
-      )
-      return { ...size, submodules }
-    },
-    async findLfsPointers(app, commit, signal) {
-      return findLfsPointersIn(spawnGit, { repository: pathOf(app), commit: parseCommitId(commit), signal })
+      const lfs = makeLfsTraces()
+      const repository = pathOf(app)
+      const size = await walkTree(spawnGit, { repository, commit: parseCommitId(commit), signal }, (entry) => {
+        lfs.note(entry)
+        if (entry.type === 'commit' && submodules.length < mostSubmodules)
+          submodules.push(Buffer.from(entry.path, 'latin1').toString('utf8'))
+      })
+      return { ...size, submodules, lfsPointers: await lfs.find(spawnGit, { repository, signal }) }
     },
     archive(app, commit, context, signal) {
       const folder = context === '.' ? '' : `:${parsePath(context)}`
       return archive(spawnGit, { repository: pathOf(app), tree: parseCommitId(commit) + folder, signal })
     },
   }
+}
+
+/** The entries of files at these paths, in their order; undefined for what is not there or no file. */
+async function listEntries(
+  spawnGit: SpawnGit,
+  { repository, commit, paths }: { repository: string; commit: string; paths: readonly string[] },
+): Promise<(TreeEntry | undefined)[]> {
+  const listing = await runGit(spawnGit, ['ls-tree', '-l', '-z', '--full-tree', commit, '--', ...paths], {
+    repository,
+    maxOutputBytes: 64 * 1024,
+  })
+  if (listing.code !== 0) throw unreadable(commit, listing.stderr)
+  const lines = listing.stdout.toString('latin1').split('\0')
+  const files = lines.filter((line) => line !== '').map(parseEntry)
+  const byPath = new Map(files.filter(({ mode }) => mode.startsWith('100')).map((entry) => [entry.path, entry]))
+  return paths.map((path) => byPath.get(Buffer.from(path).toString('latin1')))
+}
+
+function tooLong({ path, maxBytes }: WantedFile): SlipwayError {
+  return new SlipwayError('too_large', `The file ${quote(path)} is larger than ${maxBytes / 1024} KiB.`, {
+    hint: 'Nothing was built.',
+  })
 }
 
 /** Git starts when the stream is first read, and ends when the stream is destroyed. */
