@@ -18,6 +18,7 @@ setInterval(() => undefined, 1000)
 console.log(greeting, process.argv.slice(2).join(' '), process.version)
 `
 let root: string
+const launched: ChildProcess[] = []
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'slw-launch-'))
   await mkdir(join(root, 'src/setup'), { recursive: true })
@@ -32,6 +33,9 @@ beforeEach(async () => {
   await run('npm', ['install', '--package-lock-only', '--ignore-scripts', '--no-audit'], { cwd: root })
 })
 afterEach(async () => {
+  for (const child of launched.splice(0)) {
+    if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  }
   await rm(root, { recursive: true })
 })
 
@@ -73,8 +77,10 @@ describe('npm start’s launcher', () => {
   })
 
   it('says that the installation failed, and is not content with it afterwards', async () => {
-    await rm(join(root, 'greeting'), { recursive: true })
-    await writeFile(join(root, 'package.json'), '{"name":"x","type":"module","dependencies":{"greeting":"2.0.0"}}')
+    await writeFile(
+      join(root, 'package.json'),
+      '{"name":"x","dependencies":{"greeting":"file:greeting","more":"file:more"}}',
+    )
     const started = launch()
     expect(await started.ended).toBe(1)
     expect(started.output()).toContain(' !     npm ci failed')
@@ -103,6 +109,7 @@ function launch(args: string[] = []): {
     detached: true,
     env: { ...process.env, npm_execpath: '' },
   })
+  launched.push(child)
   let output = ''
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
   const ready = new Promise<string>((resolve) => {
