@@ -128,7 +128,11 @@ function problemToFailure(origin: string, problem: { code: unknown; detail?: unk
   const detail = typeof problem.detail === 'string' ? problem.detail : 'The server refused.'
   const hint = typeof problem.hint === 'string' ? problem.hint : undefined
   if (problem.code === 'not_signed_in') {
-    return new Failure(exits.notAllowed, `${origin} does not know your token.`, `Sign in with: slipway login ${origin}`)
+    return new Failure(
+      exits.notAllowed,
+      `${origin} does not know your token.`,
+      `Sign in with: slipway login ${origin} (the admin’s token is in the file admin-token of the server’s data folder)`,
+    )
   }
   return new Failure(exitOfProblem(problem.code), detail, hint)
 }

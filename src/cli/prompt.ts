@@ -3,8 +3,9 @@ import { exits, Failure } from './failure.ts'
 /** Reads a token without showing it; from a pipe, its first line. */
 export async function askSecret(question: string): Promise<string> {
   if (!process.stdin.isTTY) return readFirstLine()
-  process.stderr.write(question)
+  // Before the question: what is pasted at once must not be shown either.
   process.stdin.setRawMode(true)
+  process.stderr.write(question)
   try {
     return await readHidden()
   } finally {
@@ -19,24 +20,36 @@ export async function confirm(question: string): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return true
   const { createInterface } = await import('node:readline/promises')
   const lines = createInterface({ input: process.stdin, output: process.stderr })
+  // Ctrl-C and Ctrl-D close it, and the question alone would wait for ever.
+  const left = new Promise<string>((resolve) => lines.once('close', () => resolve('no')))
   try {
-    return !/^n/i.test((await lines.question(`${question} [Y/n] `)).trim())
+    const answer = await Promise.race([lines.question(`${question} [Y/n] `), left])
+    return !/^n/i.test(answer.trim())
   } finally {
     lines.close()
   }
 }
 
-async function readHidden(): Promise<string> {
-  let typed = ''
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    for (const char of chunk.toString('utf8')) {
-      if (char === '\r' || char === '\n' || char === '\u0004') return typed
-      if (char === '\u0003') throw new Failure(exits.detached, 'Nothing was changed.')
-      if (char === '\u007f' || char === '\b') typed = typed.slice(0, -1)
-      else if (char >= ' ') typed += char
+/** By events: `for await` would destroy standard input at its end, and the next question could not be asked. */
+function readHidden(): Promise<string> {
+  const { stdin } = process
+  return new Promise((resolve, reject) => {
+    let typed = ''
+    const finish = (settle: () => void): void => {
+      stdin.off('data', take).off('end', end)
+      settle()
     }
-  }
-  return typed
+    const end = (): void => finish(() => resolve(typed))
+    const take = (chunk: Buffer): void => {
+      for (const char of chunk.toString('utf8')) {
+        if (char === '\r' || char === '\n' || char === '\u0004') return end()
+        if (char === '\u0003') return finish(() => reject(new Failure(exits.detached, 'Nothing was changed.')))
+        if (char === '\u007f' || char === '\b') typed = typed.slice(0, -1)
+        else if (char >= ' ') typed += char
+      }
+    }
+    stdin.on('data', take).once('end', end)
+  })
 }
 
 async function readFirstLine(): Promise<string> {

@@ -101,19 +101,28 @@ describe('login', () => {
     await own.remove()
   })
 
-  it('asks on a terminal without showing what is typed', async () => {
+  it.each([
+    ['Enter', '\r', 'known'],
+    ['no', 'n\r', 'left alone'],
+    ['Ctrl-D', '\u0004', 'left alone'],
+    ['Ctrl-C', '\u0003', 'left alone'],
+  ])('asks for the token without showing it, then whether Git may keep it: %s', async (_name, answer, git) => {
     const own = await makeCli()
-    const env = { PATH: userPath, HOME: own.home }
-    const command = `${process.execPath} ${slipwayFile} login ${server.url} --no-git`
+    const token = server.token.reveal()
+    const env = { PATH: userPath, HOME: own.home, GIT_CONFIG_NOSYSTEM: '1' }
+    const command = `${process.execPath} ${slipwayFile} login ${server.url}`
     const terminal = spawn('script', ['-qec', command, '/dev/null'], { env, stdio: ['pipe', 'pipe', 'pipe'] })
     let seen = ''
     terminal.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()))
-    await eventually(() => seen.includes('Token for'), 'the question')
-    await new Promise((done) => setTimeout(done, 100))
-    terminal.stdin.write(`x\u007f${server.token.reveal()}\r`)
+    await eventually(() => seen.includes('Token for'), 'the first question')
+    terminal.stdin.write(`x\u007f${token}\r`)
+    await eventually(() => seen.includes('[Y/n]'), 'the second question')
+    terminal.stdin.write(answer)
     const [code] = (await once(terminal, 'close')) as [number]
-    expect([code, seen.includes(server.token.reveal())]).toEqual([0, false])
+    expect([code, seen.includes(token)]).toEqual([0, false])
     expect(seen).toContain('Signed in')
+    const stored = await readFile(join(own.home, '.git-credentials'), 'utf8').catch(() => '')
+    expect(stored.includes(token)).toBe(git === 'known')
     await own.remove()
   })
 })
