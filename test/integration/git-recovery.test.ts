@@ -95,7 +95,7 @@ describe('after a crash', () => {
     expect(await repositories().listRefs(app, 'refs/slipway/')).toEqual(new Map())
   })
 
-  it('locks and temporary objects of killed git children are removed, younger ones stay', async () => {
+  it('locks and temporary objects of killed git children are removed, younger locks stay', async () => {
     const path = repositories().pathOf(app)
     const old = new Date(Date.now() - 2 * 60 * 60 * 1000)
     const place = (name: string, age: Date): string => {
@@ -107,15 +107,15 @@ describe('after a crash', () => {
     }
     const gone = ['refs/heads/main.lock', 'packed-refs.lock', 'objects/pack/tmp_pack_abc', 'objects/ab/tmp_obj_x']
     for (const name of gone) place(name, old)
-    place('objects/tmp_objdir-incoming-abc/pack/x', old)
-    utimesSync(join(path, 'objects/tmp_objdir-incoming-abc'), old, old)
-    const young = place('objects/tmp_objdir-incoming-new', new Date())
+    place('objects/tmp_objdir-incoming-abc/pack/x', new Date())
+    const young = place('refs/heads/other.lock', new Date())
     await server.restartGit()
     expect(statSync(young).isFile()).toBe(true)
     for (const name of gone) expect(() => statSync(join(path, name))).toThrow('ENOENT')
     expect(() => statSync(join(path, 'objects/tmp_objdir-incoming-abc'))).toThrow('ENOENT')
     utimesSync(young, old, old)
     await server.restartGit()
+    expect(() => statSync(young)).toThrow('ENOENT')
     expect((await clone.git('push', '-o', 'skip-deploy', 'divio', 'main:again')).code).toBe(0)
   })
 })

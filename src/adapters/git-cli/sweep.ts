@@ -2,11 +2,10 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const lockAgeMs = 2_000
-const objectsAgeMs = 60 * 60 * 1000
 
 /**
- * Removes what killed git children left. No ref's name can end in `.lock`, and git makes and removes a lock within milliseconds; a
- * receiving push writes its temporary objects all the time.
+ * Removes what killed git children left; at start only, when no push is on its way. No ref's name can end in `.lock`, and git makes and
+ * removes a lock within milliseconds. Temporary objects are of pushes whose server died: their clients know them as failed.
  */
 export async function sweepRepository(repository: string): Promise<void> {
   for (const name of ['HEAD.lock', 'packed-refs.lock', 'config.lock'])
@@ -14,10 +13,10 @@ export async function sweepRepository(repository: string): Promise<void> {
   await sweepLocks(join(repository, 'refs'))
   const objects = join(repository, 'objects')
   for (const name of await list(objects)) {
-    if (/^(?:tmp_objdir-|incoming-)/.test(name)) await removeOlder(join(objects, name), objectsAgeMs)
+    if (/^(?:tmp_objdir-|incoming-)/.test(name)) await remove(join(objects, name))
     else if (/^[0-9a-f]{2}$|^pack$/.test(name)) {
       for (const file of await list(join(objects, name))) {
-        if (/^\.?tmp[-_]/.test(file)) await removeOlder(join(objects, name, file), objectsAgeMs)
+        if (/^\.?tmp[-_]/.test(file)) await remove(join(objects, name, file))
       }
     }
   }
@@ -37,5 +36,9 @@ async function list(folder: string): Promise<string[]> {
 
 async function removeOlder(path: string, ageMs: number): Promise<void> {
   const found = await stat(path).catch(() => null)
-  if (found !== null && Date.now() - found.mtimeMs > ageMs) await rm(path, { recursive: true, force: true })
+  if (found !== null && Date.now() - found.mtimeMs > ageMs) await remove(path)
+}
+
+async function remove(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true })
 }
