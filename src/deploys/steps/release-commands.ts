@@ -49,11 +49,16 @@ async function runCommand(
     else log.write('output', line)
   }
   const { cancelled, stopped } = splitSignal(signal)
+  const startedMs = tools.clock.monotonicMs()
   const exit = await Promise.race([
-    tools.runtime.run(
-      { ...container, argv: ['/bin/sh', '-c', command.run] },
-      { onLine, timeoutMs: command.timeoutMs, signal: cancelled },
-    ),
+    tools.runtime
+      .run(
+        { ...container, argv: ['/bin/sh', '-c', command.run] },
+        { onLine, timeoutMs: command.timeoutMs, signal: cancelled },
+      )
+      .catch((error: unknown) => {
+        throw tools.clock.monotonicMs() - startedMs < command.timeoutMs ? error : nameCommand(command, error)
+      }),
     stopped,
   ])
   faultPoint('deploy.command.done')
@@ -73,6 +78,16 @@ function splitSignal(signal: AbortSignal): { cancelled: AbortSignal; stopped: Pr
     else signal.addEventListener('abort', onAbort, { once: true })
   })
   return { cancelled: cancel.signal, stopped }
+}
+
+/** The runtime only knows that something took too long. */
+function nameCommand({ label, timeoutMs }: Command, error: unknown): unknown {
+  if (!(error instanceof SlipwayError) || error.code !== 'timeout') return error
+  return new SlipwayError(
+    'command_failed',
+    `The release command “${label}” took longer than its limit of ${timeoutMs / 1000} s and was stopped.`,
+    { hint: 'Its output is above. To give it more time, set its timeout in slipway.yml.', cause: error },
+  )
 }
 
 function describeFailure(
