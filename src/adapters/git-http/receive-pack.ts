@@ -149,7 +149,9 @@ function explain(report: string, child: GitChild): string[] {
     return [' !     Git needs more memory for this push than one push may take. Nothing was changed.']
   }
   if (failure === 'ok') return []
-  return [` !     Git could not take in what was pushed (${failure}). Nothing was changed.`]
+  // Of these git itself has said why, on the lines before.
+  const why = /abnormal exit/.test(failure) ? '' : ` (${failure})`
+  return [` !     Git could not take in what was pushed${why}. Nothing was changed.`]
 }
 
 function tooBig(maxBytes: number): SlipwayError {
