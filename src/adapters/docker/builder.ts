@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import {
   type Builder,
   type BuildRequest,
@@ -43,27 +44,24 @@ export function makeBuilder(options: BuilderOptions): Builder {
     if (file.needsBuildkit.length > 0 || request.builder === 'buildkit') throw buildkitError(file)
     if (file.syntax !== null) onLine('The # syntax line is not used: the engine’s own builder builds this image.')
     if (await isFull()) throw noSpaceError()
-    const bases = await prepareBases(engine, file, { pull: request.pull, onLine, signal })
-    const labels = { ...request.labels, ...own.labelsOf(buildId, request.app) }
-    const written = writeDockerfile(file, (image) => idIn(bases, keyOf(image)), labels)
-    const onContainer = (): void => limitProcesses(engine, own.filterOf(buildId), logger)
-    const how = {
-      request,
-      file,
-      written,
-      platform,
-      network,
-      tag: own.tagOf(buildId),
-      onLine,
-      onContainer,
-      isFull,
-      signal,
+    // Git reads its first blocks while the engine is asked for the base images.
+    const source = begin(request.openContext(signal))
+    try {
+      const bases = await prepareBases(engine, file, { pull: request.pull, onLine, signal })
+      const labels = { ...request.labels, ...own.labelsOf(buildId, request.app) }
+      const digest = await runEngineBuild(engine, {
+        ...{ request, source, file, platform, network, onLine, isFull, signal },
+        written: writeDockerfile(file, (image) => idIn(bases, keyOf(image)), labels),
+        tag: own.tagOf(buildId),
+        onContainer: () => limitProcesses(engine, own.filterOf(buildId), logger),
+      })
+      const image = await readBuiltImage(engine, digest, labels)
+      // A single stage leaves nothing but what the image stands on.
+      if (file.stages.length > 1) await removeIntermediates(engine, own, buildId)
+      return image
+    } finally {
+      source.destroy()
     }
-    const digest = await runEngineBuild(engine, how)
-    const image = await readBuiltImage(engine, digest, labels)
-    // A single stage leaves nothing but what the image stands on.
-    if (file.stages.length > 1) await removeIntermediates(engine, own, buildId)
-    return image
   }
 
   async function cleanUp(buildId: number): Promise<void> {
@@ -96,6 +94,12 @@ export function makeBuilder(options: BuilderOptions): Builder {
     cleanUp,
     removeImage: (digest) => removeBuiltImage(engine, own, digest),
   }
+}
+
+/** An error before anybody reads comes up when somebody does. */
+function begin(stream: Readable): Readable {
+  stream.on('error', () => undefined).read(0)
+  return stream
 }
 
 function reasonOf(signal: AbortSignal): SlipwayError {

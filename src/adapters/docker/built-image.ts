@@ -3,6 +3,7 @@ import type { BuiltImage, ImageHealthcheck } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { BuildLabels } from './build-labels.ts'
 import { type Engine, orNull } from './engine.ts'
+import { rememberImage } from './image-facts.ts'
 
 export function inspectImage(engine: Engine, name: string): Promise<Docker.ImageInspectInfo | null> {
   return orNull(engine.call('image', (docker) => docker.getImage(name).inspect()))
@@ -26,6 +27,7 @@ export async function readBuiltImage(
   if (Object.entries(labels).some(([name, value]) => given[name] !== value)) {
     throw new SlipwayError('build_failed', 'The build was refused: labels that begin with slipway. are Slipway’s own.')
   }
+  rememberImage(engine, image)
   return toBuiltImage(image)
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { pipeline } from 'node:stream'
+import { pipeline, type Readable } from 'node:stream'
 import {
   type BuildRequest,
   type Dockerfile,
@@ -17,6 +17,8 @@ import { readMessages } from './engine-messages.ts'
 
 export interface EngineBuild {
   readonly request: BuildRequest
+  /** The files of the commit, as a tar stream; ended with the build. */
+  readonly source: Readable
   readonly file: Dockerfile
   readonly written: WrittenDockerfile
   readonly platform: string
@@ -34,7 +36,7 @@ export interface EngineBuild {
 export async function runEngineBuild(engine: Engine, build: EngineBuild): Promise<string> {
   const { request, written, signal } = build
   const output = makeBuildOutput({ steps: written.steps, onLine: build.onLine, onContainer: build.onContainer })
-  const context = openContext(request, written, signal)
+  const context = openContext(build)
   try {
     const stream = await engine.docker.buildImage(context.stream, {
       ...engineOptions(build),
@@ -88,11 +90,11 @@ function engineOptions({ request, file, platform, network, tag }: EngineBuild): 
  * The context with the Dockerfile as it was written anew, under a name that the app cannot have. The engine takes a
  * Dockerfile out of the context again when `.dockerignore` names it; it reads that file for nothing else.
  */
-function openContext(
-  request: BuildRequest,
-  written: WrittenDockerfile,
-  signal: AbortSignal,
-): { stream: NodeJS.ReadableStream; dockerfile: string; close: () => void } {
+function openContext({ request, source, written }: EngineBuild): {
+  stream: NodeJS.ReadableStream
+  dockerfile: string
+  close: () => void
+} {
   const dockerfile = `.slipway-dockerfile-${randomBytes(12).toString('hex')}`
   const filter = filterContext(readIgnoreRules(request.ignore), (own) => [
     {
@@ -101,7 +103,6 @@ function openContext(
     },
     { name: dockerfile, text: written.text },
   ])
-  const source = request.openContext(signal)
   // Errors of either reach the request through the filter, which the pipeline destroys.
   pipeline(source, filter, () => undefined)
   return {

@@ -1,6 +1,5 @@
 import type { Logger } from '../../kernel/logger.ts'
 import { LineSplitter } from '../../kernel/terminal-text.ts'
-import { SlipwayError } from '../../kernel/errors.ts'
 import type { Runtime } from '../../runtime/index.ts'
 import { makeCanary } from './canary.ts'
 import { asInstance, findOwn, inspectEnded, listOwn, removeOwn, stopOwn } from './containers.ts'
@@ -13,8 +12,8 @@ import { readInstanceLog } from './instance-logs.ts'
 import { readListeners } from './listeners.ts'
 import { planNetworks, reservedAddresses, type NetworkPlan } from './network-plan.ts'
 import { prepareNetworks, removeNetworks } from './networks.ts'
-import { startContainer, type ImageFacts, type StartOptions } from './start-container.ts'
-import { watchContainers } from './watch-containers.ts'
+import { startContainer, type StartOptions } from './start-container.ts'
+import { makeContainerWatch } from './watch-containers.ts'
 
 export interface DockerRuntimeOptions {
   readonly engine: Engine
@@ -54,12 +53,11 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     bridges,
     logger,
   })
-  const readImage = rememberImages(engine)
   const readCpus = once(() => engine.call('info', (docker) => docker.info() as Promise<{ NCPU: number }>))
 
   async function startOptions(network: string, signal: AbortSignal): Promise<StartOptions> {
     const { NCPU } = await readCpus()
-    return { engine, plan: { installation, network, hostCpus: NCPU }, readImage, signal }
+    return { engine, plan: { installation, network, hostCpus: NCPU }, signal }
   }
 
   const keepFirewall = (): void => {
@@ -83,14 +81,10 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       const started = await startContainer(spec, await startOptions(networks.builds.name, run.signal))
       return followCommand(started.containerId, run, { engine, installation })
     },
-    async keepRunning(containerId) {
-      const found = await findOwn(engine, installation, containerId)
-      if (found === null) throw new SlipwayError('not_found', 'The instance is gone.')
-      if (found.HostConfig.RestartPolicy?.Name === keep.Name) return
-      await engine.call('keep container running', (docker) =>
-        docker.getContainer(found.Id).update({ RestartPolicy: keep }),
-      )
-    },
+    keepRunning: (containerId) =>
+      engine.call('keep container running', async (docker, abortSignal) => {
+        await docker.getContainer(containerId).update({ RestartPolicy: keep, abortSignal })
+      }),
     async inspect(containerId) {
       const found = await inspectEnded(() => findOwn(engine, installation, containerId))
       return found === null ? null : asInstance(found)
@@ -105,14 +99,8 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     stop: (containerId, graceMs) => stopOwn(engine, installation, containerId, graceMs),
     remove: (containerId) => removeOwn(engine, installation, containerId),
     list: (of) => listOwn(engine, installation, of),
-    watch(onChange, signal) {
-      const onEvent: typeof onChange = (change) => {
-        // An engine that (re)starts writes its own rules: ours must come before them again at once.
-        if (change.kind === 'resync') keepFirewall()
-        onChange(change)
-      }
-      void watchContainers({ engine, installation, logger }, onEvent, signal)
-    },
+    // An engine that (re)starts writes its own rules: ours must come before them again at once.
+    watch: makeContainerWatch({ engine, installation, logger, onBegun: keepFirewall }),
     async tearDown() {
       await removeNetworks(engine, installation, networks)
       await firewall.remove()
@@ -125,26 +113,6 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
  * engine waits longer from restart to restart, up to a minute.
  */
 const keep = { Name: 'unless-stopped' }
-
-/** An image never changes behind its digest: asked once. */
-function rememberImages(engine: Engine): (digest: string) => Promise<ImageFacts> {
-  const known = new Map<string, ImageFacts>()
-  return async (digest) => {
-    const remembered = known.get(digest)
-    if (remembered !== undefined) return remembered
-    const { Id, Config } = await engine.call('inspect image', (docker) => docker.getImage(digest).inspect())
-    if (Id !== digest) {
-      throw new SlipwayError('start_failed', 'The engine has another image under this digest.', {
-        hint: 'Deploy the commit again: slipway deploy',
-      })
-    }
-    const facts = { entrypoint: [Config.Entrypoint ?? []].flat(), command: Config.Cmd ?? [] }
-    // A host has some hundreds of images; old ones go with their releases.
-    if (known.size >= 1000) known.clear()
-    known.set(digest, facts)
-    return facts
-  }
-}
 
 /** The newest lines in the order of the engine's log. */
 async function readLogs(engine: Engine, containerId: string, tail: number): Promise<string[]> {

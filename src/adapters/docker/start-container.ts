@@ -3,6 +3,7 @@ import type { Instance, InstanceSpec } from '../../runtime/index.ts'
 import { asInstance, inspectContainer, removeOwn, unlessDone } from './containers.ts'
 import { containerRequest, explainStartFailure, isSame, wantsInit, type ContainerPlan } from './container-spec.ts'
 import { engineReason, isNotFound, type Engine } from './engine.ts'
+import { readImage } from './image-facts.ts'
 import type Docker from 'dockerode'
 
 /** 60 s: a start takes 0.2 s on a quiet machine and has been seen to take 8 s on a busy one. */
@@ -15,13 +16,7 @@ export type Spec = InstanceSpec & { readonly argv?: readonly string[] }
 export interface StartOptions {
   readonly engine: Engine
   readonly plan: Omit<ContainerPlan, 'init'>
-  readonly readImage: (digest: string) => Promise<ImageFacts>
   readonly signal: AbortSignal
-}
-
-export interface ImageFacts {
-  readonly entrypoint: readonly string[]
-  readonly command: readonly string[]
 }
 
 /**
@@ -60,8 +55,8 @@ async function createOrFind(spec: Spec, options: StartOptions): Promise<{ id: st
   }
 }
 
-async function create(spec: Spec, { engine, plan, readImage, signal }: StartOptions): Promise<string> {
-  const image = await readImage(spec.image)
+async function create(spec: Spec, { engine, plan, signal }: StartOptions): Promise<string> {
+  const image = await readImage(engine, spec.image)
   const init = spec.argv !== undefined || wantsInit(image.entrypoint, image.command)
   const request = containerRequest(spec, { ...plan, init }) as unknown as Docker.ContainerCreateOptions
   const container = await engine.call(

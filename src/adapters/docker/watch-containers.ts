@@ -9,12 +9,52 @@ interface WatchOptions {
   readonly engine: Engine
   readonly installation: string
   readonly logger: Logger
+  /** Called each time the engine's stream begins, before those who watch are told. */
+  readonly onBegun: () => void
 }
 
-/** Follows the engine's events until the signal fires. Comes back by itself; `resync` each time the stream begins. */
-export async function watchContainers(
+type OnChange = (change: InstanceChange) => void
+const resync: InstanceChange = { kind: 'resync', containerId: null, labels: {} }
+
+/**
+ * Follows the engine's events for as many as want to know, in one stream: every check of an instance watches too. Whoever comes later is
+ * told `resync` at once, so nobody misses anything between looking and listening.
+ */
+export function makeContainerWatch(options: WatchOptions): (onChange: OnChange, signal: AbortSignal) => void {
+  const watchers = new Set<{ readonly onChange: OnChange }>()
+  let stream: { readonly end: AbortController; isOpen: boolean } | null = null
+
+  const open = (): void => {
+    const own = { end: new AbortController(), isOpen: false }
+    stream = own
+    const tell: OnChange = (change) => {
+      if (change.kind === 'resync') options.onBegun()
+      own.isOpen = true
+      for (const watcher of [...watchers]) watcher.onChange(change)
+    }
+    void watchContainers(options, { tell, onBroken: () => (own.isOpen = false) }, own.end.signal)
+  }
+
+  return (onChange, signal) => {
+    if (signal.aborted) return
+    const watcher = { onChange }
+    watchers.add(watcher)
+    const leave = (): void => {
+      watchers.delete(watcher)
+      if (watchers.size > 0) return
+      stream?.end.abort()
+      stream = null
+    }
+    signal.addEventListener('abort', leave, { once: true })
+    if (stream === null) open()
+    else if (stream.isOpen) queueMicrotask(() => watchers.has(watcher) && onChange(resync))
+  }
+}
+
+/** Comes back by itself until the signal fires. */
+async function watchContainers(
   options: WatchOptions,
-  onChange: (change: InstanceChange) => void,
+  { tell, onBroken }: { tell: OnChange; onBroken: () => void },
   signal: AbortSignal,
 ): Promise<void> {
   let waitMs = 100
@@ -22,11 +62,12 @@ export async function watchContainers(
     try {
       const events = await openEvents(options, signal)
       waitMs = 100
-      onChange({ kind: 'resync', containerId: null, labels: {} })
-      await readEvents(events, onChange, signal)
+      tell(resync)
+      await readEvents(events, tell, signal)
     } catch (error) {
       if (!signal.aborted) options.logger.debug('engine events cannot be read', { error })
     }
+    onBroken()
     await pause(waitMs, signal)
     waitMs = Math.min(waitMs * 2, longestWaitMs)
   }
@@ -44,7 +85,7 @@ async function openEvents({ engine, installation }: WatchOptions, signal: AbortS
   return stream as Readable
 }
 
-function readEvents(events: Readable, onChange: (change: InstanceChange) => void, signal: AbortSignal): Promise<void> {
+function readEvents(events: Readable, onChange: OnChange, signal: AbortSignal): Promise<void> {
   let rest = ''
   events.setEncoding('utf8')
   events.on('data', (text: string) => {

@@ -1,12 +1,11 @@
 import { SlipwayError } from '../../kernel/errors.ts'
-import { type Instance, runChecks } from '../../runtime/index.ts'
+import { type CheckRequest, runChecks } from '../../runtime/index.ts'
 import { type InstanceRecord, listInstancesOfRelease } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
-import type { Step, StepContext } from './step.ts'
+import type { Step } from './step.ts'
 
 /** All checks of all new instances must pass before any traffic goes to them. */
-export const check: Step = async (context) => {
-  const { deploy, tools, log, signal } = context
+export const check: Step = async ({ deploy, tools, log, signal }) => {
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Checking v${spec.number}`)
   const instances = await listInstancesOfRelease(tools.db, spec.releaseId)
@@ -14,7 +13,7 @@ export const check: Step = async (context) => {
   await Promise.all(
     instances.map(async (record) =>
       runChecks({
-        instance: await findContainer(context, record),
+        instance: recorded(record),
         port: spec.port,
         config: spec.build.config,
         healthcheck: spec.image.healthcheck,
@@ -29,10 +28,10 @@ export const check: Step = async (context) => {
   )
 }
 
-async function findContainer({ tools }: StepContext, record: InstanceRecord): Promise<Instance> {
-  const found = record.containerId === null ? null : await tools.runtime.inspect(record.containerId)
-  if (found !== null) return found
-  throw goneError(record.releaseNumber)
+/** As recorded: that it is really there is the first thing that the checks look at. */
+function recorded({ containerId, address, releaseNumber }: InstanceRecord): CheckRequest['instance'] {
+  if (containerId === null) throw goneError(releaseNumber)
+  return { containerId, address }
 }
 
 function goneError(release: number): SlipwayError {

@@ -8,7 +8,7 @@ import type { Diagnosis } from './judge.ts'
 export interface CheckRequest {
   readonly runtime: Runtime
   readonly clock: Clock
-  readonly instance: Instance
+  readonly instance: Pick<Instance, 'containerId' | 'address'>
   readonly port: ChosenPort
   readonly config: Pick<AppConfig, 'health' | 'selfTests' | 'resources'>
   readonly healthcheck: ImageHealthcheck | null

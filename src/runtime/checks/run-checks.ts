@@ -1,5 +1,5 @@
 import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
-import type { Instance, Runtime } from '../runtime.ts'
+import type { Runtime } from '../runtime.ts'
 import { failedCheck, type CheckContext, type CheckRequest } from './check.ts'
 import { runHealthcheck, runSelfTests } from './exec-checks.ts'
 import { explainEnd } from './judge.ts'
@@ -77,12 +77,18 @@ async function confirm({ runtime, instance, config }: CheckContext): Promise<voi
 async function preferEnd(error: unknown, { runtime, instance, config }: CheckRequest): Promise<SlipwayError> {
   const failure = asSlipwayError(error)
   if (failure.code !== 'check_failed' && failure.code !== 'conflict') return failure
-  const now = await runtime.inspect(instance.containerId).catch(() => instance)
+  const now = await runtime.inspect(instance.containerId).catch(() => undefined)
+  // An engine that does not answer is unknown.
+  if (now === undefined) return failure
   const end = explainEnd(now, config.resources.memoryBytes)
   return end === null || end.message === failure.message ? failure : failedCheck(end, failure.evidence)
 }
 
-async function withLog(failure: SlipwayError, runtime: Runtime, instance: Instance): Promise<SlipwayError> {
+async function withLog(
+  failure: SlipwayError,
+  runtime: Runtime,
+  instance: CheckRequest['instance'],
+): Promise<SlipwayError> {
   if (failure.code !== 'check_failed') return failure
   const log = await runtime.logs(instance.containerId, logLines).catch(() => ['(the log could not be read)'])
   const newest = log.length === 1 ? 'The last line' : `The last ${log.length} lines`
