@@ -31,6 +31,8 @@ const keywords = new Set(
 
 /** Versions of the engine read no longer lines. */
 const longestInstruction = 60 * 1024
+/** An image has 127 layers at most; each image that is named is asked of the engine. */
+const mostInstructions = 1000
 
 // As words that begin with <<; `<<<` is a shell's own.
 const hereDocument = /(?:^|\s)\d*<<-?["']?[A-Za-z0-9_.]/
@@ -48,6 +50,8 @@ export function readDockerfileLines(text: string): DockerfileLines {
     if (joined !== '') {
       const instruction = readInstruction(joined, i + 1)
       instructions.push(instruction)
+      if (instructions.length > mostInstructions)
+        throw dockerfileError(i + 1, `there are more than ${mostInstructions} instructions`)
       if (/^(?:RUN|COPY|ADD|ONBUILD)$/.test(instruction.keyword) && hereDocument.test(instruction.rest)) {
         return { escape, syntax, instructions, hereDocumentAt: i + 1 }
       }
@@ -62,8 +66,9 @@ function readDirectives(lines: readonly string[]): { escape: '\\' | '`'; syntax:
   let escape: '\\' | '`' = '\\'
   let syntax: string | null = null
   for (const [i, line] of lines.entries()) {
-    const [, name = '', value = ''] = /^#[ \t]*([A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(.+?)[ \t]*$/.exec(line) ?? []
-    if (name === '') break
+    const [, name = '', given = ''] = /^#[ \t]*([A-Za-z][A-Za-z0-9]*)[ \t]*=(.*)$/.exec(line) ?? []
+    const value = trimBlanks(given)
+    if (name === '' || given === '') break
     if (name.toLowerCase() === 'syntax') syntax ??= value
     if (name.toLowerCase() === 'escape') {
       if (value !== '\\' && value !== '`') throw dockerfileError(i + 1, 'escape must be \\ or `')
@@ -84,7 +89,7 @@ function joinLines(lines: readonly string[], start: number, escape: string): { t
       if (i === start) return { text: '', next: i + 1 }
       continue
     }
-    const ended = line.replace(/[ \t]+$/, '')
+    const ended = trimEnd(line, ' \t')
     if (!ended.endsWith(escape)) return { text: trimBlanks(text + line), next: i + 1 }
     if (ended.endsWith(escape + escape)) {
       throw dockerfileError(
@@ -95,11 +100,18 @@ function joinLines(lines: readonly string[], start: number, escape: string): { t
     text += ended.slice(0, -1)
   }
   // The file ends in a continuation. What was written anew must not continue on the next line.
-  return { text: trimBlanks(text).replace(/[\\` \t]+$/, ''), next: i }
+  return { text: trimEnd(trimBlanks(text), '\\` \t'), next: i }
 }
 
 /** Only these two: to the engine other spaces are part of the text. */
-const trimBlanks = (text: string): string => text.replace(/^[ \t]+|[ \t]+$/g, '')
+const trimBlanks = (text: string): string => trimEnd(text.replace(/^[ \t]+/, ''), ' \t')
+
+/** By hand: a regular expression that looks for blanks before an end takes minutes for a line of a million blanks. */
+function trimEnd(text: string, characters: string): string {
+  let end = text.length
+  while (end > 0 && characters.includes(text.charAt(end - 1))) end -= 1
+  return text.slice(0, end)
+}
 
 const isComment = (line: string): boolean => /^\s*#/.test(line)
 

@@ -1,4 +1,5 @@
 import { dockerfileError, type Instruction, readDockerfileLines, readInstruction } from './dockerfile-lines.ts'
+import { makeValueLimit, refuseFetching } from './dockerfile-refused.ts'
 import { expandWord, type Flag, readFlags, splitWords } from './dockerfile-words.ts'
 
 /*
@@ -63,9 +64,14 @@ export function readDockerfile(text: string, options: ReadOptions): Dockerfile {
   if (firstFrom === -1) throw dockerfileError(1, 'there is no FROM')
 
   const globals = instructions.slice(0, firstFrom)
+  const limitValues = makeValueLimit(escape)
+  for (const instruction of globals) limitValues(instruction)
   const values = globalValues(globals, options, escape)
   const reader = new StageReader(values, escape, options.platform)
-  for (const instruction of instructions.slice(firstFrom)) reader.read(instruction)
+  for (const instruction of instructions.slice(firstFrom)) {
+    limitValues(instruction)
+    reader.read(instruction)
+  }
   const stages = upToTarget(reader.stages, options.target)
   const frontend = syntax === null ? [] : [reference(syntax.split(/\s/)[0] ?? '', 1, 'frontend')]
   return {
@@ -185,6 +191,7 @@ class StageReader {
     if (keyword === 'ONBUILD') this.images.push(...imagesOfTrigger(readInstruction(rest, line), this.stages))
     if (!hasFlags(keyword)) return { ...instruction, flags: [], from: null }
     const read = flagsOf(line, keyword, rest)
+    if (keyword === 'ADD') refuseFetching(read.rest, line)
     for (const flag of read.flags) this.#noteBuildkit(keyword, flag, line)
     this.images.push(...imagesOfMounts(read.flags, this.stages, line))
     const copied = keyword === 'COPY' ? read.flags.find((flag) => flag.name === 'from') : undefined
@@ -249,7 +256,8 @@ function imagesOfTrigger(instruction: Instruction, stages: readonly Stage[]): Im
   if (keyword === 'FROM') throw dockerfileError(line, 'ONBUILD FROM is not allowed')
   if (keyword === 'LABEL') refuseOwnLabels(rest, line)
   if (!hasFlags(keyword)) return []
-  const { flags } = flagsOf(line, keyword, rest)
+  const { flags, rest: words } = flagsOf(line, keyword, rest)
+  if (keyword === 'ADD') refuseFetching(words, line)
   const copied = flags.filter((flag) => flag.name === 'from').map((flag) => flag.value)
   const isImage = (name: string): boolean => findStage(stages, name, { byIndex: true }) === null
   return [
@@ -271,8 +279,8 @@ function imagesOfMounts(flags: readonly Flag[], stages: readonly Stage[], line: 
 
 /** Slipway knows its own by these labels. Variables could spell them too. */
 function refuseOwnLabels(rest: string, line: number): void {
-  const plain = rest.replace(/["'\\`]/g, '')
-  if (/(?:^|\s)slipway\./i.test(plain) || /(?:^|\s)[^\s=]*\$[^\s=]*=/.test(plain)) {
+  const words = rest.replace(/["'\\`]/g, '').split(/\s/)
+  if (words.some((word) => /^slipway\./i.test(word) || /^[^=]*=/.exec(word)?.[0].includes('$') === true)) {
     throw dockerfileError(
       line,
       'labels that begin with slipway. are Slipway’s own, and label names cannot hold variables',

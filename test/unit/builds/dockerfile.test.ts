@@ -116,7 +116,7 @@ describe('what only BuildKit can do', () => {
     ['FROM a\nRUN --mount=type=cache,target=/x true', 'RUN --mount'],
     ['FROM a\nCOPY --link a b', 'COPY --link'],
     ['FROM a\nCOPY --chmod=755 a b', 'COPY --chmod'],
-    ['FROM a\nADD --checksum=sha256:1 http://x/y z', 'ADD --checksum'],
+    ['FROM a\nADD --checksum=sha256:1 y z', 'ADD --checksum'],
     ['FROM a\nRUN <<EOF\nFROM evil\nEOF', 'a here-document (<<)'],
     ['FROM a\nRUN python <<-"EO F"\nFROM evil\nEO F', 'a here-document (<<)'],
     ['FROM a\nCOPY <<EOF /x\nFROM evil\nEOF', 'a here-document (<<)'],
@@ -303,5 +303,69 @@ describe('an image that is there', () => {
       digest: null,
     })
     expect(readReference('a:1@sha256:2')).toEqual({ repository: 'a', tag: '1', digest: 'sha256:2' })
+  })
+})
+
+describe('what the engine must not be asked to do', () => {
+  it.each([
+    'http://127.0.0.1:9300/wake',
+    'https://example.org/x',
+    '"http://169.254.169.254/"',
+    'ht\\tp://x',
+    '$URL',
+    '${URL}',
+    'a ht$X',
+    '"a http://x',
+  ])('refuses ADD %s, which the engine would fetch from the host’s network', (source) => {
+    expect(() => read(`FROM a\nADD ${source} /b`)).toThrow('line 2: ADD cannot fetch')
+    expect(() => read(`FROM a\nONBUILD ADD ${source} /b`)).toThrow('line 2: ADD cannot fetch')
+    expect(() => readTriggers([`ADD ${source} /b`], [], 1)).toThrow('ADD cannot fetch')
+  })
+
+  it.each(['["http://x/", "/b"]', '["\\u0068ttp://x/", "/b"]', '["a", "$X", "/b"]', '["http://x/", "/b"] and more'])(
+    'refuses ADD %s',
+    (words) => expect(() => read(`FROM a\nADD ${words}`)).toThrow('line 2: ADD'),
+  )
+
+  it.each(['a.tar.gz $HOME/', './$FILE /to', 'app-$VERSION.tar /', '["a b", "/c"]', 'httpd.conf /etc/', 'http /x'])(
+    'lets ADD %s pass',
+    (words) => expect(read(`FROM a\nADD ${words}`).images).toHaveLength(1),
+  )
+
+  it.each([
+    ['ENV', 'FROM a\nENV A0=0123456789\n', (i: number) => `ENV A${i + 1}=$A${i}$A${i}`],
+    ['ENV without =', 'FROM a\nENV A0 0123456789\n', (i: number) => `ENV A${i + 1} \${A${i}} $A${i}`],
+    ['itself', 'FROM a\nENV A=0123456789\n', () => 'ENV A=$A$A'],
+    ['ARG', 'FROM a\nARG A0=0123456789\n', (i: number) => `ARG A${i + 1}=$A${i}$A${i}`],
+    ['ARG before FROM', 'ARG A0=0123456789\n', (i: number) => `ARG A${i + 1}=$A${i}$A${i}`],
+  ])('refuses values that double in every %s', (_what, start, line) => {
+    const text = `${start}${Array.from({ length: 40 }, (_, i) => line(i)).join('\n')}\nFROM $A40`
+    expect(() => read(text)).toThrow('become too long')
+  })
+
+  it('refuses one long value many times in a step', () => {
+    expect(() => read(`FROM a\nENV A=${'x'.repeat(50_000)}\nWORKDIR ${'$A'.repeat(1000)}`)).toThrow('become too long')
+  })
+
+  it('lets a long PATH grow', () => {
+    const lines = Array.from({ length: 100 }, (_, i) => `ENV PATH=/opt/tool-${i}/bin:$PATH`)
+    expect(read(`FROM a\n${lines.join('\n')}`).stages).toHaveLength(1)
+  })
+
+  it.each([
+    ['blanks in a step', (n: number) => `RUN x${' '.repeat(n)}y`],
+    ['blanks in a directive', (n: number) => `# a=x${' '.repeat(n)}y`],
+    ['escapes at the end', (n: number) => `RUN a${'\\ '.repeat(n / 2)}b\\`],
+    ['variables in a label', (n: number) => `LABEL ${'a$'.repeat(n / 2)}`],
+    ['stages', (n: number) => 'FROM a\n'.repeat(n / 7)],
+  ])('is quick with a million %s', (_what, line) => {
+    const begun = performance.now()
+    const text = line(1_000_000)
+    try {
+      read(text.startsWith('#') ? `${text}\nFROM a` : `FROM a\n${text}`)
+    } catch {
+      // Refused is right too.
+    }
+    expect(performance.now() - begun).toBeLessThan(500)
   })
 })
