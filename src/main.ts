@@ -137,7 +137,7 @@ function makeModules(
   })
   const { repositories } = gitCli
   const socketPath = join(dataDir, 'run', 'hooks.sock')
-  const git = makeGit({ db, environments, deploys, repositories, socketPath, log: logger })
+  const git = makeGit({ db, environments, deploys, repositories, socketPath, logger })
   return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git }
 }
 
@@ -151,7 +151,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     spawnGit: gitCli.spawnGit,
     authenticate: accounts.authenticate,
     maxPushBytes: settings.maxPushBytes,
-    log: logger,
+    logger,
   })
   const reads = makeDeployReads({ db })
   const controlUrl = addresses.url(settings.controlHost)

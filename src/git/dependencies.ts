@@ -10,5 +10,5 @@ export interface GitDependencies {
   readonly environments: Environments
   readonly deploys: Deploys
   readonly repositories: Repositories
-  readonly log: Logger
+  readonly logger: Logger
 }

@@ -72,7 +72,7 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
 
 /** Best effort: what is left of a push that died here is found at the next start. */
 async function holdByDeploys(
-  { repositories, log }: GitDependencies,
+  { repositories, logger }: GitDependencies,
   push: MovedPush,
   queued: readonly Queued[],
 ): Promise<void> {
@@ -82,6 +82,6 @@ async function holdByDeploys(
       ...push.held.map((ref) => ({ ref, old: null, new: zeroId })),
     ])
   } catch (error) {
-    log.warn('the commits of a push are still held by the push', { app: push.app, pushId: push.id, error })
+    logger.warn('the commits of a push are still held by the push', { app: push.app, pushId: push.id, error })
   }
 }

@@ -33,7 +33,7 @@ export function makeHookServer(deps: {
   socketPath: string
   pushes: OpenPushes
   receive: Receive
-  log: Logger
+  logger: Logger
 }): HookServer {
   const open = new Set<Socket>()
   let server: Server | null = null
@@ -63,7 +63,7 @@ export function makeHookServer(deps: {
   }
 }
 
-function serveHook(deps: { pushes: OpenPushes; receive: Receive; log: Logger }, socket: Socket): void {
+function serveHook(deps: { pushes: OpenPushes; receive: Receive; logger: Logger }, socket: Socket): void {
   const give = makeFrames(socket)
   let push: OpenPush | null = null
   const limit = setTimeout(() => socket.destroy(), conversationMs)
@@ -72,7 +72,7 @@ function serveHook(deps: { pushes: OpenPushes; receive: Receive; log: Logger }, 
     clearTimeout(limit)
     clearInterval(alive)
   })
-  socket.on('error', (error) => deps.log.debug('a hook’s connection broke', { error }))
+  socket.on('error', (error) => deps.logger.debug('a hook’s connection broke', { error }))
 
   const conversation = readHookConversation({
     hello(abilities) {
@@ -94,7 +94,7 @@ function serveHook(deps: { pushes: OpenPushes; receive: Receive; log: Logger }, 
       if (rest.length > 0) conversation.write(rest)
     } catch (error) {
       // Fails closed: the hook sees its connection end without an answer and refuses the push.
-      deps.log.warn('a hook was sent away', { error })
+      deps.logger.warn('a hook was sent away', { error })
       const taken = push
       push = null
       socket.destroy()
@@ -134,7 +134,7 @@ function readHeader(onSecret: (secret: string) => void): (chunk: Buffer) => Buff
 }
 
 async function answerHook(
-  deps: { pushes: OpenPushes; receive: Receive; log: Logger },
+  deps: { pushes: OpenPushes; receive: Receive; logger: Logger },
   { push, request, socket, give }: { push: OpenPush; request: PushRequest; socket: Socket; give: Give },
 ): Promise<void> {
   const hookGone = new AbortController()
@@ -154,7 +154,7 @@ async function answerHook(
     await deps.receive(push, request, answer)
     give('x', Buffer.from([0]))
   } catch (error) {
-    deps.log.error('receiving a push ended in an error', { app: push.app, error })
+    deps.logger.error('receiving a push ended in an error', { app: push.app, error })
     give('x', Buffer.from([1]))
   } finally {
     socket.end()

@@ -16,7 +16,7 @@ export interface Moved {
  * unless all or nothing was asked for.
  */
 export async function moveAccepted(
-  { repositories, log }: { repositories: Repositories; log: Logger },
+  { repositories, logger }: { repositories: Repositories; logger: Logger },
   push: { app: string; pushId: number; atomic: boolean },
   accepted: readonly AcceptedUpdate[],
 ): Promise<Moved> {
@@ -26,7 +26,7 @@ export async function moveAccepted(
     return { moved: accepted, lost: [], held: moves.flatMap(heldOf) }
   } catch (thrown) {
     const reason = reasonOf(thrown)
-    log.info('refs could not be moved at once', { app: push.app, pushId: push.pushId, reason, error: thrown })
+    logger.info('refs could not be moved at once', { app: push.app, pushId: push.pushId, reason, error: thrown })
     if (push.atomic || accepted.length === 1) {
       return { moved: [], lost: accepted.map(({ ref }) => ({ ref, refused: reason })), held: [] }
     }

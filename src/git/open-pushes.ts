@@ -36,7 +36,7 @@ export function makeOpenPushes(deps: {
   environments: Environments
   repositories: Repositories
   socketPath: string
-  log: Logger
+  logger: Logger
 }): OpenPushes {
   const waiting = new Map<string, { push: OpenPush; hand: () => void }>()
   const users = makeRepositoryUsers(deps)
@@ -94,7 +94,7 @@ export function makeOpenPushes(deps: {
  * Who uses which repository. A push to an app that does not exist needs a repository before it is known whether anything in it may stay;
  * when the last push leaves and no app was made, the empty repository goes.
  */
-function makeRepositoryUsers(deps: { environments: Environments; repositories: Repositories; log: Logger }): {
+function makeRepositoryUsers(deps: { environments: Environments; repositories: Repositories; logger: Logger }): {
   enter(app: string): Promise<void>
   join(app: string): void
   leave(app: string): Promise<void>
@@ -130,7 +130,7 @@ function makeRepositoryUsers(deps: { environments: Environments; repositories: R
         try {
           if ((await deps.environments.findApp(app)) === null) await deps.repositories.removeIfEmpty(app)
         } catch (error) {
-          deps.log.warn('an unused repository could not be removed', { app, error })
+          deps.logger.warn('an unused repository could not be removed', { app, error })
         }
       }),
   }

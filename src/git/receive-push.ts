@@ -46,7 +46,7 @@ export async function receivePush(
     received = await takeIn(deps, push, request)
   } catch (thrown) {
     const error = asSlipwayError(thrown)
-    if (error.code === 'internal') deps.log.error('a push could not be received', { app: push.app, error: thrown })
+    if (error.code === 'internal') deps.logger.error('a push could not be received', { app: push.app, error: thrown })
     await tell(answer, say.tellRefusal(error))
     answer.report(refuseAll(request, oneLine(error.message)).refused)
     return
@@ -128,7 +128,7 @@ async function finishWithPatience(deps: GitDependencies, journal: MovedPush): Pr
     try {
       return await finishPush(deps, journal)
     } catch (error) {
-      deps.log.error('the deploys of a push could not be queued', { app: journal.app, pushId: journal.id, error })
+      deps.logger.error('the deploys of a push could not be queued', { app: journal.app, pushId: journal.id, error })
       if (waitMs === null) return null
       await new Promise((resolve) => setTimeout(resolve, waitMs))
     }
@@ -155,7 +155,7 @@ async function followDeploys(deps: GitDependencies, queued: readonly say.Queued[
       }
     } catch (error) {
       if (answer.gone.aborted) return
-      deps.log.warn('a deploy cannot be followed', { deployId, error })
+      deps.logger.warn('a deploy cannot be followed', { deployId, error })
       await tell(answer, say.tellLostSight(queued.slice(i)))
       return
     }

@@ -23,7 +23,7 @@ export async function recoverPush(deps: GitDependencies, push: store.UnfinishedP
   const there = await deps.repositories.exists(push.app)
   const held = there ? await deps.repositories.listRefs(push.app, heldRefs.ofPush(push.id)) : new Map<string, string>()
   const moved = there ? await findMoved(deps, push, new Set(held.values())) : []
-  deps.log.info('an interrupted push was found', { app: push.app, pushId: push.id, moved: moved.length })
+  deps.logger.info('an interrupted push was found', { app: push.app, pushId: push.id, moved: moved.length })
   if (moved.length === 0) {
     await store.closePush(deps.db, push.id, 'lost')
     return 'lost'

@@ -63,9 +63,9 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
   const failures: unknown[] = []
   const silent = (): void => undefined
   const error: Logger['error'] = (message, fields) => void failures.push({ message, ...fields })
-  const log: Logger = { error, warn: silent, info: silent, debug: silent, child: () => log }
+  const logger: Logger = { error, warn: silent, info: silent, debug: silent, child: () => logger }
   const socketPath = join(dataDir, 'run', 'hook.sock')
-  const build = (): Git => makeGit({ db, environments, deploys, repositories: cli.repositories, log, socketPath })
+  const build = (): Git => makeGit({ db, environments, deploys, repositories: cli.repositories, logger, socketPath })
   const server: { git: Git; http: GitHttp } = { git: build(), http: null as never }
   await server.git.start()
   const proxy = Object.fromEntries(
@@ -80,7 +80,7 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
     spawnGit: cli.spawnGit,
     authenticate: (given) => accounts.authenticate(given),
     maxPushBytes,
-    log,
+    logger,
   })
   const app = express()
   app.use(server.http.middleware)

@@ -5,19 +5,19 @@ import { encodePkt, flushPkt, type Git, type GitChild, type SpawnGit } from '../
 import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
+import { makeSlots } from '../../kernel/slots.ts'
 import { answerError, answerText, neverCache } from './answers.ts'
 import { readToken } from './credentials.ts'
 import { type GitAddress, type GitService, parseGitAddress } from './git-address.ts'
 import { receivePack } from './receive-pack.ts'
 import { feed, readBody, roomIn } from './request-body.ts'
-import { makeSlots } from './slots.ts'
 
 export interface GitHttpOptions {
   readonly git: Git
   readonly spawnGit: SpawnGit
   readonly authenticate: (token: Secret) => Promise<Principal | null>
   readonly maxPushBytes: number
-  readonly log: Logger
+  readonly logger: Logger
   /** How long a client may send nothing in the middle of its request; 60 s unless told. */
   readonly idleMs?: number
   /** How long a client may leave an answer unread; 2 minutes unless told. */
@@ -68,7 +68,7 @@ export class GitHttp extends NodeGitServer {
     res.on('error', () => undefined)
     this.#serve(req, res).catch((thrown: unknown) => {
       const error = asSlipwayError(thrown)
-      if (error.code === 'internal') this.#options.log.error('a Git request failed', { url: req.url, error: thrown })
+      if (error.code === 'internal') this.#options.logger.error('a Git request failed', { url: req.url, error: thrown })
       answerError(req, res, error)
     })
   }
@@ -118,7 +118,7 @@ export class GitHttp extends NodeGitServer {
     const fetching = service === 'git-upload-pack'
     const path = await (fetching ? git.openFetch(principal, app) : git.openAdvertisement(principal, app))
     const protocol = fetching ? protocolOf(req) : {}
-    const release = await this.#slots.advertise(clientGone)
+    const release = await this.#slots.advertise.take(clientGone)
     const child = this.#spawn([service.slice('git-'.length), '--stateless-rpc', '--advertise-refs', path], {
       env: protocol,
     })
@@ -135,7 +135,7 @@ export class GitHttp extends NodeGitServer {
     { idleMs, stalledReaderMs }: { idleMs: number; stalledReaderMs: number },
   ): Promise<void> {
     const path = await this.#options.git.openFetch(principal, app)
-    const release = await this.#slots.fetch(clientGone)
+    const release = await this.#slots.fetch.take(clientGone)
     const child = this.#spawn(['upload-pack', '--strict', '--stateless-rpc', path], { env: protocolOf(req) })
     neverCache(res)
     res.setHeader('Content-Type', 'application/x-git-upload-pack-result')
@@ -159,7 +159,7 @@ export class GitHttp extends NodeGitServer {
     }
     const exit = await child.exited
     clientGone.removeEventListener('abort', child.kill)
-    if (exit.code !== 0 && !clientGone.aborted) this.#options.log.info('git ended with an error', { ...exit })
+    if (exit.code !== 0 && !clientGone.aborted) this.#options.logger.info('git ended with an error', { ...exit })
     // Half a pack is never taken for a whole one: it ends in a checksum.
     res.end()
   }

@@ -3,6 +3,7 @@ import type { Principal } from '../../accounts/index.ts'
 import { type Git, type GitChild, mostUpdates, type OpenPush, type SpawnGit, tooManyUpdates } from '../../git/index.ts'
 import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
+import type { Slots } from '../../kernel/slots.ts'
 import { neverCache } from './answers.ts'
 import { type PushHead, readPushHead } from './push-head.ts'
 import { discardRest, feed, readBody, roomIn } from './request-body.ts'
@@ -11,11 +12,11 @@ import { AnswerReader, refusal } from './sideband.ts'
 export interface ReceiveDependencies {
   readonly git: Git
   readonly spawnGit: SpawnGit
-  readonly slots: (signal: AbortSignal) => Promise<() => void>
+  readonly slots: Slots
   readonly maxPushBytes: number
   readonly idleMs: number
   readonly stalledReaderMs: number
-  readonly log: Logger
+  readonly logger: Logger
 }
 
 export interface PushExchange {
@@ -45,7 +46,7 @@ export async function receivePack(deps: ReceiveDependencies, exchange: PushExcha
     await refuse(exchange, head, early)
     return
   }
-  const release = await deps.slots(exchange.clientGone)
+  const release = await deps.slots.take(exchange.clientGone)
   try {
     const push = await deps.git.openPush(exchange.principal, exchange.app, exchange.clientGone)
     // From here on it is the deploy that takes its time, not git.
@@ -76,21 +77,22 @@ async function runReceivePack(
   if (clientGone.aborted) onGone()
   const answer = new AnswerReader((report) => explain(report, child))
   const passed = passAnswer(child, exchange, { head, answer, stalledMs: deps.stalledReaderMs }).catch(
-    (error: unknown) => deps.log.error('the answer of git receive-pack cannot be passed on', { app: push.app, error }),
+    (error: unknown) =>
+      deps.logger.error('the answer of git receive-pack cannot be passed on', { app: push.app, error }),
   )
   const failure = await feedAll(child, head, body)
   await passed
   const exit = await child.exited
   clientGone.removeEventListener('abort', onGone)
-  deps.log.debug('git receive-pack ended', { app: push.app, code: exit.code, outOfMemory: exit.outOfMemory })
+  deps.logger.debug('git receive-pack ended', { app: push.app, code: exit.code, outOfMemory: exit.outOfMemory })
 
   if (failure !== null && failure.code !== 'too_large') {
-    deps.log.info('a push broke off', { app: push.app, reason: failure.message })
+    deps.logger.info('a push broke off', { app: push.app, reason: failure.message })
     res.destroy()
   } else if (failure !== null) {
     await refuse(exchange, head, tooBig(deps.maxPushBytes))
   } else if (!answer.finished && head.abilities.has('side-band-64k')) {
-    if (!push.taken) deps.log.warn('git receive-pack ended without an answer', { app: push.app, ...exit })
+    if (!push.taken) deps.logger.warn('git receive-pack ended without an answer', { app: push.app, ...exit })
     await refuse(exchange, head, push.taken ? noAnswer() : gitFailed(exit.outOfMemory))
   } else {
     await discardRest(req, discardMs)
