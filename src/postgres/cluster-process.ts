@@ -68,7 +68,6 @@ function serverSettings(paths: ClusterPaths, durable: boolean): Record<string, s
     log_checkpoints: 'off',
     log_line_prefix: '%m [%p] ',
     fsync: durable ? 'on' : 'off',
-    synchronous_commit: durable ? 'on' : 'off',
     full_page_writes: durable ? 'on' : 'off',
   }
 }
