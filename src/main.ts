@@ -33,8 +33,9 @@ const closeGraceMs = 2_000
 const firewallEveryMs = 30_000
 
 /**
- * The composition root: what Slipway stands on first (database, proxy, engine), then the modules, then the doors, then the work. Stops in
- * reverse. Proxy, database and instances go on without it. Resolves when Slipway has been told to stop and has.
+ * The composition root: what Slipway stands on first (database, proxy, engine), then the modules, then the doors, then the
+ * work. Stops in reverse. Proxy, database and instances go on without it. Resolves when Slipway has been told to stop and
+ * has.
  */
 export async function run({ settings, demo, root }: Start): Promise<void> {
   const begunMs = systemClock.monotonicMs()
@@ -85,8 +86,8 @@ type Ground = Awaited<ReturnType<typeof layGround>>
 type Modules = ReturnType<typeof makeModules>
 
 /**
- * What Slipway stands on: the database, and with it the right to be the one server of this installation; then, at the same time, the engine with
- * its networks and firewall, and the proxy.
+ * What Slipway stands on: the database, and with it the right to be the one server of this installation; then, at the same
+ * time, the engine with its networks and firewall, and the proxy.
  */
 async function layGround(given: { settings: Settings; root: string; logger: Logger; stop: AbortController }) {
   const { settings, root, logger, stop } = given

@@ -4,11 +4,15 @@ import type { Readable } from 'node:stream'
 export interface Builder {
   /**
    * Builds without any layer cache and resolves with the image. Errors are `build_failed` (the app's fault: the message
-   * names the step), `unavailable` (no room, engine away) or `cancelled`/`timeout` by the signal. When it rejects, the containers and layers of
-   * this build are gone or are removed by `cleanUp`. Calling it again for the same build starts over.
+   * names the step), `unavailable` (no room, engine away) or `cancelled`/`timeout` by the signal. When it rejects, the
+   * containers and layers of this build are gone or are removed by `cleanUp`. Calling it again for the same build starts
+   * over.
    */
   build(request: BuildRequest, options: { onLine: (line: string) => void; signal: AbortSignal }): Promise<BuiltImage>
-  /** The finished image of a build, found by label; null when there is none. Throws `unavailable` when the engine does not answer. */
+  /**
+   * The finished image of a build, found by label; null when there is none. Throws `unavailable` when the engine does not
+   * answer.
+   */
   find(buildId: number): Promise<BuiltImage | null>
   /** Removes containers that an unfinished build left. Safe to repeat. */
   cleanUp(buildId: number): Promise<void>

@@ -7,7 +7,10 @@ import { expandWord, type Flag, readFlags, splitWords } from './dockerfile-words
  * that it names. Pure; nothing is looked up here.
  */
 
-/** An image that the Dockerfile names. `base` and `copy` are needed by the build; `trigger` (ONBUILD) and `frontend` are only looked at. */
+/**
+ * An image that the Dockerfile names. `base` and `copy` are needed by the build; `trigger` (ONBUILD) and `frontend` are only
+ * looked at.
+ */
 export interface ImageReference {
   readonly name: string
   readonly line: number

@@ -54,8 +54,8 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
 }
 
 /**
- * Ends a deploy that did not go live: why is recorded, then everything it started is removed, then it has ended. What serves was never touched.
- * Called again after a crash (`failure` null then) it goes on where it was.
+ * Ends a deploy that did not go live: why is recorded, then everything it started is removed, then it has ended. What serves
+ * was never touched. Called again after a crash (`failure` null then) it goes on where it was.
  */
 export async function endWithout(ending: Ending, failure: SlipwayError | null): Promise<void> {
   const { deploy, tools } = ending

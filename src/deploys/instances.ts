@@ -65,7 +65,10 @@ export async function recordContainer(q: Queryable, instanceId: number, containe
   await q.query('update instances set container_id = $2 where id = $1', [instanceId, containerId])
 }
 
-/** The release's instances serve now; those of the environment's other releases drain from now on. Returns the releases that drain. */
+/**
+ * The release's instances serve now; those of the environment's other releases drain from now on. Returns the releases that
+ * drain.
+ */
 export async function switchRoute(tx: Transaction, environmentId: number, releaseId: number): Promise<number[]> {
   await tx.query(
     `insert into routes (environment_id, release_id) values ($1, $2)

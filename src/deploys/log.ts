@@ -5,8 +5,8 @@ import { hasEnded, type LogKind, type LogLine } from './deploy.ts'
 import { findDeploy } from './store.ts'
 
 /*
- * A deploy's log: one writer, its own sequence from 1, kept in the database. Readers get what is stored and then wait for more; they can
- * stop and go on anywhere.
+ * A deploy's log: one writer, its own sequence from 1, kept in the database. Readers get what is stored and then wait for
+ * more; they can stop and go on anywhere.
  */
 
 /** A deploy's foreign output is kept up to this; the cut is told. Slipway's own lines always pass. */

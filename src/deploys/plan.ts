@@ -11,8 +11,9 @@ export interface Observed {
 export type Next = { readonly do: DeployStep } | { readonly end: 'failed' | 'cancelled' }
 
 /**
- * What comes next. The swap is the end of a deploy that goes live: as long as that is not recorded it is done again, because whoever started
- * in between has put the proxy back to what the database says. A cancel counts until then; after it the way back is a rollback.
+ * What comes next. The swap is the end of a deploy that goes live: as long as that is not recorded it is done again, because
+ * whoever started in between has put the proxy back to what the database says. A cancel counts until then; after it the way
+ * back is a rollback.
  */
 export function planNext({ done, failed, cancelRequested }: Observed): Next {
   if (failed) return { end: 'failed' }

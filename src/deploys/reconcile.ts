@@ -21,8 +21,8 @@ export interface Reconciled {
 }
 
 /**
- * Makes what is there agree with the database, which wins: routes in the proxy, serving instances in the engine, and nothing else with this
- * installation's label. What does not answer is unknown: then this throws and removes nothing.
+ * Makes what is there agree with the database, which wins: routes in the proxy, serving instances in the engine, and nothing
+ * else with this installation's label. What does not answer is unknown: then this throws and removes nothing.
  */
 export async function reconcile(tools: Tools): Promise<Reconciled> {
   const containers = await tools.runtime.list()

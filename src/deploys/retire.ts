@@ -9,8 +9,8 @@ import { findServingRelease } from './store.ts'
 const countEveryMs = 250
 
 /**
- * Lets a release that traffic has left finish what it has, then stops and removes it. Safe to repeat and to take up after a restart. The release's
- * own address goes first: it never points to anything else.
+ * Lets a release that traffic has left finish what it has, then stops and removes it. Safe to repeat and to take up after a
+ * restart. The release's own address goes first: it never points to anything else.
  */
 export async function drainAndRetire(tools: Tools, releaseId: number, signal: AbortSignal): Promise<void> {
   const draining = (await listInstancesOfRelease(tools.db, releaseId)).filter(

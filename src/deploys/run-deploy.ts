@@ -26,9 +26,9 @@ export interface RunContext {
 }
 
 /**
- * Takes a claimed deploy through its steps until it has ended: look at what is recorded, decide, do, record, again. Called on a deploy that
- * an earlier life of the server had begun, it goes on where that was. A database that is away fails no deploy: what it was doing is taken up
- * again when it is back, and the log keeps what it could not store.
+ * Takes a claimed deploy through its steps until it has ended: look at what is recorded, decide, do, record, again. Called
+ * on a deploy that an earlier life of the server had begun, it goes on where that was. A database that is away fails no
+ * deploy: what it was doing is taken up again when it is back, and the log keeps what it could not store.
  * @returns the releases whose instances drain now
  */
 export async function runDeploy(deployId: number, run: RunContext): Promise<number[]> {

@@ -220,7 +220,10 @@ export async function recordRelease(tx: Transaction, own: Own, releaseId: number
   await updateOwn(tx, own, 'release_id = $3', [releaseId])
 }
 
-/** Why a deploy will end without going live: before anything it started is removed, so that a crash in between does not lose it. */
+/**
+ * Why a deploy will end without going live: before anything it started is removed, so that a crash in between does not lose
+ * it.
+ */
 export async function recordFailure(
   tx: Transaction,
   own: Own,

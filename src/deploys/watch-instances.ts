@@ -7,8 +7,8 @@ import type { Tools } from './steps/index.ts'
 const backWithinMs = 60_000
 
 /**
- * Follows the engine's events: an environment whose instance died answers 503 with Retry-After at once instead of hanging on an address that
- * nobody has, and gets its traffic back as soon as the restarted instance listens.
+ * Follows the engine's events: an environment whose instance died answers 503 with Retry-After at once instead of hanging on
+ * an address that nobody has, and gets its traffic back as soon as the restarted instance listens.
  */
 export function watchInstances(tools: Tools, onResync: () => void, signal: AbortSignal): void {
   tools.runtime.watch((change) => {

@@ -100,8 +100,8 @@ export function makeEnvironments({ db }: { db: Database }): Environments {
 const usualDefaults = ['main', 'master', 'develop']
 
 /**
- * `main`, `master` or `develop` when one arrives (in this order within one push; the first to come stays), else the branch that was pushed first. A usual name that
- * arrives later takes over from an unusual one.
+ * `main`, `master` or `develop` when one arrives (in this order within one push; the first to come stays), else the branch
+ * that was pushed first. A usual name that arrives later takes over from an unusual one.
  */
 export function chooseDefaultBranch(current: string | null, arrived: readonly string[]): string | null {
   if (current !== null && usualDefaults.includes(current)) return current

@@ -26,8 +26,9 @@ const signOfLifeMs = 10_000
 const longestHeader = 200
 
 /**
- * Listens on a Unix socket for the proc-receive hook. The hook is a pipe: it sends a header line with the push's secret, then git's own
- * words; it gets frames of one letter, four bytes of length and a payload: `o` for git, `e` for the pusher, `k` a sign of life, `x` its exit code.
+ * Listens on a Unix socket for the proc-receive hook. The hook is a pipe: it sends a header line with the push's secret,
+ * then git's own words; it gets frames of one letter, four bytes of length and a payload: `o` for git, `e` for the pusher,
+ * `k` a sign of life, `x` its exit code.
  */
 export function makeHookServer(deps: {
   socketPath: string

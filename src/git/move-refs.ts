@@ -11,9 +11,9 @@ export interface Moved {
 }
 
 /**
- * Moves the accepted refs, all at once. In the same step each branch's new commit gets a hidden ref of the push: it proves after a
- * crash that the branch moved, and it holds the commit until its deploys do. When one ref has lost a race, the others are moved one by one,
- * unless all or nothing was asked for.
+ * Moves the accepted refs, all at once. In the same step each branch's new commit gets a hidden ref of the push: it proves
+ * after a crash that the branch moved, and it holds the commit until its deploys do. When one ref has lost a race, the
+ * others are moved one by one, unless all or nothing was asked for.
  */
 export async function moveAccepted(
   { repositories, logger }: { repositories: Repositories; logger: Logger },

@@ -91,8 +91,8 @@ export function makeOpenPushes(deps: {
 }
 
 /**
- * Who uses which repository. A push to an app that does not exist needs a repository before it is known whether anything in it may stay;
- * when the last push leaves and no app was made, the empty repository goes.
+ * Who uses which repository. A push to an app that does not exist needs a repository before it is known whether anything in
+ * it may stay; when the last push leaves and no app was made, the empty repository goes.
  */
 function makeRepositoryUsers(deps: { environments: Environments; repositories: Repositories; logger: Logger }): {
   enter(app: string): Promise<void>

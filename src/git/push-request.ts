@@ -36,8 +36,8 @@ export interface HookConversation {
 }
 
 /**
- * Reads what git tells its proc-receive hook (githooks(5)): its version and abilities, flush, the refs, flush, and the push options and a
- * flush when they were agreed on.
+ * Reads what git tells its proc-receive hook (githooks(5)): its version and abilities, flush, the refs, flush, and the push
+ * options and a flush when they were agreed on.
  */
 export function readHookConversation(on: {
   hello: (abilities: readonly string[]) => void

@@ -32,8 +32,8 @@ export interface PushAnswer {
 }
 
 /**
- * A push whose objects have arrived, as a list of steps: decide, note it down, move the refs, queue the deploys, answer, follow. Every step
- * before `report` may refuse; none after it can.
+ * A push whose objects have arrived, as a list of steps: decide, note it down, move the refs, queue the deploys, answer,
+ * follow. Every step before `report` may refuse; none after it can.
  */
 export async function receivePush(
   deps: GitDependencies,

@@ -9,8 +9,8 @@ import { heldRefs, zeroId } from './repositories.ts'
 import * as store from './store.ts'
 
 /**
- * Finishes what a crash interrupted between Git and the database: a push whose branches moved is received and its deploys are queued; one
- * whose branches did not move is lost, as its client was told. Called at start, before any push is let in.
+ * Finishes what a crash interrupted between Git and the database: a push whose branches moved is received and its deploys
+ * are queued; one whose branches did not move is lost, as its client was told. Called at start, before any push is let in.
  */
 export async function recoverPushes(deps: GitDependencies): Promise<{ received: number; lost: number }> {
   const result = { received: 0, lost: 0 }

@@ -9,7 +9,10 @@ export interface Repositories {
   readonly emptyPath: () => Promise<string>
   /** Removes a repository that holds no ref at all, hidden ones included; any other stays. */
   readonly removeIfEmpty: (app: string) => Promise<void>
-  /** A full commit id for a branch, a full id or the beginning of one (4 digits or more); `not_found` with the reason otherwise. */
+  /**
+   * A full commit id for a branch, a full id or the beginning of one (4 digits or more); `not_found` with the reason
+   * otherwise.
+   */
   readonly resolveCommit: (app: string, given: string) => Promise<string>
   /** The commit a branch points to; null when there is no such branch. */
   readonly resolveBranch: (app: string, branch: string) => Promise<string | null>
@@ -24,7 +27,10 @@ export interface Repositories {
   readonly keepCommit: (app: string, deployId: number, commit: string) => Promise<void>
   /** Lets the commits of these deploys go. Safe to repeat. */
   readonly dropKept: (app: string, deployIds: readonly number[]) => Promise<void>
-  /** Removes what git children that were killed left behind: locks older than 2 s, temporary objects older than an hour. Only while no push runs. */
+  /**
+   * Removes what git children that were killed left behind: locks older than 2 s, temporary objects older than an hour. Only
+   * while no push runs.
+   */
   readonly sweep: () => Promise<void>
 }
 

@@ -44,7 +44,10 @@ interface Commits {
 }
 
 export interface RunningReleases {
-  /** What the environment's route points to; null when nothing is live. An instance that the engine says nothing about is `unknown`. */
+  /**
+   * What the environment's route points to; null when nothing is live. An instance that the engine says nothing about is
+   * `unknown`.
+   */
   find(environmentId: number): Promise<RunningRelease | null>
 }
 
@@ -81,7 +84,10 @@ export interface RuntimeLogOptions {
 }
 
 export interface RuntimeLogLine {
-  /** Where to go on after this line: 1 to 100 printable ASCII characters, such as the engine's timestamp. From outside it may come back as anything of that shape. */
+  /**
+   * Where to go on after this line: 1 to 100 printable ASCII characters, such as the engine's timestamp. From outside it may
+   * come back as anything of that shape.
+   */
   readonly cursor: string
   readonly at: Date | null
   /** Which instance, for people: `v12.1`. */

@@ -1,6 +1,6 @@
 /*
- * For tests of crashes: a place at which the process can be told to die, as by `kill -9`. Without SLIPWAY_FAULT_POINT (which only the tests
- * set) every one does nothing.
+ * For tests of crashes: a place at which the process can be told to die, as by `kill -9`. Without SLIPWAY_FAULT_POINT (which
+ * only the tests set) every one does nothing.
  */
 
 let armed: string | null = null

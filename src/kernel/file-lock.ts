@@ -7,9 +7,10 @@ export interface FileLock {
 }
 
 /**
- * Takes an exclusive lock on a file (made when missing) and writes our pid into it; null when another process still holds it after `waitMs`.
- * Node has no flock(2), so util-linux's `flock` takes it on our descriptor: the lock belongs to the open file, which that
- * command shares with us and which no other child inherits. The kernel frees it when this process ends, however it ends.
+ * Takes an exclusive lock on a file (made when missing) and writes our pid into it; null when another process still holds it
+ * after `waitMs`. Node has no flock(2), so util-linux's `flock` takes it on our descriptor: the lock belongs to the open
+ * file, which that command shares with us and which no other child inherits. The kernel frees it when this process ends,
+ * however it ends.
  */
 export async function lockFile(path: string, options: { waitMs: number }): Promise<FileLock | null> {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)

@@ -50,8 +50,8 @@ export function parseCommitId(value: string): string {
 }
 
 /**
- * A branch name as git-check-ref-format(1) allows it, and a little stricter: no leading hyphen, no control characters, at most 200
- * bytes. Returns the name without `refs/heads/`.
+ * A branch name as git-check-ref-format(1) allows it, and a little stricter: no leading hyphen, no control characters, at
+ * most 200 bytes. Returns the name without `refs/heads/`.
  */
 export function parseBranchName(value: string): string {
   const bad =

@@ -5,8 +5,9 @@ import { SlipwayError } from '../kernel/errors.ts'
 import type { Database } from './database.ts'
 
 /**
- * Brings the schema up to date: every `0001_name.sql` that the database has not had, in order, each in a transaction. Forward only.
- * Refuses a database that had migrations this program does not know (it was used by a newer Slipway) or knows otherwise.
+ * Brings the schema up to date: every `0001_name.sql` that the database has not had, in order, each in a transaction.
+ * Forward only. Refuses a database that had migrations this program does not know (it was used by a newer Slipway) or knows
+ * otherwise.
  * @returns the names of the migrations that ran
  */
 export async function migrate(db: Database, folder: string): Promise<string[]> {

@@ -4,8 +4,8 @@ import type { Logger } from '../kernel/logger.ts'
 import type { Database, Transaction } from './database.ts'
 
 /**
- * A statement that takes longer than this is given up: a frozen server hangs, it does not fail. All of Slipway's take milliseconds, and
- * whoever calls the API must hear within seconds that the database is away.
+ * A statement that takes longer than this is given up: a frozen server hangs, it does not fail. All of Slipway's take
+ * milliseconds, and whoever calls the API must hear within seconds that the database is away.
  */
 const statementLimitMs = 5_000
 const connectLimitMs = 5_000
@@ -13,8 +13,8 @@ const connectLimitMs = 5_000
 export interface Pool extends Database {
   close(): Promise<void>
   /**
-   * Takes this installation's place in the database for as long as the process lives: a session lock, so a dead holder's is free at
-   * once. Resolves with false when another server holds it. Calls `onLost` when the session ends under us.
+   * Takes this installation's place in the database for as long as the process lives: a session lock, so a dead holder's is
+   * free at once. Resolves with false when another server holds it. Calls `onLost` when the session ends under us.
    */
   holdServerLock(onLost: () => void): Promise<boolean>
 }

@@ -14,7 +14,10 @@ export async function dumpSchema(connection: ClusterConnection, programs: string
   return tidyDump(stdout)
 }
 
-/** Leaves out comments, session settings and what differs between versions (such as \restrict); one blank line between statements. */
+/**
+ * Leaves out comments, session settings and what differs between versions (such as \restrict); one blank line between
+ * statements.
+ */
 export function tidyDump(dump: string): string {
   const kept = dump
     .split('\n')

@@ -4,8 +4,8 @@ import { quote } from '../kernel/names.ts'
 import type { Target } from './router.ts'
 
 /*
- * What may reach the proxy's maps and socket. Each function returns the same value or throws `bad_request`; on the socket a blank, a
- * semicolon or a newline would begin another command.
+ * What may reach the proxy's maps and socket. Each function returns the same value or throws `bad_request`; on the socket a
+ * blank, a semicolon or a newline would begin another command.
  */
 
 const hostName = /^(?=.{1,200}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/

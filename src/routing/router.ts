@@ -1,9 +1,9 @@
 /**
  * The proxy's routes. Declared by routing, implemented by `adapters/haproxy`.
  *
- * Three maps: host → route key; route key → release set or a state; release set member → address. A swap is one command
- * on the second. All methods write the file before the socket command, are safe to repeat, have a time limit, and throw `unavailable` when the proxy
- * does not answer: the change is then unknown until `read` tells.
+ * Three maps: host → route key; route key → release set or a state; release set member → address. A swap is one command on
+ * the second. All methods write the file before the socket command, are safe to repeat, have a time limit, and throw
+ * `unavailable` when the proxy does not answer: the change is then unknown until `read` tells.
  */
 export interface Router {
   /** Makes the proxy's maps exactly this (start, and after the proxy came back). Running connections are not touched. */

@@ -8,18 +8,28 @@ import type { Secret } from '../kernel/secret.ts'
  * listed, stopped or removed.
  */
 export interface Runtime {
-  /** Makes the isolated bridges and the firewall, or finds them; safe to repeat. Returns what addresses may be given to instances. */
+  /**
+   * Makes the isolated bridges and the firewall, or finds them; safe to repeat. Returns what addresses may be given to
+   * instances.
+   */
   prepare(): Promise<AddressRange>
-  /** Creates and starts an instance. A container of the same name with the same labels is adopted (started when it stopped before it ran).
-   * Until `keepRunning` nothing brings it back when it ends, so that its exit code and log can be read. Errors: `start_failed` (the
-   * image, its command or a limit), `conflict` (a foreign container of that name, untouched). A start that failed leaves no container. */
+  /**
+   * Creates and starts an instance. A container of the same name with the same labels is adopted (started when it stopped
+   * before it ran). Until `keepRunning` nothing brings it back when it ends, so that its exit code and log can be read.
+   * Errors: `start_failed` (the image, its command or a limit), `conflict` (a foreign container of that name, untouched). A
+   * start that failed leaves no container.
+   */
   start(spec: InstanceSpec, signal: AbortSignal): Promise<Instance>
-  /** Runs a command in a throw-away container of the image and waits for it; a container of the same name is adopted, never run twice. The
-   * container stays until `remove`, so that its exit code can be read again after a crash; the output of an adopted one comes again from its
-   * beginning. On abort and when the time is over: SIGTERM, then SIGKILL after 10 s. */
+  /**
+   * Runs a command in a throw-away container of the image and waits for it; a container of the same name is adopted, never
+   * run twice. The container stays until `remove`, so that its exit code can be read again after a crash; the output of an
+   * adopted one comes again from its beginning. On abort and when the time is over: SIGTERM, then SIGKILL after 10 s.
+   */
   run(spec: InstanceSpec & { readonly argv: readonly string[] }, options: RunOptions): Promise<Exit>
-  /** From now on the engine brings the instance back when it ends or the machine restarts, until `stop`. Called when its checks have
-   * passed. Safe to repeat; `not_found` when it is gone. */
+  /**
+   * From now on the engine brings the instance back when it ends or the machine restarts, until `stop`. Called when its
+   * checks have passed. Safe to repeat; `not_found` when it is gone.
+   */
   keepRunning(containerId: string): Promise<void>
   inspect(containerId: string): Promise<Instance | null>
   /** Runs a command in a running instance. Its output is cut at 64 KiB. */
@@ -39,8 +49,11 @@ export interface Runtime {
   remove(containerId: string): Promise<void>
   /** All containers of this installation, running or not; of one release when it is given. */
   list(of?: { readonly release: number }): Promise<Instance[]>
-  /** Calls back when a container of this installation dies, is killed for memory, starts or is removed, and with `resync` each time the stream
-   * begins, the first included: whoever looks at what is there then misses nothing. Reconnects by itself; ends with the signal. */
+  /**
+   * Calls back when a container of this installation dies, is killed for memory, starts or is removed, and with `resync`
+   * each time the stream begins, the first included: whoever looks at what is there then misses nothing. Reconnects by
+   * itself; ends with the signal.
+   */
   watch(onChange: (change: InstanceChange) => void, signal: AbortSignal): void
 }
 

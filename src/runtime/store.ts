@@ -4,8 +4,8 @@ import type { Queryable } from '../postgres/database.ts'
 const restInterval = '10 minutes'
 
 /**
- * Gives the lowest free address of the subnet to the instance; null when all are taken or rest. Ones that others are taking in this
- * moment are passed over, not waited for. An instance that has one keeps it.
+ * Gives the lowest free address of the subnet to the instance; null when all are taken or rest. Ones that others are taking
+ * in this moment are passed over, not waited for. An instance that has one keeps it.
  */
 export async function claimLowestFreeAddress(
   db: Queryable,

@@ -16,9 +16,9 @@ const lockLimitMs = 5 * 60_000
 const listsGrowOldAfterMs = 7 * 24 * 60 * 60_000
 
 /**
- * Installs packages without their services: neither Debian's own database cluster nor its HAProxy service is made, enabled or started.
- * Finishes what an interrupted dpkg left, waits for another apt, and fetches the package lists when they are missing,
- * old, or do not know a package.
+ * Installs packages without their services: neither Debian's own database cluster nor its HAProxy service is made, enabled
+ * or started. Finishes what an interrupted dpkg left, waits for another apt, and fetches the package lists when they are
+ * missing, old, or do not know a package.
  */
 export async function installPackages(
   names: readonly string[],

@@ -53,8 +53,8 @@ export function readTotals(json: string): Totals | null {
 }
 
 /**
- * The sum over all stages. A stage that failed without a failed test (a static check, a crash, its time limit, something left over)
- * counts as one failure, so that the last line never says "0 failed" of a run that failed.
+ * The sum over all stages. A stage that failed without a failed test (a static check, a crash, its time limit, something
+ * left over) counts as one failure, so that the last line never says "0 failed" of a run that failed.
  */
 export function sumTotals(outcomes: readonly Outcome[]): Totals {
   const sum = outcomes.reduce(

@@ -112,7 +112,10 @@ async function runStage(stage: Stage, run: Run): Promise<Outcome> {
   return { stage, result: good ? 'passed' : 'failed', totals }
 }
 
-/** In a process group of its own, which ends with its time limit or ours; what a check prints is kept, what tests print is shown. */
+/**
+ * In a process group of its own, which ends with its time limit or ours; what a check prints is kept, what tests print is
+ * shown.
+ */
 async function runProgram(
   program: string,
   args: readonly string[],

@@ -7,9 +7,9 @@ import type { Secret } from '../kernel/secret.ts'
 import { tellError } from './tell.ts'
 
 /**
- * Pushes the app `hello` from the built-in boilerplate, as any user would: with git, over HTTP, with the token. What git prints goes to the
- * terminal. Its one program is Debian's static busybox, so that no image registry is needed. A demo that fails does not keep
- * Slipway from running: then false, and git or the deploy has said why.
+ * Pushes the app `hello` from the built-in boilerplate, as any user would: with git, over HTTP, with the token. What git
+ * prints goes to the terminal. Its one program is Debian's static busybox, so that no image registry is needed. A demo that
+ * fails does not keep Slipway from running: then false, and git or the deploy has said why.
  */
 export async function pushDemo(options: { root: string; remote: string; token: Secret }): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'slipway-hello-'))

@@ -15,8 +15,8 @@ const startLimitMs = 60_000
 const largestLog = 10 * 1024 * 1024
 
 /**
- * Starts dockerd in a session of its own, so that it lives on after Ctrl-C and our end; resolves with its pid when it answers. Its
- * pid file and data are in the standard places: the next engine of this machine finds the same containers.
+ * Starts dockerd in a session of its own, so that it lives on after Ctrl-C and our end; resolves with its pid when it
+ * answers. Its pid file and data are in the standard places: the next engine of this machine finds the same containers.
  */
 export async function startDaemon(options: {
   program: string
@@ -54,8 +54,8 @@ export async function startDaemon(options: {
 }
 
 /**
- * An engine that was killed leaves its pid file and containerd's. When the pid belongs to some other program by now (which is common after a
- * restart of a container), dockerd takes that for a running engine and refuses, so such files go.
+ * An engine that was killed leaves its pid file and containerd's. When the pid belongs to some other program by now (which
+ * is common after a restart of a container), dockerd takes that for a running engine and refuses, so such files go.
  */
 function removeStalePidFiles(args: readonly string[]): void {
   const valueOf = (flag: string): string | undefined => args[args.indexOf(flag) + 1]

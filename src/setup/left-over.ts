@@ -19,8 +19,8 @@ export async function listOwned(socket: string): Promise<Set<string>> {
 }
 
 /**
- * What a test run left behind: processes with its mark in their environment, and containers and networks that were not there before
- * (`null`: not looked for). The processes are ended.
+ * What a test run left behind: processes with its mark in their environment, and containers and networks that were not there
+ * before (`null`: not looked for). The processes are ended.
  */
 export async function findLeftOver(options: {
   socket: string

@@ -84,8 +84,8 @@ async function lacking(purpose: Purpose): Promise<(MissingPackage & { whereKnown
 }
 
 /**
- * Installs what is missing, after saying what and why. On a terminal it asks first; where nobody can be asked it goes on only when
- * SLIPWAY_YES=1 or CI=true allow it. Throws one sentence with the command to run when it may not or cannot.
+ * Installs what is missing, after saying what and why. On a terminal it asks first; where nobody can be asked it goes on
+ * only when SLIPWAY_YES=1 or CI=true allow it. Throws one sentence with the command to run when it may not or cannot.
  */
 export async function ensurePackages(
   purpose: Purpose,

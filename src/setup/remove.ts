@@ -9,8 +9,8 @@ import { lockDataDir } from './preflight.ts'
 import { fail, say } from './tell.ts'
 
 /*
- * `npm run remove`: takes an installation off this machine: its containers, images, networks and firewall rules, its proxy and database,
- * and with --data its data folder too. What others made on the engine stays.
+ * `npm run remove`: takes an installation off this machine: its containers, images, networks and firewall rules, its proxy
+ * and database, and with --data its data folder too. What others made on the engine stays.
  */
 
 async function remove(args: readonly string[], root: string): Promise<void> {

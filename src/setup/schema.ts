@@ -10,8 +10,8 @@ import { dumpSchema } from '../postgres/schema-dump.ts'
 import { fail } from './tell.ts'
 
 /*
- * `npm run schema` writes sql/schema.sql from the migrations; with --check it fails when the file differs. The migrations run in a
- * cluster that exists for this alone.
+ * `npm run schema` writes sql/schema.sql from the migrations; with --check it fails when the file differs. The migrations
+ * run in a cluster that exists for this alone.
  */
 
 async function schema(args: readonly string[], root: string): Promise<void> {

@@ -10,8 +10,8 @@ import { assertNetworkFree, lockDataDir, prepareDataDir } from './preflight.ts'
 import { fail, say, tellError } from './tell.ts'
 
 /*
- * `npm start`: makes the machine ready, then runs the server in the foreground. What cannot be mended ends in one sentence, before
- * anything is made: settings and networks first, packages second, the data folder third.
+ * `npm start`: makes the machine ready, then runs the server in the foreground. What cannot be mended ends in one sentence,
+ * before anything is made: settings and networks first, packages second, the data folder third.
  */
 
 async function start(args: readonly string[], root: string): Promise<void> {

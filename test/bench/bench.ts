@@ -11,8 +11,8 @@ import { measureSwaps } from './swap.ts'
 import { type Figure, renderTable } from './table.ts'
 
 /*
- * `npm run bench`: measures each figure beside the floor of the same run and prints one table. `-- --quick` takes a minute or two;
- * `-- deploy swap` measures only these. Exit code 1 when an aim is missed, so that a script can ask.
+ * `npm run bench`: measures each figure beside the floor of the same run and prints one table. `-- --quick` takes a minute
+ * or two; `-- deploy swap` measures only these. Exit code 1 when an aim is missed, so that a script can ask.
  */
 
 const parts = ['deploy', 'swap', 'proxying', 'memory'] as const

@@ -16,8 +16,9 @@ const run = promisify(execFile)
 const docker = (...args: string[]) => run('docker', args, { env: { ...process.env, DOCKER_BUILDKIT: '0' } })
 
 /**
- * What a deploy costs when one does only what cannot be left out, by hand and by the shortest way: push to a bare repository through git's
- * own http-backend, `docker build --no-cache`, `docker run`, wait for the first answer, one `set map` in a HAProxy of four lines.
+ * What a deploy costs when one does only what cannot be left out, by hand and by the shortest way: push to a bare repository
+ * through git's own http-backend, `docker build --no-cache`, `docker run`, wait for the first answer, one `set map` in a
+ * HAProxy of four lines.
  */
 export interface Floor {
   readonly port: number

@@ -25,8 +25,8 @@ export interface Watch {
 }
 
 /**
- * Asks every 10 ms, from before the change until the new body comes. Both sides of a comparison are asked like this, so that it costs both
- * the same.
+ * Asks every 10 ms, from before the change until the new body comes. Both sides of a comparison are asked like this, so that
+ * it costs both the same.
  */
 export function watchFor(port: number, host: string, body: string): Watch {
   const end = new AbortController()

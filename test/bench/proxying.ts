@@ -25,8 +25,8 @@ export interface ProxyingRounds {
 }
 
 /**
- * CPU of the proxy for each request, kept alive, random hosts out of all environments: Slipway's whole configuration against the shortest HAProxy with
- * one fixed server. The same binary, threads, backend and load; rounds alternate.
+ * CPU of the proxy for each request, kept alive, random hosts out of all environments: Slipway's whole configuration against
+ * the shortest HAProxy with one fixed server. The same binary, threads, backend and load; rounds alternate.
  */
 export async function measureProxying(rounds: number, seconds: number, environments = 10_000): Promise<ProxyingRounds> {
   const dir = await mkdtemp(join(tmpdir(), 'slipway-bench-proxying-'))

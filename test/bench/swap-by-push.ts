@@ -12,7 +12,10 @@ import { otherRates, ownLoad, type SwapResult } from './swap.ts'
 const run = promisify(execFile)
 const nodeImage = 'slipway-bench/node:1'
 
-/** The same load as `measureSwaps`, on real environments: each swap is a push, with its build, checks and drain on the same two cores. */
+/**
+ * The same load as `measureSwaps`, on real environments: each swap is a push, with its build, checks and drain on the same
+ * two cores.
+ */
 export async function measurePushes(server: BenchServer, pushes: number): Promise<Omit<SwapResult, 'commandMs'>> {
   await makeNodeImage()
   const own = await makePusher(`${server.controlUrl}/swapped.git`, server.token)

@@ -25,8 +25,8 @@ const drainMs = 5_000
 const everyMs = 300
 
 /**
- * Swaps through the real proxy adapter, each as a deploy makes it: new backend, its set, the swap, the old one drains and is ended. Backends
- * are processes of their own on loopback; a second environment on the same proxy sees the same swaps pass.
+ * Swaps through the real proxy adapter, each as a deploy makes it: new backend, its set, the swap, the old one drains and is
+ * ended. Backends are processes of their own on loopback; a second environment on the same proxy sees the same swaps pass.
  */
 export async function measureSwaps(swaps: number): Promise<SwapResult> {
   const dataDir = await mkdtemp(join(tmpdir(), 'slipway-bench-swap-'))

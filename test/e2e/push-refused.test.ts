@@ -13,7 +13,10 @@ import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from 
 const run = promisify(execFile)
 const zero = '0'.repeat(40)
 
-/** What must not get in, and what must not break when a client does not play by the rules. Through the real proxy, to the real server. */
+/**
+ * What must not get in, and what must not break when a client does not play by the rules. Through the real proxy, to the
+ * real server.
+ */
 describe('a push that is refused or breaks off', () => {
   let slipway: Slipway
   let shop: Clone

@@ -18,8 +18,8 @@ export interface TestDatabase {
 }
 
 /**
- * A database of the test's own, with all migrations, copied from a template in a few hundredths of a second. The cluster is shared by
- * all tests: `npm test` starts one and ends it; without it one stays in the temporary folder for the next run.
+ * A database of the test's own, with all migrations, copied from a template in a few hundredths of a second. The cluster is
+ * shared by all tests: `npm test` starts one and ends it; without it one stays in the temporary folder for the next run.
  */
 export async function createTestDatabase(): Promise<TestDatabase> {
   const host = await ensureTestCluster()

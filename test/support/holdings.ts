@@ -6,7 +6,10 @@ import type { Slipway } from './slipway.ts'
 
 const run = promisify(execFile)
 
-/** All that an installation has on the engine, in its table of addresses and in its proxy: what a deploy that failed must not leave behind. */
+/**
+ * All that an installation has on the engine, in its table of addresses and in its proxy: what a deploy that failed must not
+ * leave behind.
+ */
 export interface Holdings {
   /** Names of containers, those of builds too. */
   readonly containers: string[]

@@ -16,8 +16,8 @@ import { type FakeRuntime, makeFakeRuntime } from './fake-runtime.ts'
 import { type FakeRouter, makeFakeRouter } from './fake-router.ts'
 
 /**
- * The real queue, plan, runner and log on a real database, around them an engine and a proxy in memory and builds that succeed as the
- * test says. What answers on the instance's port is a small server of this process on loopback.
+ * The real queue, plan, runner and log on a real database, around them an engine and a proxy in memory and builds that
+ * succeed as the test says. What answers on the instance's port is a small server of this process on loopback.
  */
 export interface Spine {
   readonly db: Pool

@@ -4,8 +4,9 @@ import type { BridgePlan } from './network-plan.ts'
 import { runTool } from './run-tool.ts'
 
 /*
- * A proof that the firewall holds that needs no image: a network namespace of our own, joined to the bridge like a container, tries
- * to reach the host. Refused by a rule is EHOSTUNREACH; a connection, or ECONNREFUSED by the host itself, is a hole.
+ * A proof that the firewall holds that needs no image: a network namespace of our own, joined to the bridge like a
+ * container, tries to reach the host. Refused by a rule is EHOSTUNREACH; a connection, or ECONNREFUSED by the host itself,
+ * is a hole.
  */
 
 /** Reaches for each "address port" of its arguments and prints those that answered. Run by node -e, in the namespace. */

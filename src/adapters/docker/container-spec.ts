@@ -7,8 +7,10 @@ import { labelNames, type InstanceSpec } from '../../runtime/index.ts'
  * test names them all.
  */
 
-/** What ordinary images need to switch users, own files and bind low ports: the engine's default without raw packets, device files,
- * chroot, file capabilities and the audit log. */
+/**
+ * What ordinary images need to switch users, own files and bind low ports: the engine's default without raw packets, device
+ * files, chroot, file capabilities and the audit log.
+ */
 const capabilities = [
   'CHOWN',
   'DAC_OVERRIDE',

@@ -14,8 +14,8 @@ export interface ExecOptions {
 }
 
 /**
- * Runs a command in a running container. When its time is over or the signal fires, its process is ended (the engine has no call for
- * that) as far as it can be seen from here.
+ * Runs a command in a running container. When its time is over or the signal fires, its process is ended (the engine has no
+ * call for that) as far as it can be seen from here.
  */
 export async function execIn(
   engine: Engine,

@@ -76,7 +76,10 @@ interface Jump {
   readonly rule: string
 }
 
-/** Where the chains hang: before everything but other Slipways' jumps. FORWARD itself when the engine has no DOCKER-USER in use. */
+/**
+ * Where the chains hang: before everything but other Slipways' jumps. FORWARD itself when the engine has no DOCKER-USER in
+ * use.
+ */
 function jumps(policy: FirewallPolicy, saved: readonly string[]): Jump[] {
   const chain = chainNames(policy.installation)
   const forward = saved.includes('-A FORWARD -j DOCKER-USER') ? 'DOCKER-USER' : 'FORWARD'

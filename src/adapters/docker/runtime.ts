@@ -30,7 +30,10 @@ export interface DockerRuntimeOptions {
 /** Instances as plain containers on the local engine. */
 export interface DockerRuntime extends Runtime {
   readonly networks: NetworkPlan
-  /** Looks whether the firewall still is what it must be, and writes it again when not. To be called every 30 s and on `resync`. */
+  /**
+   * Looks whether the firewall still is what it must be, and writes it again when not. To be called every 30 s and on
+   * `resync`.
+   */
   ensureFirewall(): Promise<'unchanged' | 'written'>
   /** Tries the firewall from inside both bridges (0.2 s); throws `unavailable` with what could be reached. */
   probeFirewall(): Promise<void>

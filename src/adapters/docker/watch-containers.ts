@@ -17,8 +17,8 @@ type OnChange = (change: InstanceChange) => void
 const resync: InstanceChange = { kind: 'resync', containerId: null, labels: {} }
 
 /**
- * Follows the engine's events for as many as want to know, in one stream: every check of an instance watches too. Whoever comes later is
- * told `resync` at once, so nobody misses anything between looking and listening.
+ * Follows the engine's events for as many as want to know, in one stream: every check of an instance watches too. Whoever
+ * comes later is told `resync` at once, so nobody misses anything between looking and listening.
  */
 export function makeContainerWatch(options: WatchOptions): (onChange: OnChange, signal: AbortSignal) => void {
   const watchers = new Set<{ readonly onChange: OnChange }>()

@@ -108,7 +108,10 @@ function countIn(file: string, pattern: RegExp): number {
   }
 }
 
-/** The hook runs under the same limit, and Node reserves 512 MB of addresses for code alone (it starts with 600 MB, not with 512). */
+/**
+ * The hook runs under the same limit, and Node reserves 512 MB of addresses for code alone (it starts with 600 MB, not with
+ * 512).
+ */
 const forNodeBytes = 256 * 1024 * 1024
 
 function dataLimit(bytes: number): MemoryBound {

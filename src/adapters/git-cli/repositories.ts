@@ -78,8 +78,8 @@ export function makeRepositories(root: string, spawnGit: SpawnGit): Repositories
   }
 }
 
-// simple-git starts git for what is asked rarely; its guard lets no `GIT_…` variable through that is not named here. The one template
-// folder ever given is the empty name: no templates.
+// simple-git starts git for what is asked rarely; its guard lets no `GIT_…` variable through that is not named here. The one
+// template folder ever given is the empty name: no templates.
 const options = {
   allowEnvironment: ['GIT_CONFIG_NOSYSTEM', 'GIT_CONFIG_GLOBAL'],
   unsafe: { allowUnsafeTemplateDir: true, allowUnsafeConfigPaths: true },

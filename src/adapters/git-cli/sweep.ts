@@ -4,8 +4,9 @@ import { join } from 'node:path'
 const lockAgeMs = 2_000
 
 /**
- * Removes what killed git children left; at start only, when no push is on its way. No ref's name can end in `.lock`, and git makes and
- * removes a lock within milliseconds. Temporary objects are of pushes whose server died: their clients know them as failed.
+ * Removes what killed git children left; at start only, when no push is on its way. No ref's name can end in `.lock`, and
+ * git makes and removes a lock within milliseconds. Temporary objects are of pushes whose server died: their clients know
+ * them as failed.
  */
 export async function sweepRepository(repository: string): Promise<void> {
   for (const name of ['HEAD.lock', 'packed-refs.lock', 'config.lock'])

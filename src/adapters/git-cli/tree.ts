@@ -15,8 +15,8 @@ export interface TreeEntry {
 export const treeLimits = { entries: 200_000, bytes: 2 * 1024 ** 3, listingBytes: 128 * 1024 ** 2, ms: 60_000 } as const
 
 /**
- * Lists a commit's tree, folders included, and calls back for each entry. Stops and throws `too_large` at the limits, so that a tree
- * which repeats itself costs milliseconds.
+ * Lists a commit's tree, folders included, and calls back for each entry. Stops and throws `too_large` at the limits, so
+ * that a tree which repeats itself costs milliseconds.
  */
 export async function walkTree(
   spawnGit: SpawnGit,

@@ -12,8 +12,8 @@ const smart =
   /^\/(.{1,200}?)\.git\/(?:info\/refs\?service=(git-upload-pack|git-receive-pack)|(git-upload-pack|git-receive-pack))$/
 
 /**
- * Reads the raw address of a request, nothing decoded: what is not written exactly as Git clients write it is not Git. null: none of
- * Git's business. Throws `bad_request` when the name cannot be an app's.
+ * Reads the raw address of a request, nothing decoded: what is not written exactly as Git clients write it is not Git. null:
+ * none of Git's business. Throws `bad_request` when the name cannot be an app's.
  */
 export function parseGitAddress(method: string, url: string): GitAddress | null {
   if (!/\.git(?:[/?#]|$)/i.test(url)) return null

@@ -39,8 +39,8 @@ interface Request {
 }
 
 /**
- * Git's smart protocol over HTTP. Of node-git-server the class stays and its way of handling requests goes: as published it asks for a token on
- * one of three requests, and a client that hangs up ends the server.
+ * Git's smart protocol over HTTP. Of node-git-server the class stays and its way of handling requests goes: as published it
+ * asks for a token on one of three requests, and a client that hangs up ends the server.
  */
 export class GitHttp extends NodeGitServer {
   readonly #options: GitHttpOptions

@@ -12,8 +12,8 @@ export interface PushHead {
 const longestHead = 2 * 1024 * 1024
 
 /**
- * Reads up to the first flush. null: the four bytes with which clients try the way before a large push. Throws `bad_request` on what no Git
- * client sends, `too_large` when it does not end.
+ * Reads up to the first flush. null: the four bytes with which clients try the way before a large push. Throws `bad_request`
+ * on what no Git client sends, `too_large` when it does not end.
  */
 export async function readPushHead(body: AsyncGenerator<Buffer, void>): Promise<PushHead | null> {
   const reader = new PktReader()

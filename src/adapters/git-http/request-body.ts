@@ -11,8 +11,8 @@ export interface BodyLimits {
 }
 
 /**
- * The request's body, unpacked when it is gzipped. Ends with `too_large` over the limit, `timeout` when the client stalls, `cancelled` when it hangs
- * up. The request itself is never destroyed, so that it can still be answered.
+ * The request's body, unpacked when it is gzipped. Ends with `too_large` over the limit, `timeout` when the client stalls,
+ * `cancelled` when it hangs up. The request itself is never destroyed, so that it can still be answered.
  */
 export function readBody(req: IncomingMessage, limits: BodyLimits): AsyncGenerator<Buffer, void> {
   const gzipped = /^(?:x-)?gzip$/i.test(req.headers['content-encoding'] ?? '')

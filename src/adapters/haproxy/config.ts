@@ -42,9 +42,9 @@ export function proxyPaths(dataDir: string) {
 const maxBodyBytes = 500 * 1024 * 1024
 
 /*
- * Headers by which a stranger could pass for a proxy, for Slipway, or for another client. Underscores too: CGI-like interfaces (WSGI, PHP)
- * turn both spellings into one variable. `proxy` becomes HTTP_PROXY there. `http2-settings` and `upgrade: h2c` would open a
- * tunnel past every rule of this file.
+ * Headers by which a stranger could pass for a proxy, for Slipway, or for another client. Underscores too: CGI-like
+ * interfaces (WSGI, PHP) turn both spellings into one variable. `proxy` becomes HTTP_PROXY there. `http2-settings` and
+ * `upgrade: h2c` would open a tunnel past every rule of this file.
  */
 const forwardingHeaders =
   '^(x[-_](forwarded|real[-_]ip|client[-_]ip|cluster[-_]client|original[-_](url|uri|host|for|proto)|rewrite[-_]url)|forwarded$|(true[-_]client|client|cf[-_]connecting)[-_]ip$)'

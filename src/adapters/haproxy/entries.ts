@@ -4,8 +4,8 @@ import type { Routes, RouteTarget, Target } from '../../routing/index.ts'
 import type { MapName } from './config.ts'
 
 /*
- * Routes as lines of the four maps, and back. Members of a set count from 1, so that the route of a set of one (`r12/1`) is also the
- * name of its only member.
+ * Routes as lines of the four maps, and back. Members of a set count from 1, so that the route of a set of one (`r12/1`) is
+ * also the name of its only member.
  */
 
 export type Entries = ReadonlyMap<string, string>

@@ -13,14 +13,17 @@ export interface Proxy {
   /** Finds the proxy, or starts it; throws one sentence when it cannot. Before anything else of this is used. */
   ensure(): Promise<void>
   /**
-   * Brings the proxy back within a second when it was killed and tells in the log when it hangs. `onBack` is told when it answers again; its
-   * maps are then what they last were, so there is nothing that must be done.
+   * Brings the proxy back within a second when it was killed and tells in the log when it hangs. `onBack` is told when it
+   * answers again; its maps are then what they last were, so there is nothing that must be done.
    */
   watch(signal: AbortSignal, onBack: () => void): void
   /** Ends the proxy. Only for taking an installation away: sites are gone then. */
   readonly stop: () => Promise<void>
   readonly router: Router
-  /** To whom Slipway's `run/http.sock` (mode 0600) must belong so that the proxy may connect; null: the proxy is the same user. */
+  /**
+   * To whom Slipway's `run/http.sock` (mode 0600) must belong so that the proxy may connect; null: the proxy is the same
+   * user.
+   */
   readonly owner: { readonly uid: number; readonly gid: number } | null
 }
 

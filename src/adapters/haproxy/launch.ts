@@ -9,8 +9,9 @@ const startMs = 15_000
 const endMs = 3_000
 
 /**
- * Starts HAProxy as a daemon: an own session and no child of Slipway, so that neither Ctrl-C nor Slipway's end reaches it. Resolves
- * when it has bound its port. With `replacing` it takes the sockets over and lets the old process finish what it has.
+ * Starts HAProxy as a daemon: an own session and no child of Slipway, so that neither Ctrl-C nor Slipway's end reaches it.
+ * Resolves when it has bound its port. With `replacing` it takes the sockets over and lets the old process finish what it
+ * has.
  */
 export async function launchProxy(
   settings: ProxySettings & { readonly binary: string },

@@ -14,8 +14,8 @@ export interface Levelling {
 }
 
 /**
- * Makes the running proxy's maps what they should be. Additions go from the addresses up to the hosts and removals the other way, so that
- * no entry ever names one that is not there; entries that are right are not touched.
+ * Makes the running proxy's maps what they should be. Additions go from the addresses up to the hosts and removals the other
+ * way, so that no entry ever names one that is not there; entries that are right are not touched.
  */
 export async function levelMaps(levelling: Levelling): Promise<void> {
   for (const map of order) await level(levelling, map, 'additions')

@@ -16,7 +16,10 @@ export interface MapFiles {
   entries(): AllEntries
   /** Resolves when the change is on disk. When the write fails nothing has changed. */
   change(map: MapName, edit: (entries: Map<string, string>) => void): Promise<void>
-  /** Writes what does not stand on disk as it should: the proxy is about to read it. Returns the names of files that were there, but wrong. */
+  /**
+   * Writes what does not stand on disk as it should: the proxy is about to read it. Returns the names of files that were
+   * there, but wrong.
+   */
   mend(): Promise<MapName[]>
 }
 

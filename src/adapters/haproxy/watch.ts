@@ -14,7 +14,10 @@ export interface Watch {
   readonly logger: Logger
 }
 
-/** Starts the proxy again as soon as it has ended, tells when it hangs, and calls back when another process or the same one answers again. */
+/**
+ * Starts the proxy again as soon as it has ended, tells when it hangs, and calls back when another process or the same one
+ * answers again.
+ */
 export async function watchProxy({ socket, start, onBack, logger }: Watch, signal: AbortSignal): Promise<void> {
   let known: number | 'gone' | 'silent' | null = null
   while (!signal.aborted) {

@@ -5,7 +5,10 @@ import { faultPoint } from '../../kernel/fault-point.ts'
 import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../store.ts'
 import { type Step, type StepContext, stopping } from './step.ts'
 
-/** Runs the release commands one after the other, each in a throw-away container of the new image; a failing one ends the deploy. */
+/**
+ * Runs the release commands one after the other, each in a throw-away container of the new image; a failing one ends the
+ * deploy.
+ */
 export const releaseCommands: Step = async (context) => {
   const { deploy, tools, log } = context
   const spec = await readReleaseSpec(deploy, tools)

@@ -2,8 +2,8 @@ import { explainEnd } from './judge.ts'
 import { failedCheck, type CheckContext } from './check.ts'
 
 /**
- * Rejects as soon as the process has ended: the engine tells, nothing is polled. Resolves never, and rejects with the signal's reason when the
- * checks are over.
+ * Rejects as soon as the process has ended: the engine tells, nothing is polled. Resolves never, and rejects with the
+ * signal's reason when the checks are over.
  */
 export function watchProcess(context: CheckContext): Promise<never> {
   const { runtime, instance, config, signal } = context

@@ -49,7 +49,10 @@ export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
   }
 }
 
-/** How many deploys of the environment come before this one; null when it has begun. `newestFirst` holds all that have not ended. */
+/**
+ * How many deploys of the environment come before this one; null when it has begun. `newestFirst` holds all that have not
+ * ended.
+ */
 export function placeInLine(deploy: Deploy, newestFirst: readonly Deploy[]): number | null {
   if (deploy.state !== 'waiting') return null
   return newestFirst.filter((other) => other.id < deploy.id && !hasEnded(other.state)).length

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { makeProxySocket } from '../../../../src/adapters/haproxy/socket.ts'
 
 /*
- * What HAProxy says when things are not as they should be: its own words (2.6.12), and silence. The rest is tested with a real one.
+ * What HAProxy says when things are not as they should be: its own words (2.6.12), and silence. The rest is tested with a
+ * real one.
  */
 
 const open: { server: Server; dir: string; sockets: Set<Socket> }[] = []
