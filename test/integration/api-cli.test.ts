@@ -1,8 +1,5 @@
-/*
- * eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment,
- * @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return -- answers
- * are JSON of any shape here; what they must hold is what the tests say
- */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return --
+   answers are JSON of any shape here; what they must hold is what the tests say */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
