@@ -10,7 +10,7 @@ import { formatTotals, type Outcome, readTotals, type Stage, stages, sumTotals, 
 import { ensureEngine, inspectMachine } from './engine.ts'
 import { probeEngine } from './engine-call.ts'
 import { stopDaemon } from './engine-start.ts'
-import { findLeftOver, listOwned } from './left-over.ts'
+import { findLeftOver, lookBefore } from './left-over.ts'
 import { ensurePackages } from './packages.ts'
 import { fail, say, tellError } from './tell.ts'
 
@@ -34,12 +34,12 @@ async function check(args: readonly string[], root: string): Promise<number> {
   const runId = randomUUID()
   const stopped = stopOnSignal()
   try {
-    const owned = await listOwned(socket)
+    const before = await lookBefore(socket)
     const environment = { ...process.env, TEST_CLUSTER: folder, CHECK_RUN_ID: runId }
     const outcomes = await runStages(chosen, { root, folder, scripts, environment, stopped })
     // Only what is this run's alone can be judged: another run may use the same engine.
     const alone = process.env['CI'] === 'true' || engine.startedPid !== null
-    const left = await findLeftOver({ socket, before: alone ? owned : null, runId })
+    const left = await findLeftOver({ socket, before: alone ? before : null, runId, folder })
     return closeRun(outcomes, left, stopped.aborted)
   } finally {
     await cluster.stop()

@@ -12,11 +12,17 @@ const run = promisify(execFile)
 jest.setTimeout(60_000)
 
 let dataDir: string
+let stopped: AbortController
+let watching: Promise<void> | null = null
 beforeEach(async () => {
+  stopped = new AbortController()
   dataDir = await mkdtemp(join(tmpdir(), 'slipway-cluster-'))
   await chmod(dataDir, 0o711)
 })
 afterEach(async () => {
+  stopped.abort()
+  await watching
+  watching = null
   await cluster().stop()
   expect(await processesBelow(dataDir)).toEqual([])
   await rm(dataDir, { recursive: true })
@@ -84,8 +90,7 @@ describe('an own PostgreSQL cluster', () => {
   it('comes back when the server is killed while a query runs', async () => {
     await cluster().ensure()
     await sql('create table kept (x int); insert into kept values (7)')
-    const stopped = new AbortController()
-    const watching = cluster().watch(stopped.signal)
+    watching = cluster().watch(stopped.signal)
     const busy = sql('select count(*) from generate_series(1, 1000000000)').catch(() => 'cut')
     while ((await sql("select count(*) from pg_stat_activity where state = 'active'")) !== '2') await delay(20)
     const killed = await postmaster()
@@ -100,8 +105,6 @@ describe('an own PostgreSQL cluster', () => {
     expect(performance.now() - begin).toBeLessThan(10_000)
     expect(await postmaster()).not.toBe(killed)
     expect(await busy).toBe('cut')
-    stopped.abort()
-    await watching
   })
 
   it('says that a frozen server is there, and does not start another over it', async () => {
