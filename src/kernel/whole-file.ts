@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises'
+import { open, readdir, rename, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 
@@ -26,5 +26,12 @@ export async function writeWholeFile(path: string, content: string | Uint8Array,
     await folder.sync()
   } finally {
     await folder.close()
+  }
+}
+
+/** Removes what a process that was killed while it wrote has left in a folder; nobody else may be writing there. */
+export async function removeHalfWritten(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (/^\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true })
   }
 }

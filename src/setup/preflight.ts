@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
 import { type FileLock, lockFile, readLockHolder } from '../kernel/file-lock.ts'
+import { removeHalfWritten } from '../kernel/whole-file.ts'
 
 /**
  * The data folder's parts and who may enter them. Other users (the database's, the proxy's) pass through the folder and `run/` to what is
@@ -48,11 +49,17 @@ export async function prepareDataDir(dataDir: string): Promise<void> {
   }
 }
 
-/** One server for each data folder, for as long as this process lives (kernel lock: a killed holder's is free at once). */
+/**
+ * One server for each data folder, for as long as this process lives (kernel lock: a killed holder's is free at once). What a killed one was
+ * just writing is removed.
+ */
 export async function lockDataDir(dataDir: string): Promise<FileLock> {
   const path = join(dataDir, 'run', 'server.lock')
   const lock = await lockFile(path, { waitMs: 0 })
-  if (lock !== null) return lock
+  if (lock !== null) {
+    for (const folder of ['', 'proxy', 'proxy/maps', 'proxy/pages']) await removeHalfWritten(join(dataDir, folder))
+    return lock
+  }
   throw new SlipwayError(
     'conflict',
     `Another Slipway (pid ${readLockHolder(path) ?? 'unknown'}) runs with the data folder ${dataDir}.`,

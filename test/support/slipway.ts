@@ -18,6 +18,8 @@ export interface Slipway {
   readonly installation: string
   readonly dataDir: string
   readonly controlUrl: string
+  /** '' when it has a cluster of its own. */
+  readonly databaseUrl: string
   /** What the process printed so far. */
   output(): string
   pid(): number
@@ -77,11 +79,14 @@ export async function makeSlipway(
     installation,
     dataDir,
     controlUrl: `http://slipway.localhost:${port}`,
+    databaseUrl: settings['DATABASE_URL'] ?? '',
     output: () => output,
     pid: () => child?.pid ?? 0,
     launch(more = {}) {
       output = ''
-      const [program = '', ...args] = [...inside, process.execPath, join(root, 'src/setup/start.ts'), '--no-demo']
+      // With the launcher's flags.
+      const server = [process.execPath, '--max-semi-space-size=1', join(root, 'src/setup/start.ts'), '--no-demo']
+      const [program = '', ...args] = [...inside, ...server]
       const started = spawn(program, args, {
         env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '/root', ...settings, ...more },
         stdio: ['ignore', 'pipe', 'pipe'],
