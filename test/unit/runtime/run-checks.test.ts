@@ -258,9 +258,9 @@ describe('checks that fail say what happened', () => {
   })
 
   it('a self test that does not end by the deadline', async () => {
-    const { run } = await makeCheck(await serve((_, res) => res.end()), { config: { selfTests: ['sleep 30'] } })
+    const { run } = await makeCheck(await serve((_, res) => res.end()), { config: { selfTests: ['exec sleep 30'] } })
     const error = await failure(run)
-    expect(error.message).toBe('The self test “sleep 30” failed: not ended in time.')
+    expect(error.message).toBe('The self test “exec sleep 30” failed: not ended in time.')
   })
 })
 
