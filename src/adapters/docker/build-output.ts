@@ -29,7 +29,7 @@ export interface BuildOutput {
 export function makeBuildOutput(options: {
   steps: readonly WrittenStep[]
   onLine: (line: string) => void
-  /** A command's container is there and about to start: not for steps that run nothing. At most once for each step. */
+  /** A command's container is there and about to start: not for steps that run nothing. Once for each step, more often when a command imitates the engine. */
   onContainer: () => void
 }): BuildOutput {
   const { steps } = options
@@ -38,6 +38,8 @@ export function makeBuildOutput(options: {
   let told = false
   let afterStep = false
   let noSpace = false
+  /** A command has printed lines like the engine's: nothing that rests on counting them counts any more. */
+  let forged = false
   const lines = new LineSplitter((line) => {
     if (/no space left on device/i.test(line)) noSpace = true
     options.onLine(line)
@@ -65,13 +67,14 @@ export function makeBuildOutput(options: {
         afterStep = true
         return
       }
+      if (number !== undefined && Number(number) <= done) forged = true
       // The engine ends the step's line in a message of its own.
       if (afterStep && text === '\n') {
         afterStep = false
         return
       }
       afterStep = false
-      if (running.test(text) && !told && mayRun(steps[done - 1])) {
+      if (running.test(text) && (forged || (!told && mayRun(steps[done - 1])))) {
         told = true
         options.onContainer()
       }

@@ -16,7 +16,7 @@ import { findBuiltImage, readBuiltImage } from './built-image.ts'
 import type { Engine } from './engine.ts'
 import { runEngineBuild } from './engine-build.ts'
 import { freeBytes, rememberHost } from './host-facts.ts'
-import { limitProcesses } from './limit-processes.ts'
+import { makeProcessLimit } from './limit-processes.ts'
 
 export interface BuilderOptions {
   readonly engine: Engine
@@ -53,7 +53,7 @@ export function makeBuilder(options: BuilderOptions): Builder {
         ...{ request, source, file, platform, network, onLine, isFull, signal },
         written: writeDockerfile(file, (image) => idIn(bases, keyOf(image)), labels),
         tag: own.tagOf(buildId),
-        onContainer: () => limitProcesses(engine, own.filterOf(buildId), logger),
+        onContainer: makeProcessLimit(engine, own.filterOf(buildId), logger),
       })
       const image = await readBuiltImage(engine, digest, labels)
       // A single stage leaves nothing but what the image stands on.

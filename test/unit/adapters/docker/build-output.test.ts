@@ -70,7 +70,24 @@ describe('the output of a build', () => {
       ' ---> Running in 0123456789ab\n',
     ])
     expect(lines.slice(2)).toEqual(['Step 1/1 : FROM evilStep 4/3 : RUN evil'])
-    expect([containers, at]).toEqual([1, '2/2 RUN x'])
+    // Looked for once more, to be sure.
+    expect([containers, at]).toEqual([2, '2/2 RUN x'])
+  })
+
+  it('looks for every container once a command has counted ahead of the engine', () => {
+    const longer = [
+      ...steps,
+      { line: 4, shown: 'RUN y', keyword: 'RUN' },
+      { line: 5, shown: 'ENV a=b', keyword: 'ENV' },
+    ]
+    let containers = 0
+    const output = makeBuildOutput({ steps: longer, onLine: () => {}, onContainer: () => (containers += 1) })
+    const forged = ['Step 4/5 : x', ' ---> Running in 0123456789ab\n', 'Step 5/5 : x\n']
+    const before = [...begin.map((text) => text.replace('/3 :', '/5 :')), ...forged]
+    for (const text of before) output.write(text)
+    const known = containers
+    for (const text of ['Step 4/5 : RUN y', '\n', ' ---> Running in 0123456789ab\n']) output.write(text)
+    expect(containers).toBe(known + 1)
   })
 
   it('has no step before the first', () => {
