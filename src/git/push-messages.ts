@@ -54,7 +54,9 @@ function tellBranch(
       received,
       detail('It is kept, but no environment follows this branch: nothing is deployed.'),
       detail(`To deploy it once:          ${deployLine(app, 'test', commit)}`),
-      detail(`To deploy it on each push:  slipway envs set ${likelyFollower(branch)} --branch ${branch} -a ${app}`),
+      detail(
+        `To deploy it on each push:  slipway envs set ${likelyFollower(branch)} --branch ${shellWord(branch)} -a ${app}`,
+      ),
     ]
   }
   return [
@@ -149,4 +151,9 @@ export function tellNotQueued(app: string, arrived: readonly AcceptedUpdate[]): 
 
 export function tellRefusal(error: Pick<SlipwayError, 'message' | 'hint'>): string[] {
   return [wrong(error.message), ...(error.hint === undefined ? [] : [wrong(error.hint)])]
+}
+
+/** What a shell reads as this text and nothing else: branches may be named `$(reboot)`, and printed commands are copied. */
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9._/@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
