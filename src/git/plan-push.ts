@@ -69,9 +69,9 @@ export function refuseAll(request: PushRequest, reason: string): PushPlan {
   return { accepted: [], refused: request.updates.map(({ ref }) => ({ ref, refused: reason })) }
 }
 
-/** The live environment that follows the branch and does not let commits be thrown away. */
-function guardOf(branch: string | null, environments: readonly Environment[]): Environment | null {
-  return environments.find((e) => e.live && e.followedBranch === branch && !e.allowForcedPush) ?? null
+/** An environment that follows the branch and does not let commits be thrown away: live, unless its setting says otherwise. */
+function guardOf(branch: string, environments: readonly Environment[]): Environment | null {
+  return environments.find((e) => e.followedBranch === branch && !e.allowForcedPush) ?? null
 }
 
 function refuseUpdate(

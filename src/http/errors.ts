@@ -20,7 +20,6 @@ const problems: Readonly<Record<ProblemCode, { status: number; title: string }>>
   command_failed: { status: 422, title: 'A command failed' },
   start_failed: { status: 422, title: 'The start failed' },
   check_failed: { status: 422, title: 'A check failed' },
-  swap_failed: { status: 422, title: 'The swap failed' },
   internal: { status: 500, title: 'Something went wrong inside Slipway' },
   unavailable: { status: 503, title: 'Not available now' },
   timeout: { status: 504, title: 'No answer in time' },

@@ -17,7 +17,6 @@ export type ErrorCode =
   | 'command_failed'
   | 'start_failed'
   | 'check_failed'
-  | 'swap_failed'
   | 'internal'
 
 export interface ErrorOptions {

@@ -31,11 +31,11 @@ export function systemVariables(around: Surroundings, installationKey: Secret): 
     SLIPWAY_RELEASE: `v${around.releaseNumber}`,
     DOMAIN: around.domain,
     DOMAIN_ALIASES: around.domainAliases.join(','),
-    SECRET_KEY: environmentKey(installationKey, around.environmentId),
+    SECRET_KEY: secretKeyOf(installationKey, around.environmentId),
   }
 }
 
-function environmentKey(installationKey: Secret, environmentId: number): Secret {
+function secretKeyOf(installationKey: Secret, environmentId: number): Secret {
   const key = hkdfSync('sha256', installationKey.reveal(), '', `slipway environment ${environmentId}`, 32)
   return new Secret(Buffer.from(key).toString('base64url'))
 }

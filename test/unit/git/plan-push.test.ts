@@ -42,7 +42,13 @@ describe('what a push may do', () => {
     expect(plan.refused.map(({ ref }) => ref).sort()).toEqual(['refs/changes/1', 'refs/heads/dev'])
   })
 
-  it('compares only updates of what a live environment guards', () => {
+  it('refuses to delete what is not there', () => {
+    const plan = planPush(request([update('refs/heads/dev', zeroId, zeroId)]), none, facts)
+    expect(plan.refused[0]?.refused).toBe('there is no such branch or tag to delete')
+    expect(plan.accepted).toEqual([])
+  })
+
+  it('compares only updates of what an environment guards', () => {
     const all = [
       update('refs/heads/main'),
       update('refs/heads/dev'),
@@ -57,11 +63,14 @@ describe('what a push may do', () => {
   it.each([
     ['a forced push', update('refs/heads/main'), new Set(['refs/heads/main'])],
     ['deleting', update('refs/heads/main', a, zeroId), new Set<string>()],
-  ])('guards what a live environment follows from %s', (_, wrong, forced) => {
+  ])('guards what live, or an environment with that setting, follows from %s', (_, wrong, forced) => {
     const plan = planPush(request([wrong]), none, { ...facts, forced })
     expect(plan.refused[0]?.refused).toContain('slipway envs set live --allow-forced-push -a shop')
     const open = [environment('live', { allowForcedPush: true })]
     expect(planPush(request([wrong]), none, { ...facts, environments: open, forced }).accepted).toHaveLength(1)
+    const test = [environment('test', { allowForcedPush: false })]
+    const guarded = planPush(request([wrong]), none, { ...facts, environments: test, forced })
+    expect(guarded.refused[0]?.refused).toContain('slipway envs set test --allow-forced-push -a shop')
     const elsewhere = [environment('live', { followedBranch: 'other' })]
     expect(planPush(request([wrong]), none, { ...facts, environments: elsewhere, forced }).accepted).toHaveLength(1)
   })
@@ -72,6 +81,8 @@ describe('what a push may do', () => {
     expect(planPush(one, parsePushOptions(['env=other']), facts).refused).toHaveLength(2)
     const two = request([update('refs/heads/dev'), update('refs/heads/x')])
     expect(planPush(two, parsePushOptions(['env=live']), facts).accepted).toEqual([])
+    const deleted = request([update('refs/heads/dev', a, zeroId)])
+    expect(planPush(deleted, parsePushOptions(['env=live']), facts).accepted).toEqual([])
   })
 })
 

@@ -62,7 +62,7 @@ async function makeCheck(port: number, overrides: Overrides = {}) {
       resources: limits,
     },
   }
-  return { runtime, instance, attempts, run: () => runChecks(request) }
+  return { runtime, instance, attempts, request, run: () => runChecks(request) }
 }
 
 async function failure(run: () => Promise<CheckReport>): Promise<SlipwayError> {
@@ -235,6 +235,43 @@ describe('checks that fail say what happened', () => {
     const { run, runtime, instance } = await makeCheck(await serve((_, res) => res.end()))
     runtime.end(instance.containerId, { exitCode: 3 })
     expect((await failure(run)).message).toContain('exit code 3')
+  })
+
+  it('it ended and the engine told nobody: looked at once more when all has passed, and when a check failed', async () => {
+    const port = await serve((_, res) => res.end())
+    const passing = await makeCheck(port)
+    const endsLast: typeof passing.runtime = {
+      ...passing.runtime,
+      watch: () => undefined,
+      async keepRunning(id) {
+        await passing.runtime.keepRunning(id)
+        passing.runtime.end(id, { exitCode: 1 })
+      },
+    }
+    const ended = 'The app ended with exit code 1 while it was checked.'
+    expect((await failure(() => runChecks({ ...passing.request, runtime: endsLast }))).message).toBe(ended)
+
+    const failing = await makeCheck(port, { config: { selfTests: ['exit 3'] } })
+    const endsInTest: typeof failing.runtime = {
+      ...failing.runtime,
+      watch: () => undefined,
+      async exec(...args) {
+        const outcome = await failing.runtime.exec(...args)
+        failing.runtime.end(failing.instance.containerId, { exitCode: 1 })
+        return outcome
+      },
+    }
+    const error = await failure(() => runChecks({ ...failing.request, runtime: endsInTest }))
+    expect(error.message).toBe(ended)
+  })
+
+  it('one that fails ends the others', async () => {
+    const { run } = await makeCheck(await serve((_, res) => res.writeHead(500).end()), {
+      config: { health: { deadlineMs: 20_000 }, selfTests: ['exit 3'] },
+    })
+    const startedMs = performance.now()
+    expect((await failure(run)).message).toContain('self test “exit 3” failed')
+    expect(performance.now() - startedMs).toBeLessThan(10_000)
   })
 
   it('a HEALTHCHECK that never passes', async () => {
