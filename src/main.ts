@@ -47,7 +47,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
     console: false,
   })
   const secrets = await ensureSecrets(settings)
-  const ground = await layGround({ settings, root, logger, stop })
+  const ground = await layGround({ settings, root, logger, stop, owner: secrets.owner })
   const modules = makeModules(ground, secrets)
   const doors = await openDoors(ground, modules, secrets)
   await startWork(ground, modules)
@@ -86,15 +86,21 @@ type Ground = Awaited<ReturnType<typeof layGround>>
 type Modules = ReturnType<typeof makeModules>
 
 /**
- * What Slipway stands on: the database, and with it the right to be the one server of this installation; then, at the same
- * time, the engine with its networks and firewall, and the proxy.
+ * What Slipway stands on: the engine with its networks and firewall; the database, and with it the right to be the one server
+ * of this installation; the proxy.
  */
-async function layGround(given: { settings: Settings; root: string; logger: Logger; stop: AbortController }) {
-  const { settings, root, logger, stop } = given
+async function layGround(given: {
+  settings: Settings
+  root: string
+  logger: Logger
+  stop: AbortController
+  owner: string
+}) {
+  const { settings, root, logger, stop, owner } = given
   const cluster =
     settings.databaseUrl === null ? makeCluster({ dataDir: settings.dataDir, name: 'control', logger }) : null
   const engine = makeEngine({ socketPath: settings.dockerSocket })
-  const runtime = makeDockerRuntime({ ...settings, engine, publicPorts: [settings.httpPort], logger })
+  const runtime = makeDockerRuntime({ ...settings, owner, engine, publicPorts: [settings.httpPort], logger })
   const proxy = makeProxy({ ...settings, port: settings.httpPort, root, logger })
   const openDatabase = async (): Promise<Pool> => {
     const own = await cluster?.ensure()
@@ -103,8 +109,10 @@ async function layGround(given: { settings: Settings; root: string; logger: Logg
     await holdServer(pool, { logger, onTaken: () => stop.abort() })
     return pool
   }
+  // The engine first: it may hold another data folder's sites, and then nothing of ours is started.
+  const range = await runtime.prepare()
   const db = await openDatabase()
-  const [range] = await Promise.all([runtime.prepare(), proxy.ensure()])
+  await proxy.ensure()
   return { ...given, cluster, engine, runtime, proxy, db, range }
 }
 

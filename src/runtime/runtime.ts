@@ -137,6 +137,8 @@ export interface InstanceChange {
 /** The labels that Slipway puts on everything it makes, and the only things it goes by. */
 export const labelNames = {
   installation: 'slipway.installation',
+  /** On networks: the data folder that the installation's containers belong to. */
+  owner: 'slipway.owner',
   app: 'slipway.app',
   environment: 'slipway.environment',
   release: 'slipway.release',

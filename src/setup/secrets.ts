@@ -13,6 +13,8 @@ export interface InstallationSecrets {
   readonly madeAdminToken: boolean
   /** What environments' SECRET_KEY is derived from. */
   readonly installationKey: Secret
+  /** Tells this data folder from another one that was given the same SLIPWAY_INSTALLATION. No secret. */
+  readonly owner: string
 }
 
 export async function ensureSecrets(settings: Settings): Promise<InstallationSecrets> {
@@ -20,11 +22,14 @@ export async function ensureSecrets(settings: Settings): Promise<InstallationSec
   const keyFile = join(settings.dataDir, 'secret-key')
   const token =
     settings.adminToken === null ? await ensureFile(tokenFile, newToken) : { secret: settings.adminToken, made: false }
+  const ownerFile = join(settings.dataDir, 'owner')
+  const newOwner = (): Secret => new Secret(randomBytes(12).toString('hex'))
   const newKey = (): Secret => new Secret(randomBytes(48).toString('base64url'))
   return {
     adminToken: token.secret,
     madeAdminToken: token.made,
     installationKey: settings.secretKey ?? (await ensureFile(keyFile, newKey)).secret,
+    owner: (await ensureFile(ownerFile, newOwner)).secret.reveal(),
   }
 }
 

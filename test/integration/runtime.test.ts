@@ -1,7 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { makeEngine } from '../../src/adapters/docker/index.ts'
+import { planNetworks } from '../../src/adapters/docker/network-plan.ts'
+import { prepareNetworks, removeNetworks } from '../../src/adapters/docker/networks.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import type { InstanceSpec } from '../../src/runtime/index.ts'
-import { makeImage, makeTestRuntime, removeImage, type TestRuntime } from '../support/docker-runtime.ts'
+import {
+  makeImage,
+  makeTestRuntime,
+  makeTestSite,
+  removeImage,
+  testSocket,
+  type TestRuntime,
+} from '../support/docker-runtime.ts'
 import { describeRuntime } from '../support/runtime-contract.ts'
 
 const live = new AbortController().signal
@@ -198,7 +208,7 @@ describe('a container of Slipway at the engine', () => {
 })
 
 describe('the networks', () => {
-  it('are found again, refused when they are another’s, and when their range is taken', async () => {
+  it('are found again', async () => {
     const test = await makeTestRuntime()
     try {
       expect(await test.runtime.prepare()).toEqual(test.range)
@@ -209,6 +219,22 @@ describe('the networks', () => {
       expect(info.Options).toMatchObject({ 'com.docker.network.bridge.enable_icc': 'false' })
     } finally {
       await test.dispose()
+    }
+  })
+
+  it('are refused to a second data folder that was given the same name: it would end the sites of the first', async () => {
+    const engine = makeEngine({ socketPath: testSocket })
+    const { installation, network } = makeTestSite()
+    const plan = planNetworks(installation, network)
+    try {
+      await prepareNetworks(engine, { installation, owner: 'first' }, plan)
+      await prepareNetworks(engine, { installation, owner: 'first' }, plan)
+      await expect(prepareNetworks(engine, { installation, owner: 'second' }, plan)).rejects.toMatchObject({
+        code: 'conflict',
+        message: expect.stringContaining('another data folder'),
+      })
+    } finally {
+      await removeNetworks(engine, installation, plan)
     }
   })
 })

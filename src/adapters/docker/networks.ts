@@ -4,6 +4,11 @@ import { labelNames } from '../../runtime/index.ts'
 import { engineReason, isNotFound, orNull, type Engine } from './engine.ts'
 import { findClash, parseRoutes, type BridgePlan, type NetworkPlan } from './network-plan.ts'
 
+interface Whose {
+  readonly installation: string
+  readonly owner: string | undefined
+}
+
 /** 30 s: the first network on an engine takes 75 ms, the 300th 240 ms; a loaded machine needs seconds. */
 const timeoutMs = 30_000
 
@@ -11,11 +16,11 @@ const timeoutMs = 30_000
  * Makes the bridges of this installation, or finds them. Safe to repeat. A network of that name that is not ours, or is not
  * as it should be, stays untouched and is told (`conflict`).
  */
-export async function prepareNetworks(engine: Engine, installation: string, plan: NetworkPlan): Promise<void> {
+export async function prepareNetworks(engine: Engine, whose: Whose, plan: NetworkPlan): Promise<void> {
   for (const bridge of [plan.instances, plan.builds]) {
     const found = await findNetwork(engine, bridge.name)
-    if (found === null) await createNetwork(engine, installation, plan, bridge)
-    else assertOurs(found, installation, bridge)
+    if (found === null) await createNetwork(engine, whose, plan, bridge)
+    else assertOurs(found, whose, bridge)
   }
 }
 
@@ -48,22 +53,13 @@ async function findNetwork(engine: Engine, name: string): Promise<FoundNetwork |
   )
 }
 
-async function createNetwork(
-  engine: Engine,
-  installation: string,
-  plan: NetworkPlan,
-  bridge: BridgePlan,
-): Promise<void> {
+async function createNetwork(engine: Engine, whose: Whose, plan: NetworkPlan, bridge: BridgePlan): Promise<void> {
   const clash = findClash(plan, parseRoutes(await readFile('/proc/net/route', 'utf8')))
   if (clash !== null) throw rangeTaken(plan.range, `the host has a route to ${clash.range} (${clash.device})`)
   try {
-    await engine.call(
-      `create network ${bridge.name}`,
-      (docker) => docker.createNetwork(request(installation, bridge)),
-      {
-        timeoutMs,
-      },
-    )
+    await engine.call(`create network ${bridge.name}`, (docker) => docker.createNetwork(request(whose, bridge)), {
+      timeoutMs,
+    })
   } catch (error) {
     const reason = engineReason(error)
     if (/overlap/i.test(reason)) throw rangeTaken(plan.range, 'another network of the engine uses it', error)
@@ -71,13 +67,16 @@ async function createNetwork(
   }
 }
 
-function request(installation: string, bridge: BridgePlan) {
+function request({ installation, owner }: Whose, bridge: BridgePlan) {
   return {
     Name: bridge.name,
     Driver: 'bridge',
     CheckDuplicate: true,
     EnableIPv6: false,
-    Labels: { [labelNames.installation]: installation },
+    Labels: {
+      [labelNames.installation]: installation,
+      ...(owner === undefined ? {} : { [labelNames.owner]: owner }),
+    },
     Options: {
       'com.docker.network.bridge.name': bridge.bridge,
       'com.docker.network.bridge.enable_icc': 'false',
@@ -97,11 +96,22 @@ function request(installation: string, bridge: BridgePlan) {
   }
 }
 
-function assertOurs(found: FoundNetwork, installation: string, bridge: BridgePlan): void {
+function assertOurs(found: FoundNetwork, { installation, owner }: Whose, bridge: BridgePlan): void {
   if (found.Labels?.[labelNames.installation] !== installation) {
     throw new SlipwayError('conflict', `The engine has a network ${bridge.name} that is not Slipway’s.`, {
       hint: 'Remove or rename that network, or choose another SLIPWAY_INSTALLATION.',
     })
+  }
+  // Two data folders with one name would remove each other's containers as left over.
+  const foundOwner = found.Labels[labelNames.owner]
+  if (owner !== undefined && foundOwner !== undefined && foundOwner !== owner) {
+    throw new SlipwayError(
+      'conflict',
+      `The engine runs the sites of another Slipway that is called “${installation}” too, with another data folder.`,
+      {
+        hint: 'Give this one its own SLIPWAY_INSTALLATION, SLIPWAY_NETWORK and SLIPWAY_HTTP_PORT, or set SLIPWAY_DATA to the folder of that one. If that folder is lost, npm run remove takes away what it left on the engine.',
+      },
+    )
   }
   const subnet = found.IPAM?.Config?.[0]?.Subnet
   const isolated = found.Options?.['com.docker.network.bridge.enable_icc'] === 'false'

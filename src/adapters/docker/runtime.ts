@@ -18,6 +18,8 @@ import { makeContainerWatch } from './watch-containers.ts'
 export interface DockerRuntimeOptions {
   readonly engine: Engine
   readonly installation: string
+  /** The data folder's mark: another one's installation of the same name is refused. Without it nothing is compared. */
+  readonly owner?: string
   /** CIDR from which the bridges are cut (SLIPWAY_NETWORK). */
   readonly network: string
   readonly denyNetworks: readonly string[]
@@ -72,7 +74,7 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     ensureFirewall: () => firewall.ensure(),
     probeFirewall: makeCanary([networks.instances, networks.builds]),
     async prepare() {
-      await prepareNetworks(engine, installation, networks)
+      await prepareNetworks(engine, { installation, owner: options.owner }, networks)
       await firewall.ensure()
       return { subnet: networks.instances.subnet, reserved: reservedAddresses(networks.instances) }
     },
