@@ -1,12 +1,13 @@
 import { flushCompileCache } from 'node:module'
 import { join, resolve } from 'node:path'
 import { planNetworks } from '../adapters/docker/network-plan.ts'
+import { listOwnProcesses } from '../adapters/haproxy/launch.ts'
 import { readSettings } from '../config.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { ensureEngine, inspectMachine } from './engine.ts'
 import { probeEngine } from './engine-call.ts'
 import { ensurePackages } from './packages.ts'
-import { assertNetworkFree, lockDataDir, prepareDataDir } from './preflight.ts'
+import { assertNetworkFree, assertPortFree, lockDataDir, prepareDataDir } from './preflight.ts'
 import { fail, say, tellError } from './tell.ts'
 
 /*
@@ -28,6 +29,8 @@ async function start(args: readonly string[], root: string): Promise<void> {
   const settings = readSettings()
   const { bridgePrefix } = planNetworks(settings.installation, settings.network)
   assertNetworkFree(settings.network, (device) => device.startsWith(bridgePrefix))
+  // The proxy of an earlier run holds the port rightly.
+  if ((await listOwnProcesses(settings.dataDir)).length === 0) await assertPortFree(settings.bind, settings.httpPort)
   const engine = await probeEngine(settings.dockerSocket)
   const engineIsThere = engine.kind !== 'absent' || settings.dockerSocket !== inspectMachine().ownSocket
   await ensurePackages({ tests: false, demo, ownPostgres: settings.databaseUrl === null, engineIsThere }, { say, root })
