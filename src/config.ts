@@ -10,7 +10,9 @@ import { Secret } from './kernel/secret.ts'
  * each other.
  */
 
-const port = z.coerce.number().int().min(1).max(65535)
+const number = (error: string) => z.coerce.number({ error })
+const portError = 'must be a port, 1 to 65535'
+const port = number(portError).int(portError).min(1, portError).max(65535, portError)
 const cidr = z.string().refine(isCidr, 'must be an IPv4 range such as 10.213.0.0/16')
 const list = (item: z.ZodString) =>
   z
@@ -23,7 +25,10 @@ const hostName = z
     /^(?=.{1,200}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/,
     'must be a host name in lower case',
   )
-const megabytes = z.coerce.number().int().min(1)
+const wholeError = 'must be a whole number, at least 1'
+const whole = number(wholeError).int(wholeError).min(1, wholeError)
+const positiveError = 'must be a number above 0'
+const positive = number(positiveError).positive(positiveError)
 
 const schema = z.object({
   SLIPWAY_DATA: z.string().startsWith('/', 'must be an absolute path').optional(),
@@ -45,14 +50,16 @@ const schema = z.object({
     .string()
     .regex(/^unix:\/\/\/.+/, 'must be the Unix socket of a local engine (unix:///…) for now')
     .default('unix:///var/run/docker.sock'),
-  SLIPWAY_BUILD_PULL: z.enum(['always', 'missing']).default('always'),
-  SLIPWAY_BUILD_MEMORY_MB: megabytes.default(2048),
-  SLIPWAY_BUILD_CPUS: z.coerce.number().positive().optional(),
-  SLIPWAY_BUILD_SLOTS: z.coerce.number().int().min(1).optional(),
-  SLIPWAY_BUILD_TIMEOUT_MINUTES: z.coerce.number().positive().default(30),
-  SLIPWAY_MAX_PUSH_MB: megabytes.default(1024),
+  SLIPWAY_BUILD_PULL: z.enum(['always', 'missing'], { error: 'must be always or missing' }).default('always'),
+  SLIPWAY_BUILD_MEMORY_MB: whole.default(2048),
+  SLIPWAY_BUILD_CPUS: positive.optional(),
+  SLIPWAY_BUILD_SLOTS: whole.optional(),
+  SLIPWAY_BUILD_TIMEOUT_MINUTES: positive.default(30),
+  SLIPWAY_MAX_PUSH_MB: whole.default(1024),
   SLIPWAY_TRUSTED_PROXIES: list(cidr).default([]),
-  SLIPWAY_LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  SLIPWAY_LOG_LEVEL: z
+    .enum(['error', 'warn', 'info', 'debug'], { error: 'must be error, warn, info or debug' })
+    .default('info'),
   SLIPWAY_SECRET_KEY: z.string().min(32, 'must have at least 32 characters').optional(),
   SLIPWAY_ADMIN_TOKEN: z.string().min(20, 'must have at least 20 characters').optional(),
 })
