@@ -11,6 +11,8 @@ import { findDeploy } from './store.ts'
 
 /** A deploy's foreign output is kept up to this; the cut is told. Slipway's own lines always pass. */
 const outputLimitBytes = 20 * 1024 * 1024
+/** What a line costs beside its text; without it, empty lines would go on for ever. */
+const lineBytes = 64
 
 /** Lines at a time, from and to the database. */
 const batch = 500
@@ -53,7 +55,7 @@ export function makeDeployLogs(db: Database): DeployLogs {
         // Listening begins before reading, so that nothing written in between is missed.
         const more = once(news, String(deployId), { signal }).catch(() => undefined)
         const ended = await findDeploy(db, deployId).then((deploy) => deploy === null || hasEnded(deploy.state))
-        const lines = await readLines(db, deployId, seen)
+        const lines = await readLines(db, deployId, { after: seen, limit: batch })
         for (const line of lines) {
           seen = line.seq
           yield line
@@ -108,9 +110,12 @@ function openLog(db: Database, deployId: number, earlierBytes: number, notify: (
       lastWriteAt = performance.now()
       if (kind === 'output') {
         if (outputBytes > outputLimitBytes) return
-        outputBytes += Buffer.byteLength(text)
+        outputBytes += Buffer.byteLength(text) + lineBytes
         if (outputBytes > outputLimitBytes)
-          waiting.push({ kind: 'detail', text: 'The output is longer than 20 MiB; the rest is not kept.' })
+          waiting.push({
+            kind: 'detail',
+            text: 'The output is longer than is kept (20 MiB, less when its lines are short); the rest is left out.',
+          })
         else waiting.push({ kind, text: sanitizeLine(text) })
       } else {
         waiting.push({ kind, text: sanitizeLine(text) })
@@ -145,8 +150,8 @@ async function lastSeq(q: Queryable, deployId: number): Promise<number> {
 
 async function countOutputBytes(q: Queryable, deployId: number): Promise<number> {
   const rows = await q.query<{ bytes: number }>(
-    `select coalesce(sum(octet_length(text)), 0)::bigint as bytes from deploy_log where deploy_id = $1 and kind = 'output'`,
-    [deployId],
+    `select coalesce(sum(octet_length(text) + $2::int), 0)::bigint as bytes from deploy_log where deploy_id = $1 and kind = 'output'`,
+    [deployId, lineBytes],
   )
   return rows[0]?.bytes ?? 0
 }
@@ -165,9 +170,13 @@ async function insertLines(
   )
 }
 
-async function readLines(q: Queryable, deployId: number, after: number): Promise<LogLine[]> {
+export async function readLines(
+  q: Queryable,
+  deployId: number,
+  { after, limit }: { after: number; limit: number },
+): Promise<LogLine[]> {
   return q.query<LogLine>(
     'select seq, at, kind, text from deploy_log where deploy_id = $1 and seq > $2 order by seq limit $3',
-    [deployId, after, batch],
+    [deployId, after, limit],
   )
 }

@@ -71,14 +71,8 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
   }
 
   const look = async (): Promise<void> => {
-    do {
-      again = false
-      for (;;) {
-        const id = await claim()
-        if (id === null) break
-        begin(id, false)
-      }
-    } while (again && !stop.signal.aborted)
+    again = false
+    for (let id = await claim(); id !== null; id = await claim()) begin(id, false)
   }
 
   const claim = async (): Promise<number | null> => {
@@ -100,7 +94,7 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     looking = true
     const looked = persistently(tools, stop.signal, look).finally(() => {
       looking = false
-      // Asked in the moment in which it ended.
+      // Asked meanwhile: what came may be later than the last look.
       if (again) wake()
     })
     background('looking for deploys failed', looked)

@@ -1,5 +1,6 @@
 import type { Queryable } from '../postgres/database.ts'
 import type { DeployState, LogLine } from './deploy.ts'
+import { readLines } from './log.ts'
 
 /** Questions about deploys that change nothing and wait for nothing. */
 export interface DeployReads {
@@ -20,11 +21,7 @@ interface ServingRelease {
 
 export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
   return {
-    readLog: (deployId, { after, limit }) =>
-      db.query<LogLine>(
-        'select seq, at, kind, text from deploy_log where deploy_id = $1 and seq > $2 order by seq limit $3',
-        [deployId, after, limit],
-      ),
+    readLog: (deployId, page) => readLines(db, deployId, page),
     async countByState() {
       const rows = await db.query<{ state: DeployState; count: number }>(
         'select state, count(*) as count from deploys group by state',

@@ -24,6 +24,7 @@ export interface Spine {
   readonly deploys: Deploys
   readonly runtime: FakeRuntime
   readonly router: FakeRouter
+  readonly tools: Tools
   /** What the next builds do; resolves when they are done. */
   onBuild: (build: Build, signal: AbortSignal) => Promise<void>
   config: AppConfig
@@ -33,6 +34,8 @@ export interface Spine {
   log(deployId: number): Promise<string[]>
   /** A second server on the same database and machine, as after a restart. */
   restart(): Promise<void>
+  /** The same without ending the one before: whoever calls it has cut that off from everything. */
+  succeed(wrap?: (tools: Tools) => Tools): Promise<void>
   close(): Promise<void>
 }
 
@@ -80,6 +83,7 @@ export async function makeSpine(): Promise<Spine> {
     },
     runtime,
     router,
+    tools,
     onBuild: async () => undefined,
     config: defaultConfig(port),
     environment: (name) => environments.get(app.name, name),
@@ -95,6 +99,10 @@ export async function makeSpine(): Promise<Spine> {
     async restart() {
       await deploys.stop()
       deploys = makeDeploys({ ...tools, whileRoutesHold: makeMutex() })
+      await deploys.start()
+    },
+    async succeed(wrap = (given) => given) {
+      deploys = makeDeploys(wrap({ ...tools, whileRoutesHold: makeMutex() }))
       await deploys.start()
     },
     async close() {
