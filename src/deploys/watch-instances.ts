@@ -3,19 +3,30 @@ import { type InstanceChange, labelNames, waitForPort } from '../runtime/index.t
 import { type InstanceRecord, listInstancesOfRelease } from './instances.ts'
 import type { Tools } from './steps/index.ts'
 
-/** How long an instance that came back may take until it listens. */
-const backWithinMs = 60_000
-
 /**
  * Follows the engine's events: an environment whose instance died answers 503 with Retry-After at once instead of hanging on
- * an address that nobody has, and gets its traffic back as soon as the restarted instance listens.
+ * an address that nobody has, and gets its traffic back as soon as the restarted instance listens, however long that takes.
  */
 export function watchInstances(tools: Tools, onResync: () => void, signal: AbortSignal): void {
+  // One container's changes are dealt with in their order; the next ends the wait that the one before may have begun.
+  const latest = new Map<string, { readonly over: AbortController; readonly done: Promise<void> }>()
   tools.runtime.watch((change) => {
-    if (change.kind === 'resync') return onResync()
-    void onChange(tools, change, signal).catch((error: unknown) => {
-      if (!signal.aborted) tools.logger.warn('following an instance failed', { error, change: change.kind })
-    })
+    if (change.kind === 'resync' || change.containerId === null) return onResync()
+    const { containerId } = change
+    const before = latest.get(containerId)
+    before?.over.abort()
+    const over = new AbortController()
+    const either = AbortSignal.any([signal, over.signal])
+    const deal = async (): Promise<void> => {
+      await before?.done
+      try {
+        await onChange(tools, change, either)
+      } catch (error) {
+        if (!either.aborted) tools.logger.warn('following an instance failed', { error, change: change.kind })
+      }
+      if (latest.get(containerId)?.over === over) latest.delete(containerId)
+    }
+    latest.set(containerId, { over, done: deal() })
   }, signal)
 }
 
@@ -29,7 +40,7 @@ async function onChange(tools: Tools, change: InstanceChange, signal: AbortSigna
     await pointTo(tools, releaseId, { state: 'failed' })
     return
   }
-  await waitForPort({ address: instance.address, port: instance.port }, { withinMs: backWithinMs, signal })
+  await waitForPort({ address: instance.address, port: instance.port }, { withinMs: Number.POSITIVE_INFINITY, signal })
   await pointTo(tools, releaseId, { set: releaseSet(releaseId), size: 1 })
 }
 

@@ -61,7 +61,8 @@ export interface RunningRelease {
 
 export interface RunningInstance {
   readonly name: string
-  readonly state: 'running' | 'restarting' | 'stopped' | 'unknown'
+  /** `silent`: it runs, but nothing listens on its port. */
+  readonly state: 'running' | 'silent' | 'restarting' | 'stopped' | 'unknown'
   readonly restarts: number
   readonly startedAt: Date | null
 }

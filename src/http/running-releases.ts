@@ -1,19 +1,22 @@
 import type { DeployReads, Deploys } from '../deploys/index.ts'
 import { withTimeout } from '../kernel/timeout.ts'
-import type { Instance, Runtime } from '../runtime/index.ts'
+import { type Instance, type Runtime, tryConnect } from '../runtime/index.ts'
 import type { RunningInstance, RunningReleases } from './needs.ts'
 
 interface Parts {
   readonly reads: Pick<DeployReads, 'findServing'>
   readonly deploys: Pick<Deploys, 'listInstances'>
   readonly runtime: Pick<Runtime, 'inspect'>
+  /** Whether something listens there; a connection unless told. */
+  readonly listens?: (place: { address: string; port: number }) => Promise<boolean>
 }
 
 /** A status page must not hang with the engine. */
 const inspectMs = 3_000
+const connectMs = 1_000
 
 /** What serves, as the database knows it and the engine sees it. */
-export function makeRunningReleases({ reads, deploys, runtime }: Parts): RunningReleases {
+export function makeRunningReleases({ reads, deploys, runtime, listens = isOpen }: Parts): RunningReleases {
   const look = (containerId: string): Promise<Instance | null | 'unknown'> =>
     withTimeout({ ms: inspectMs, what: 'The engine' }, () => runtime.inspect(containerId)).catch(
       () => 'unknown' as const,
@@ -27,12 +30,23 @@ export function makeRunningReleases({ reads, deploys, runtime }: Parts): Running
       const instances = await Promise.all(
         records.map(async (record): Promise<RunningInstance> => {
           const seen = record.containerId === null ? null : await look(record.containerId)
-          return { name: `v${serving.number}.${record.position}`, ...stateOf(seen) }
+          const state = stateOf(seen)
+          // A process that is up again but not ready yet gets no visitors: the proxy says that the site has crashed.
+          const isSilent =
+            state.state === 'running' &&
+            record.address !== null &&
+            !(await listens({ ...record, address: record.address }))
+          return { name: `v${serving.number}.${record.position}`, ...state, ...(isSilent ? { state: 'silent' } : {}) }
         }),
       )
       return { release: serving.number, commit: serving.commit, since: serving.since, instances }
     },
   }
+}
+
+async function isOpen(place: { address: string; port: number }): Promise<boolean> {
+  const outcome = await tryConnect(place, { timeoutMs: connectMs, signal: AbortSignal.timeout(2 * connectMs) })
+  return outcome === 'open'
 }
 
 function stateOf(seen: Instance | null | 'unknown'): Omit<RunningInstance, 'name'> {

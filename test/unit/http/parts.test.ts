@@ -22,10 +22,12 @@ describe('health of a release', () => {
 
 describe('what runs', () => {
   const records = [
-    { releaseId: 7, position: 1, containerId: 'a' },
-    { releaseId: 7, position: 2, containerId: 'b' },
-    { releaseId: 7, position: 3, containerId: 'c' },
-    { releaseId: 6, position: 1, containerId: 'old' },
+    { releaseId: 7, position: 1, containerId: 'a', address: null },
+    { releaseId: 7, position: 2, containerId: 'b', address: null },
+    { releaseId: 7, position: 3, containerId: 'c', address: null },
+    { releaseId: 7, position: 4, containerId: 'a', address: '10.0.0.4', port: 80 },
+    { releaseId: 7, position: 5, containerId: 'a', address: '10.0.0.5', port: 80 },
+    { releaseId: 6, position: 1, containerId: 'old', address: null },
   ]
   const seen: Record<string, Partial<Instance> | null | Error> = {
     a: { state: 'running', restarts: 2, startedAt: new Date(5) },
@@ -44,6 +46,7 @@ describe('what runs', () => {
           return found as Instance | null
         },
       },
+      listens: async ({ address }) => address === '10.0.0.5',
     })
     expect(await running.find(1)).toEqual({
       release: 12,
@@ -53,6 +56,8 @@ describe('what runs', () => {
         { name: 'v12.1', state: 'running', restarts: 2, startedAt: new Date(5) },
         { name: 'v12.2', state: 'stopped', restarts: 0, startedAt: null },
         { name: 'v12.3', state: 'unknown', restarts: 0, startedAt: null },
+        { name: 'v12.4', state: 'silent', restarts: 2, startedAt: new Date(5) },
+        { name: 'v12.5', state: 'running', restarts: 2, startedAt: new Date(5) },
       ],
     })
   })

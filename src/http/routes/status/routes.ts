@@ -9,7 +9,7 @@ import { environmentSchema, presentEnvironment } from '../environments/presenter
 
 const instanceSchema = z.strictObject({
   name: z.string(),
-  state: z.enum(['running', 'restarting', 'stopped', 'unknown']),
+  state: z.enum(['running', 'silent', 'restarting', 'stopped', 'unknown']),
   restarts: z.number().int(),
   startedAt: time.nullable(),
 })
@@ -22,7 +22,7 @@ export const statusSchema = z.strictObject({
       release: z.string(),
       commit: z.string(),
       since: time,
-      /** `up`: all instances run; `partly`, `down`; `unknown` when the engine says nothing about one. */
+      /** `up`: all instances run and listen; `partly`, `down`; `unknown` when the engine says nothing about one. */
       health: z.enum(['up', 'partly', 'down', 'unknown']),
       instances: z.array(instanceSchema),
     })
