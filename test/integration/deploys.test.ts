@@ -3,6 +3,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { makeDeployLogs } from '../../src/deploys/log.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -183,6 +184,27 @@ describe('cancelling', () => {
       code: 'conflict',
       message: expect.stringContaining('live'),
     })
+  })
+})
+
+describe('the log of a deploy', () => {
+  it('ends also when a build writes nothing but empty lines', async () => {
+    const id = await spine.push('test', commitOf('a'))
+    await spine.log(id)
+    await spine.db.query(
+      `insert into deploy_log (deploy_id, seq, kind, text)
+       select $1, max(seq) + 1, 'output', repeat('x', 20 * 1024 * 1024 - 10000) from deploy_log where deploy_id = $1`,
+      [id],
+    )
+    const log = await makeDeployLogs(spine.db).open(id)
+    for (let i = 0; i < 1000; i++) log.write('output', '')
+    await log.flush()
+    const rows = await spine.db.query<{ kind: string; text: string }>(
+      'select kind, text from deploy_log where deploy_id = $1 order by seq desc limit 1000',
+      [id],
+    )
+    expect(rows[0]).toEqual({ kind: 'detail', text: expect.stringContaining('longer than is kept') })
+    expect(rows.filter((row) => row.kind === 'output' && row.text === '').length).toBeLessThan(200)
   })
 })
 
