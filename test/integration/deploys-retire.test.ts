@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { makeDeploys } from '../../src/deploys/index.ts'
 import { removeInstances } from '../../src/deploys/retire.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -49,6 +50,27 @@ describe('a release that traffic has left', () => {
     expect(spine.runtime.names()).toEqual([v1, v2])
     await gone(v1)
     expect(spine.runtime.names()).toEqual([v2])
+  })
+
+  it('stays, too, when the proxy does not answer', async () => {
+    spine.router.openConnections = () => Promise.reject(new SlipwayError('unavailable', 'The proxy does not answer.'))
+    await replaceWithOpen(0, 1500)
+    await delay(600)
+    expect(spine.runtime.names()).toEqual([v1, v2])
+    await gone(v1)
+  })
+
+  it('is given its stop time to end by itself', async () => {
+    const given: number[] = []
+    const { stop } = spine.runtime
+    spine.runtime.stop = (containerId, graceMs) => {
+      given.push(graceMs)
+      return stop(containerId, graceMs)
+    }
+    spine.config = { ...spine.config, stopMs: 4321 }
+    await replaceWithOpen(0, 1000)
+    await gone(v1)
+    expect(given).toEqual([4321])
   })
 
   it('is not removed when it serves after all', async () => {
