@@ -62,7 +62,7 @@ describe('a release that traffic has left', () => {
 
   it('is given its stop time to end by itself', async () => {
     const given: number[] = []
-    const { stop } = spine.runtime
+    const stop = spine.runtime.stop.bind(spine.runtime)
     spine.runtime.stop = (containerId, graceMs) => {
       given.push(graceMs)
       return stop(containerId, graceMs)

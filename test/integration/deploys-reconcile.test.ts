@@ -1,0 +1,62 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { reconcile } from '../../src/deploys/reconcile.ts'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { labelNames } from '../../src/runtime/index.ts'
+import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
+
+let spine: Spine
+
+beforeEach(async () => {
+  spine = await makeSpine()
+})
+afterEach(() => spine.close())
+
+const v1 = 'slw-spine-test--shop-v1-1'
+const limits = { memoryBytes: 64 * 1024 * 1024, cpus: 1, pids: 64 }
+const inElevenMinutes = { ...systemClock, now: () => new Date(Date.now() + 11 * 60_000) }
+
+const container = (name: string, labels: Record<string, string>) =>
+  spine.runtime.start(
+    { name, image: `sha256:${'b'.repeat(64)}`, labels, env: {}, address: null, limits },
+    AbortSignal.timeout(5000),
+  )
+
+describe('reconciling', () => {
+  it('removes what a deploy that has ended left, and strangers with our label only when they are old', async () => {
+    const id = await spine.push('test', commitOf('a'))
+    await spine.log(id)
+    await container('left-command', { [labelNames.kind]: 'command', [labelNames.deploy]: String(id) })
+    await container('stranger', {})
+    await container('a-build', { [labelNames.kind]: 'build', [labelNames.deploy]: String(id) })
+    spine.runtime.addForeign('foreign')
+    expect(await reconcile(spine.tools)).toMatchObject({ removed: 1, started: 0 })
+    expect(spine.runtime.names()).toEqual([v1, 'stranger', 'a-build', 'foreign'])
+    expect(await reconcile({ ...spine.tools, clock: inElevenMinutes })).toMatchObject({ removed: 1 })
+    expect(spine.runtime.names()).toEqual([v1, 'a-build', 'foreign'])
+  })
+
+  it('leaves the containers of a running deploy alone, however old', async () => {
+    let open = (): void => undefined
+    const reached = new Promise<void>((reach) => {
+      spine.onBuild = () => (reach(), new Promise<void>((resolve) => (open = resolve)))
+    })
+    const id = await spine.push('test', commitOf('a'))
+    await reached
+    await container('its-command', { [labelNames.kind]: 'command', [labelNames.deploy]: String(id) })
+    await reconcile({ ...spine.tools, clock: inElevenMinutes })
+    expect(spine.runtime.names()).toEqual(['its-command'])
+    open()
+    await spine.log(id)
+  })
+
+  it('has the engine keep what it started again', async () => {
+    await spine.log(await spine.push('test', commitOf('a')))
+    const [before] = await spine.runtime.list()
+    await spine.runtime.remove(before?.containerId ?? '')
+    expect(await reconcile(spine.tools)).toMatchObject({ started: 1 })
+    const [after] = await spine.runtime.list()
+    expect(after).toMatchObject({ name: v1, address: before?.address })
+    expect(spine.runtime.kept.has(after?.containerId ?? '')).toBe(true)
+    expect(await reconcile(spine.tools)).toMatchObject({ started: 0 })
+  })
+})
