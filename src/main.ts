@@ -21,9 +21,9 @@ import { type Logger, makeLogger } from './kernel/logger.ts'
 import { makeMutex } from './kernel/mutex.ts'
 import { makeRuntimeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
-import { makePool, migrate, type Pool } from './postgres/index.ts'
+import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
 import { makeAddresses } from './routing/index.ts'
-import { pushDemo } from './setup/demo.ts'
+import { pushHello } from './setup/demo.ts'
 import { ensureSecrets, type InstallationSecrets } from './setup/secrets.ts'
 import { untilStopped } from './setup/until-stopped.ts'
 import { welcomeText } from './setup/welcome.ts'
@@ -54,14 +54,13 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
 
   const controlUrl = modules.addresses.url(settings.controlHost)
   const isFirst = (await modules.environments.listApps()).length === 0
-  const hasDemo =
-    demo && isFirst && (await pushDemo({ root, remote: `${controlUrl}/hello.git`, token: secrets.adminToken }))
+  const demoUrl = demo && isFirst ? await pushDemo(`${controlUrl}/hello.git`, { root, modules, secrets }) : null
   process.stdout.write(
     welcomeText({
       root,
       dataDir: settings.dataDir,
       controlUrl,
-      demoUrl: hasDemo ? modules.addresses.url(modules.addresses.environmentHost('test--hello')) : null,
+      demoUrl,
       newToken: secrets.madeAdminToken || (isFirst && settings.adminToken === null) ? secrets.adminToken : null,
       startedInMs: systemClock.monotonicMs() - begunMs,
     }),
@@ -73,6 +72,17 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   await modules.deploys.stop()
   // A database that hangs does not keep Slipway from ending.
   await Promise.race([ground.db.close(), systemClock.sleep(closeGraceMs)])
+}
+
+type Demo = { readonly root: string; readonly modules: Modules; readonly secrets: InstallationSecrets }
+
+/** The first app, by a real push. Null when it did not go live: git or the deploy has said why, and Slipway runs all the same. */
+async function pushDemo(remote: string, { root, modules, secrets }: Demo): Promise<string | null> {
+  const { environments, deploys, addresses } = modules
+  if (!(await pushHello({ root, remote, token: secrets.adminToken }))) return null
+  const { id, label } = await environments.get('hello', 'test')
+  const [newest] = await deploys.list(id, { limit: 1 })
+  return newest?.state === 'live' ? addresses.url(addresses.environmentHost(label)) : null
 }
 
 interface Start {
@@ -105,7 +115,9 @@ async function layGround(given: {
   const openDatabase = async (): Promise<Pool> => {
     const own = await cluster?.ensure()
     const pool = makePool(own ?? { connectionString: settings.databaseUrl?.reveal() ?? '' }, { logger, size: 20 })
-    await migrate(pool, join(root, 'sql', 'migrations'))
+    await migrate(pool, join(root, 'sql', 'migrations')).catch((error: unknown) => {
+      throw own === undefined && isDatabaseAway(error) ? databaseNotReached(error) : error
+    })
     await holdServer(pool, { logger, onTaken: () => stop.abort() })
     return pool
   }
@@ -241,6 +253,16 @@ async function holdServer(pool: Pool, options: { logger: Logger; onTaken: () => 
   if (await pool.holdServerLock(onLost)) return
   throw new SlipwayError('conflict', 'Another Slipway works with this database.', {
     hint: 'Stop it first, or give this one another DATABASE_URL.',
+  })
+}
+
+/** At a start nothing waits for it to come back. */
+function databaseNotReached(error: unknown): SlipwayError {
+  const { cause } = error as Error
+  const why = cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : 'no answer'
+  return new SlipwayError('unavailable', `The PostgreSQL of DATABASE_URL cannot be reached: ${why}.`, {
+    hint: 'Start it, or correct DATABASE_URL.',
+    cause: error,
   })
 }
 

@@ -11,7 +11,7 @@ import { tellError } from './tell.ts'
  * prints goes to the terminal. Its one program is Debian's static busybox, so that no image registry is needed. A demo that
  * fails does not keep Slipway from running: then false, and git or the deploy has said why.
  */
-export async function pushDemo(options: { root: string; remote: string; token: Secret }): Promise<boolean> {
+export async function pushHello(options: { root: string; remote: string; token: Secret }): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'slipway-hello-'))
   try {
     await cp(join(options.root, 'docker/boilerplates/hello'), folder, { recursive: true })
