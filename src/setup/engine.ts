@@ -102,10 +102,7 @@ export function explainEngine(probe: EngineProbe, socket: string, machine: Engin
         'Set DOCKER_HOST to the engine’s socket.',
       )
     case 'forbidden':
-      return told(
-        `This user may not use the Docker engine on ${socket}.`,
-        'Start Slipway as root, or as root: usermod --append --groups docker <user> (and sign in again).',
-      )
+      return told(`This user may not use the Docker engine on ${socket}.`, 'Start Slipway as root.')
     case 'absent':
       if (socket !== machine.ownSocket)
         return told(`No Docker engine answers on ${socket}.`, 'Start it, or correct DOCKER_HOST.')
