@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { assertPortFree, lockDataDir, parseRoutes, prepareDataDir } from '../../src/setup/preflight.ts'
+import { makeTestSite } from '../support/docker-runtime.ts'
+import { freePort } from '../support/proxy.ts'
 
 jest.setTimeout(60_000)
 
@@ -38,7 +40,7 @@ async function start(
   const command = [...hidden, ...asUser, ...server]
   const child = spawn(command[0] ?? '', command.slice(1), {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: folder, SLIPWAY_DATA: join(folder, 'data'), ...env },
+    env: { PATH: process.env['PATH'], HOME: folder, SLIPWAY_DATA: join(folder, 'data'), ...(await ownPlace()), ...env },
   })
   const limit = setTimeout(() => child.kill('SIGKILL'), 30_000)
   let [stdout, stderr] = ['', '']
@@ -47,6 +49,11 @@ async function start(
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
   clearTimeout(limit)
   return { code, stdout, stderr }
+}
+
+/** A Slipway with the usual settings may run on this machine. */
+async function ownPlace(): Promise<Record<string, string>> {
+  return { SLIPWAY_NETWORK: makeTestSite().network, SLIPWAY_HTTP_PORT: String(await freePort()) }
 }
 
 const nodePath = () => {
@@ -76,6 +83,16 @@ describe('npm start, when something cannot be had', () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining(`clashes with ${address}/`)])
     expect(stderr).toContain(route?.device)
     expect(await readdir(folder)).toEqual([])
+  })
+
+  it('refuses a port that is taken, and makes nothing', async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const { code, stderr } = await start({ SLIPWAY_HTTP_PORT: String(port) })
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`Port ${port} on 127.0.0.1 is taken.`)])
+    expect(await readdir(folder)).toEqual([])
+    await new Promise((resolve) => server.close(resolve))
   })
 
   it('names the exact command when packages are missing and it is not root', async () => {
