@@ -226,7 +226,8 @@ drain: -1s
       } catch (error) {
         expect(error).toBeInstanceOf(SlipwayError)
       }
-      expect(performance.now() - started).toBeLessThan(50)
+      // A stall is seconds; a busy machine alone takes 200 ms now and then.
+      expect(performance.now() - started).toBeLessThan(1000)
     }
   })
 })
