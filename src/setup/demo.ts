@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Secret } from '../kernel/secret.ts'
-import { tellError } from './tell.ts'
+import { say, tellError } from './tell.ts'
 
 /**
  * Pushes the app `hello` from the built-in boilerplate, as any user would: with git, over HTTP, with the token. What git
@@ -12,6 +12,7 @@ import { tellError } from './tell.ts'
  * fails does not keep Slipway from running: then false, and git or the deploy has said why.
  */
 export async function pushHello(options: { root: string; remote: string; token: Secret }): Promise<boolean> {
+  say('Pushing a first app, hello, as you would push yours …')
   const folder = await mkdtemp(join(tmpdir(), 'slipway-hello-'))
   try {
     await cp(join(options.root, 'docker/boilerplates/hello'), folder, { recursive: true })
