@@ -22,7 +22,7 @@ export interface Queue {
 }
 
 /** How long the queue waits for what is away (database, engine, proxy) until it tries again. */
-const retryMs = 1_000
+const retryMs = 250
 /** What still goes on this long after `stop` is left to the next life of the server: all of it is safe to repeat. */
 const stopGraceMs = 5_000
 
@@ -34,6 +34,7 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
   const stop = new AbortController()
   let started = false
   let looking = false
+  let unsure = false
   let again = false
 
   const background = (what: string, promise: Promise<void>): void => {
@@ -79,9 +80,15 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     for (;;) {
       if (stop.signal.aborted) return null
       try {
+        // A claim whose answer was lost may have been made.
+        const lost = unsure ? (await store.listOwnRunning(tools.db, worker)).find((id) => !running.has(id)) : undefined
+        if (lost !== undefined) return lost
+        unsure = false
         return await tools.db.transaction((tx) => store.claimNextDeploy(tx, worker))
       } catch (error) {
-        if (!violates(error, 'one_running_deploy')) throw error
+        if (violates(error, 'one_running_deploy')) continue
+        unsure = true
+        throw error
       }
     }
   }

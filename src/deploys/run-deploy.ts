@@ -13,7 +13,7 @@ import * as store from './store.ts'
 const silenceMs = 10_000
 
 /** How long a deploy waits for what is away (the database, and while it ends the proxy) until it tries again. */
-const retryMs = 500
+const retryMs = 250
 
 export interface RunContext {
   readonly tools: Tools

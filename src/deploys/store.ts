@@ -148,6 +148,14 @@ export async function claimNextDeploy(tx: Transaction, worker: string): Promise<
   return rows[0]?.id ?? null
 }
 
+/** What this worker has claimed and not ended. */
+export async function listOwnRunning(q: Queryable, worker: string): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(`select id from deploys where state = 'running' and lease_owner = $1`, [
+    worker,
+  ])
+  return rows.map((row) => row.id)
+}
+
 /** Deploys that an earlier life of this server was running: they are ours now. */
 export async function takeOverRunningDeploys(q: Queryable, worker: string): Promise<number[]> {
   const rows = await q.query<{ id: number }>(

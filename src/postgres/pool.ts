@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types'
 import pg from 'pg'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
@@ -127,7 +128,7 @@ function databaseError(error: unknown): unknown {
     code === undefined ||
     /^(?:08|57|53|25P03)/.test(code) ||
     ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT'].includes(code)
-  if (!(error instanceof Error) || !lost) return error
+  if (!isNativeError(error) || !lost) return error
   return new DatabaseAway('unavailable', 'The database does not answer.', {
     hint: 'Sites go on serving. Slipway goes on by itself when PostgreSQL is back; its log is in the data folder.',
     cause: error,
@@ -138,7 +139,7 @@ class DatabaseAway extends SlipwayError {}
 
 /** True when the database did not answer, however the error was wrapped on its way. What the statement did is then unknown. */
 export function isDatabaseAway(error: unknown): boolean {
-  return error instanceof DatabaseAway || (error instanceof Error && isDatabaseAway(error.cause))
+  return error instanceof DatabaseAway || (isNativeError(error) && isDatabaseAway(error.cause))
 }
 
 function codeOf(error: unknown): string | undefined {
