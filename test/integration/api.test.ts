@@ -289,7 +289,11 @@ describe('beside the API', () => {
     const pushed = await httpCall('POST', `${server.url}/shop.git/git-receive-pack?x=1`, { body })
     expect([pushed.status, pushed.text]).toEqual([200, 'git\n'])
     expect(server.gitPaths).toContain('POST /shop.git/git-receive-pack?x=1')
-    expect((await httpCall('GET', `${server.url}/a/b.git/info/refs`)).status).toBe(404)
+    // A name with a slash too: Git says what is wrong with it.
+    await httpCall('GET', `${server.url}/a/b.git/info/refs`)
+    expect(server.gitPaths).toContain('GET /a/b.git/info/refs')
+    await httpCall('GET', `${server.url}/api/v1/apps/b.git/info/refs`)
+    expect(server.gitPaths.filter((path) => path.includes('/api/'))).toEqual([])
   })
 
   it('an inner error says nothing but its number, which is in the log', async () => {
