@@ -176,7 +176,9 @@ describe('a release that does not pass its checks', () => {
     await clone.write({ 'slipway.yml': release('{ label: forever, run: "echo waiting; sleep 60", timeout: 1s }') })
     const endless = await clone.push('main')
     expect(endless.results).toMatchObject([{ release: 'v3', status: 'failed' }])
-    expect(endless.output).toMatch(/ !     The release command “forever” took longer than its limit of 1 s and was stopped\./)
+    expect(endless.output).toMatch(
+      / !     The release command “forever” took longer than its limit of 1 s and was stopped\./,
+    )
     expect((await slipway.get('test--migrates.localhost')).body).toBe('migrated\n')
     expect({ ...(await listHoldings(slipway)), images: 0 }).toEqual({ ...before, images: 0 })
     await clone.remove()
