@@ -56,15 +56,17 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
 /**
  * Ends a deploy that did not go live: why is recorded, then everything it started is removed, then it has ended. What serves
  * was never touched. Called again after a crash (`failure` null then) it goes on where it was.
+ * @returns the release whose instances could not be removed now: the deploy ends all the same
  */
-export async function endWithout(ending: Ending, failure: SlipwayError | null): Promise<void> {
+export async function endWithout(ending: Ending, failure: SlipwayError | null): Promise<number[]> {
   const { deploy, tools } = ending
   if (failure !== null && deploy.error === null) await recordFailure(ending, failure)
   // What failed may have come after the traffic moved: it goes back before anything is removed, or else nothing is.
   if (deploy.step === 'swap') await tools.whileRoutesHold(() => restoreRoute(tools, deploy))
-  if (deploy.releaseId !== null) await removeStarted(tools, deploy.id, deploy.releaseId)
+  const isRemoved = deploy.releaseId === null || (await removeStarted(tools, deploy.id, deploy.releaseId))
   faultPoint('deploy.failed.undone')
   await recordEndWithout(ending)
+  return isRemoved ? [] : [deploy.releaseId]
 }
 
 async function recordFailure({ deploy, own, log, logs, tools }: Ending, failure: SlipwayError): Promise<void> {
@@ -83,13 +85,15 @@ async function recordFailure({ deploy, own, log, logs, tools }: Ending, failure:
   faultPoint('deploy.failed')
 }
 
-/** What cannot be removed now (the engine is away) is found by reconciling later; the deploy ends all the same. */
-async function removeStarted(tools: Tools, deployId: number, releaseId: number): Promise<void> {
+/** False when what it would remove from is away. */
+async function removeStarted(tools: Tools, deployId: number, releaseId: number): Promise<boolean> {
   try {
     await removeInstances(tools, releaseId)
+    return true
   } catch (error) {
     if (isDatabaseAway(error)) throw error
     tools.logger.warn('what a failed deploy had started was not removed yet', { deployId, error })
+    return false
   }
 }
 

@@ -22,7 +22,7 @@ export interface Queue {
 }
 
 /** How long the queue waits for what is away (database, engine, proxy) until it tries again. */
-const retryMs = 250
+const retryMs = { first: 250, longest: 5_000 }
 /** What still goes on this long after `stop` is left to the next life of the server: all of it is safe to repeat. */
 const stopGraceMs = 5_000
 
@@ -128,14 +128,14 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
 
 /** Tries again until it is done: what is away (database, engine, proxy) is waited for, because nobody else would do it. */
 async function persistently(tools: Tools, signal: AbortSignal, attempt: () => Promise<void>): Promise<void> {
-  for (;;) {
+  for (let waitMs = retryMs.first; ; waitMs = Math.min(waitMs * 2, retryMs.longest)) {
     try {
       return await attempt()
     } catch (error) {
       const { code } = asSlipwayError(error)
       if (signal.aborted || (code !== 'unavailable' && code !== 'timeout')) throw error
       tools.logger.warn('the queue waits for what does not answer', { error })
-      await tools.clock.sleep(retryMs, signal)
+      await tools.clock.sleep(waitMs, signal)
     }
   }
 }

@@ -9,16 +9,16 @@ import { findServingRelease } from './store.ts'
 const countEveryMs = 250
 
 /**
- * Lets a release that traffic has left finish what it has, then stops and removes it. Safe to repeat and to take up after a
- * restart. The release's own address goes first: it never points to anything else.
+ * Lets a release that traffic has left (or never reached) finish what it has, then stops and removes it. Safe to repeat and to
+ * take up after a restart. The release's own address goes first: it never points to anything else.
  */
 export async function drainAndRetire(tools: Tools, releaseId: number, signal: AbortSignal): Promise<void> {
   const draining = (await listInstancesOfRelease(tools.db, releaseId)).filter(
     (instance) => instance.state === 'draining',
   )
   const [first] = draining
-  if (first === undefined) return
-  if (!first.live) await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
+  if (first?.live === false)
+    await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
   await Promise.all(draining.map((instance) => waitUntilIdle(tools, instance, signal)))
   await removeInstances(tools, releaseId)
 }

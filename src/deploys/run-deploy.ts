@@ -29,7 +29,7 @@ export interface RunContext {
  * Takes a claimed deploy through its steps until it has ended: look at what is recorded, decide, do, record, again. Called
  * on a deploy that an earlier life of the server had begun, it goes on where that was. A database that is away fails no
  * deploy: what it was doing is taken up again when it is back, and the log keeps what it could not store.
- * @returns the releases whose instances drain now
+ * @returns the releases whose instances must go now: those that drain, or those of a deploy that failed while the engine is away
  */
 export async function runDeploy(deployId: number, run: RunContext): Promise<number[]> {
   let log: DeployLog | null = null
@@ -63,8 +63,7 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
       })
       const ending = { deploy, own, log, logs, tools }
       if ('end' in next) {
-        await endWithout(ending, next.end === 'cancelled' ? cancelled(signal) : null)
-        return []
+        return await endWithout(ending, next.end === 'cancelled' ? cancelled(signal) : null)
       }
       if (next.do === 'swap') {
         return await tools.whileRoutesHold(async () => {
@@ -85,8 +84,7 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
     if (error.code === 'internal') {
       tools.logger.error('a deploy failed inside Slipway', { deployId, step: deploy.step, error })
     }
-    await endWithout({ deploy, own, log, logs, tools }, error)
-    return []
+    return await endWithout({ deploy, own, log, logs, tools }, error)
   }
 }
 

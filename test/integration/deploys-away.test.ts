@@ -18,9 +18,10 @@ describe('an engine that is away', () => {
     expect((await spine.log(id)).at(-1)).toMatch(/status=failed$/)
     spine.runtime.setAway(false)
     expect(spine.runtime.names()).toHaveLength(1)
-    await spine.deploys.reconcile()
-    expect(spine.runtime.names()).toEqual([])
-    expect(await spine.db.query('select 1 from addresses where instance_id is not null')).toEqual([])
+    await eventually(() => expect(spine.runtime.names()).toEqual([]))
+    await eventually(async () => {
+      expect(await spine.db.query('select 1 from addresses where instance_id is not null')).toEqual([])
+    })
   })
 
   it('takes a retirement up again that the engine’s absence had interrupted', async () => {
