@@ -38,9 +38,13 @@ export async function probeUntilHealthy(context: CheckContext): Promise<void> {
   const { clock, config, signal } = context
   const target = targetOf(context)
   let told = ''
+  let before: ProbeResult | null = null
   for (;;) {
     const left = Math.max(1, context.deadlineMs - clock.monotonicMs())
-    const result = await probeHttp(target, { timeoutMs: Math.min(config.health.timeoutMs, left), signal })
+    const seen = await probeHttp(target, { timeoutMs: Math.min(config.health.timeoutMs, left), signal })
+    // The deadline, not the app, cut this one short: what the app said before tells more.
+    const result: ProbeResult = seen.kind === 'silent' && left < config.health.timeoutMs ? (before ?? seen) : seen
+    before = result
     const line = describeAttempt(target, result)
     if (line !== told) context.onAttempt(line)
     told = line

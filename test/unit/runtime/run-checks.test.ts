@@ -167,6 +167,15 @@ describe('checks that fail say what happened', () => {
     expect(error.evidence[1]).toBe('Its first line: no such table: users')
   })
 
+  it('it answered 500 until the deadline cut the last attempt short', async () => {
+    const startedMs = performance.now()
+    const port = await serve((_, res) => {
+      if (performance.now() - startedMs < 1200) res.writeHead(500).end()
+    })
+    const { run } = await makeCheck(port, { config: { health: { deadlineMs: 1500, timeoutMs: 1000 } } })
+    expect((await failure(run)).message).toContain('answered GET / with 500')
+  })
+
   it('the wrong status for its path', async () => {
     const port = await serve((req, res) => res.writeHead(req.url === '/healthz' ? 404 : 200).end())
     const { run } = await makeCheck(port, { config: { health: { path: '/healthz' } } })
