@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeProxySocket } from '../../src/adapters/haproxy/socket.ts'
-import { startTestProxy, tellProxy, type TestProxy } from '../support/proxy.ts'
+import type { Target } from '../../src/routing/index.ts'
+import { ask, startEcho, startTestProxy, tellProxy, type TestProxy } from '../support/proxy.ts'
 import { routerContract } from '../support/router-contract.ts'
 
 let proxy: TestProxy
@@ -12,6 +13,11 @@ beforeAll(async () => {
 afterAll(() => proxy.remove())
 
 routerContract('HAProxy', async () => proxy.router)
+
+/** Which backend answered; empty when none did. */
+function nameIn(body: string): string {
+  return /"name":"(\w+)"/.exec(body)?.[1] ?? ''
+}
 
 describe('the maps of a running HAProxy', () => {
   it('has in its files what it has in memory', async () => {
@@ -26,6 +32,39 @@ describe('the maps of a running HAProxy', () => {
       'e1 r1/1;',
       'r1/1 127.0.0.1:1;',
     ])
+  })
+
+  it('changes the short way with everything that it is derived from', async () => {
+    const backends = await Promise.all(['one', 'two'].map(startEcho))
+    const [one, two] = backends.map(({ target }) => target) as [Target, Target]
+    const { router } = proxy
+    const names = async (...hosts: string[]): Promise<string[]> =>
+      Promise.all(hosts.map(async (host) => nameIn((await ask(proxy.port, host)).body)))
+    await router.defineSet('r21', [one])
+    await router.defineSet('r22', [two])
+    await router.swap('e21', { set: 'r21', size: 1 })
+    await router.addHost('x.example.org', 'e21')
+    expect(await names('x.example.org')).toEqual(['one'])
+    await router.swap('e21', { set: 'r22', size: 1 })
+    expect(await names('x.example.org')).toEqual(['two'])
+    await router.addHost('y.example.org', 'e21')
+    await router.swap('e21', { set: 'r21', size: 1 })
+    expect(await names('x.example.org', 'y.example.org')).toEqual(['one', 'one'])
+    await router.removeHost('x.example.org')
+    await router.swap('e21', { set: 'r22', size: 1 })
+    expect(await names('x.example.org', 'y.example.org')).toEqual(['', 'two'])
+    await router.defineSet('r22', [one])
+    expect(await names('y.example.org')).toEqual(['one'])
+    await router.swap('e22', { set: 'r21', size: 1 })
+    await router.defineSet('r22', [two])
+    await router.addHost('y.example.org', 'e22')
+    expect(await names('y.example.org')).toEqual(['one'])
+    await router.swap('e22', { state: 'failed' })
+    expect((await ask(proxy.port, 'y.example.org')).status).toBe(503)
+    await router.swap('e22', { set: 'r22', size: 1 })
+    await router.removeKey('e22')
+    expect(await names('y.example.org')).toEqual([''])
+    await Promise.all(backends.map((backend) => backend.close()))
   })
 
   it('takes many environments at once and any number of changes in between', async () => {

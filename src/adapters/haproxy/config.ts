@@ -17,8 +17,8 @@ export interface ProxySettings {
   readonly user: string | null
 }
 
-export type MapName = 'hosts' | 'routes' | 'targets' | 'timeouts'
-export const mapNames: readonly MapName[] = ['hosts', 'routes', 'targets', 'timeouts']
+export type MapName = 'hosts' | 'routes' | 'targets' | 'timeouts' | 'direct'
+export const mapNames: readonly MapName[] = ['hosts', 'routes', 'targets', 'timeouts', 'direct']
 
 /** Where everything of the proxy lies below the data folder. */
 export function proxyPaths(dataDir: string) {
@@ -49,6 +49,7 @@ const maxBodyBytes = 500 * 1024 * 1024
 const forwardingHeaders =
   '^(x[-_](forwarded|real[-_]ip|client[-_]ip|cluster[-_]client|original[-_](url|uri|host|for|proto)|rewrite[-_]url)|forwarded$|(true[-_]client|client|cf[-_]connecting)[-_]ip$)'
 const forgedHeaders = '^(x[-_]slipway|proxy$|http2[-_]settings$)'
+const eitherHeaders = `(${forwardingHeaders}|${forgedHeaders})`
 
 /** The whole configuration: a pure function of validated settings. `configHash` of it is what a running proxy is known by. */
 export function renderConfig(settings: ProxySettings): string {
@@ -103,6 +104,8 @@ function globals(s: ProxySettings): string {
     ...drop,
     '# maxconn follows from the limit of open files, whatever it is; a fixed one above it keeps HAProxy from starting.',
     'fd-hard-limit 131072',
+    '# The few patterns here are quicker to match than to look up among the latest results.',
+    'tune.pattern.cache-size 0',
     '# Another process on the same port is an error, not somebody to share the connections with.',
     'noreuseport',
     '# What a reload left behind may finish, but not for ever.',
@@ -157,15 +160,23 @@ function frontend(s: ProxySettings): string {
     'http-request deny deny_status 400 if { fc_http_major 1 } !{ req.body_size 0 } !{ req.hdr(content-length) -m found } !{ req.hdr(transfer-encoding) -m found }',
     'http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found } !{ req.fhdr(transfer-encoding) -m str -i chunked }',
     'http-request deny deny_status 400 if { req.ver 1.0 } { req.hdr(transfer-encoding) -m found }',
-    `http-request del-header ${forgedHeaders} -m reg`,
-    `http-request del-header ${forwardingHeaders} -m reg${trusted ? ' unless trusted' : ''}`,
+    // Each of these is matched with the name of each header.
+    ...(trusted
+      ? [
+          `http-request del-header ${forgedHeaders} -m reg`,
+          `http-request del-header ${forwardingHeaders} -m reg unless trusted`,
+        ]
+      : [`http-request del-header ${eitherHeaders} -m reg`]),
     'http-request del-header upgrade if { req.hdr(upgrade) -m sub -i h2c }',
     '# A proxy inside an app would drop the headers named here, those below too.',
     'http-request del-header connection if { req.hdr(connection) -m beg -i x- x_ forwarded host cookie authorization }',
     ...forwarded(s.port, trusted),
     '# Not every app knows a whole address in the request line.',
     'http-request set-uri %[pathq] if { url -m beg -i http }',
-    `http-request set-var(txn.key) req.fhdr(host),host_only,map_str(${map('hosts')})`,
+    '# One look for most requests. In large maps each is a walk through cold memory, which costs more than all other rules together.',
+    `http-request set-var(txn.direct) req.fhdr(host),host_only,map_str(${map('direct')})`,
+    'use_backend app-direct if { var(txn.direct) -m found }',
+    `http-request set-var(txn.key) req.fhdr(host),host_only,map_str(${map('hosts')}) unless { var(txn.direct) -m found }`,
     `http-request set-var(txn.to) var(txn.key),map_str(${map('routes')})`,
     'use_backend app-one if { var(txn.to) -m end /1 }',
     `use_backend slipway if { req.fhdr(host),host_only -m str ${s.controlHost} }`,
@@ -194,12 +205,18 @@ function backends(s: ProxySettings): string {
   const { page, httpSocket } = proxyPaths(s.dataDir)
   const constant = ['unknown-host', 'nothing-live', ...states] as const
   return [
-    '# A set of one is its own member, which saves most requests the choice.',
-    section('backend app-one', appRules(s)),
+    section('backend app-direct', [
+      'http-request set-var(txn.key) var(txn.direct),field(1,@)',
+      'http-request set-var(txn.target) var(txn.direct),field(2,@)',
+      ...appRules(s),
+    ]),
+    '# A set of one is its own member, which saves the choice.',
+    section('backend app-one', [...findTarget(s), ...appRules(s)]),
     section('backend app-many', [
       'http-request set-var(txn.size) var(txn.to),field(2,/)',
       'http-request set-var(txn.member) rand,mod(txn.size),add(1)',
       'http-request set-var(txn.to) var(txn.to),field(1,/),concat(/,txn.member)',
+      ...findTarget(s),
       ...appRules(s),
     ]),
     '# Git pushes wait for whole deploys and send what they have: no limit on bodies, hours to answer.',
@@ -215,12 +232,19 @@ function backends(s: ProxySettings): string {
 }
 
 /** From the member in txn.to to its address. Without an address nothing is connected: `0.0.0.0:0` would be this proxy itself. */
+function findTarget(s: ProxySettings): string[] {
+  const { map, page } = proxyPaths(s.dataDir)
+  return [
+    `http-request set-var(txn.target) var(txn.to),map_str(${map('targets')})`,
+    `${answer('unreachable', page('unreachable'))} unless { var(txn.target) -m found }`,
+  ]
+}
+
+/** Sends the request to the address in txn.target. */
 function appRules(s: ProxySettings): string[] {
   const { map, page } = proxyPaths(s.dataDir)
   return [
     `${answer('too-large', page('too-large'))} if { req.hdr_val(content-length) gt ${maxBodyBytes} }`,
-    `http-request set-var(txn.target) var(txn.to),map_str(${map('targets')})`,
-    `${answer('unreachable', page('unreachable'))} unless { var(txn.target) -m found }`,
     'http-request track-sc0 var(txn.target) table per_target',
     'http-request set-dst var(txn.target),field(1,:)',
     'http-request set-dst-port var(txn.target),field(2,:)',

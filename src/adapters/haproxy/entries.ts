@@ -4,7 +4,7 @@ import type { Routes, RouteTarget, Target } from '../../routing/index.ts'
 import type { MapName } from './config.ts'
 
 /*
- * Routes as lines of the four maps, and back. Members of a set count from 1, so that the route of a set of one (`r12/1`) is
+ * Routes as lines of the maps, and back. Members of a set count from 1, so that the route of a set of one (`r12/1`) is
  * also the name of its only member.
  */
 
@@ -23,7 +23,28 @@ export function encodeRoutes(routes: Routes): AllEntries {
   for (const [key, to] of routes.keys) {
     if ('set' in to && !targets.has(`${to.set}/${to.size}`)) throw missingMembers(key, to)
   }
-  return { hosts, routes: keys, targets, timeouts }
+  const entries = { hosts, routes: keys, targets, timeouts }
+  return { ...entries, direct: directEntries(entries) }
+}
+
+/**
+ * The short way, derived from the other maps: host → `<route key>@<ip:port>`, for a host that is the only one of a key that leads to a set
+ * of one. With more hosts than one a swap would be more than one command.
+ */
+export function directEntries({
+  hosts,
+  routes,
+  targets,
+}: Omit<AllEntries, 'timeouts' | 'direct'>): Map<string, string> {
+  const hostsOf = new Map<string, number>()
+  for (const key of hosts.values()) hostsOf.set(key, (hostsOf.get(key) ?? 0) + 1)
+  const direct = new Map<string, string>()
+  for (const [host, key] of hosts) {
+    const to = routes.get(key)
+    const address = to?.endsWith('/1') === true ? targets.get(to) : undefined
+    if (address !== undefined && hostsOf.get(key) === 1) direct.set(host, `${key}@${address}`)
+  }
+  return direct
 }
 
 export function missingMembers(key: string, to: { set: string; size: number }): SlipwayError {

@@ -4,7 +4,7 @@ import type { ProxySocket } from './socket.ts'
 
 /** More differences than this in one map, and it is replaced as a whole: `set map` searches the map from its beginning. */
 const manyDifferences = 100
-const order: readonly MapName[] = ['targets', 'timeouts', 'routes', 'hosts']
+const order: readonly MapName[] = ['targets', 'timeouts', 'routes', 'hosts', 'direct']
 
 export interface Levelling {
   readonly socket: ProxySocket

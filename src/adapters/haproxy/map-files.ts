@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { writeWholeFile } from '../../kernel/whole-file.ts'
 import { type MapName, mapNames, proxyPaths } from './config.ts'
-import type { AllEntries, Entries } from './entries.ts'
+import { type AllEntries, directEntries, type Entries } from './entries.ts'
 
 /**
  * The maps on disk: what the proxy starts with. A change is written whole before it is told to the running proxy; changes that
@@ -38,8 +38,9 @@ export function makeMapFiles(dataDir: string): MapFiles {
     routes: new Map(),
     targets: new Map(),
     timeouts: new Map(),
+    direct: new Map(),
   }
-  const waiting: Record<MapName, Change[]> = { hosts: [], routes: [], targets: [], timeouts: [] }
+  const waiting: Record<MapName, Change[]> = { hosts: [], routes: [], targets: [], timeouts: [], direct: [] }
   const writing = new Set<MapName>()
 
   const readEntries = async (map: MapName): Promise<Entries | null> => {
@@ -79,10 +80,13 @@ export function makeMapFiles(dataDir: string): MapFiles {
       await mkdir(paths.maps, { recursive: true, mode: 0o700 })
       const damaged: MapName[] = []
       for (const map of mapNames) {
+        if (map === 'direct') continue
         const entries = await readEntries(map)
         if (entries === null) damaged.push(map)
         held[map] = entries ?? new Map()
       }
+      // Derived, so never believed: it must not lead past what the others have lost.
+      held.direct = directEntries(held)
       return damaged
     },
     entries: () => ({ ...held }),

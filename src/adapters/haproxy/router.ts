@@ -2,6 +2,7 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import { parseHost, parseRouteKey, parseSetId } from '../../routing/index.ts'
 import type { Router, RouteTarget } from '../../routing/index.ts'
 import { type MapName, mapNames, proxyPaths } from './config.ts'
+import { makeDirectWays } from './direct-ways.ts'
 import * as codec from './entries.ts'
 import type { MapFiles } from './map-files.ts'
 import { levelMaps } from './level-maps.ts'
@@ -39,6 +40,8 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPred
     })
   }
 
+  const renewDirect = makeDirectWays({ files, socket, path, inTurn })
+
   const repair = (): Promise<void> => inTurn(() => levelMaps({ socket, path, wanted: () => files.entries() }))
 
   return {
@@ -56,17 +59,30 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPred
       )
       await repair()
     },
-    addHost: async (host, routeKey) => put('hosts', [[checkHost(host, controlHost), parseRouteKey(routeKey)]]),
-    removeHost: async (host) => remove('hosts', [parseHost(host)]),
+    async addHost(host, routeKey) {
+      const entry = [checkHost(host, controlHost), parseRouteKey(routeKey)] as const
+      const before = files.entries().hosts.get(host)
+      await put('hosts', [entry])
+      await renewDirect(routeKey)
+      if (before !== undefined && before !== routeKey) await renewDirect(before)
+    },
+    async removeHost(host) {
+      const before = files.entries().hosts.get(parseHost(host))
+      await remove('hosts', [host])
+      await renewDirect(before, [host])
+    },
     async defineSet(setId, targets) {
       const members = codec.encodeSet(setId, targets)
       await put('targets', members)
       await remove('targets', membersOf(files, setId).slice(members.length))
+      const leading = [...files.entries().routes].filter(([, to]) => to === `${setId}/1`)
+      for (const [key] of leading) await renewDirect(key)
     },
     async swap(routeKey, to) {
       const entry = [parseRouteKey(routeKey), codec.encodeTarget(to)] as const
       checkMembers(files, routeKey, to)
       await put('routes', [entry])
+      await renewDirect(routeKey)
     },
     async removeSet(setId) {
       const members = membersOf(files, parseSetId(setId))
@@ -79,6 +95,7 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPred
     },
     removeKey: async (routeKey) => {
       await remove('routes', [parseRouteKey(routeKey)])
+      await renewDirect(routeKey)
       if (files.entries().timeouts.has(routeKey)) await remove('timeouts', [routeKey])
     },
     async setTimeout(routeKey, ms) {
