@@ -16,6 +16,10 @@ export interface Builder {
   find(buildId: number): Promise<BuiltImage | null>
   /** Removes containers that an unfinished build left. Safe to repeat. */
   cleanUp(buildId: number): Promise<void>
+  /** Builds of this installation of which the engine has any container or image. */
+  listTraces(): Promise<number[]>
+  /** Removes all that there is of a build, its image too unless it is in use. Safe to repeat. */
+  discard(buildId: number): Promise<void>
   /** Removes an image of this installation by digest; images that are not ours or are in use stay. Safe to repeat. */
   removeImage(digest: string): Promise<void>
 }

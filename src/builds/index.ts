@@ -55,6 +55,8 @@ export interface Builds {
   get(id: number): Promise<Build>
 }
 
+  /** Removes what builds that came to nothing left on the engine while it was away. Returns how many there were. */
+  sweep(): Promise<number>
 export function makeBuilds(deps: { db: Database; source: Source; builder: Builder; settings: BuildSettings }): Builds {
   const { db, source, builder, settings } = deps
   const slots = makeSlots(settings.slots)
@@ -97,6 +99,11 @@ export function makeBuilds(deps: { db: Database; source: Source; builder: Builde
     get,
     async run(build, plan, options) {
       if (build.state === 'succeeded') return build
+    async sweep() {
+      const abandoned = await store.findAbandonedBuilds(db, await builder.listTraces())
+      for (const id of abandoned) await builder.discard(id)
+      return abandoned.length
+    },
       try {
         // A build that is running already was begun in an earlier life of the server.
         const finished = build.state === 'running' ? await builder.find(build.id) : null

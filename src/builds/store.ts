@@ -85,3 +85,13 @@ export async function markBuildEnded(
     [id, state, error],
   )
 }
+
+/** Those of these builds that did not make an image, and that nobody is making: what there is of them has no owner. */
+export async function findAbandonedBuilds(q: Queryable, ids: readonly number[]): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(
+    `select id from builds b where id = any($1) and state <> 'succeeded'
+       and not exists (select 1 from deploys d where d.build_id = b.id and d.state in ('waiting', 'running'))`,
+    [ids],
+  )
+  return rows.map((row) => row.id)
+}

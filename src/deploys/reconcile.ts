@@ -32,7 +32,7 @@ export async function reconcile(tools: Tools): Promise<Reconciled> {
     return known
   })
   const started = await startServing(tools, instances, containers)
-  const removed = await removeLeftOver(tools, instances, containers)
+  const removed = (await removeLeftOver(tools, instances, containers)) + (await tools.builds.sweep())
   const draining = [...new Set(instances.filter((i) => i.state === 'draining').map((i) => i.releaseId))]
   return { routes: (await listRoutes(tools.db)).length, started, removed, draining }
 }

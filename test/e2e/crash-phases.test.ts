@@ -1,9 +1,11 @@
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { renderLine } from '../../src/deploys/index.ts'
 import { ensureBaseImage } from '../support/base-image.ts'
 import { countCommands, newestDeploy, readLog, residentMb, untilAllEnded, untilRetired } from '../support/crashes.ts'
 import { listHoldings, listPushRemains } from '../support/holdings.ts'
 import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
+import { makeCli } from '../support/slipway-cli.ts'
 import { visit } from '../support/visitor.ts'
 
 /** Kills from outside while something takes its time, and Ctrl-C in the same places. */
@@ -56,7 +58,7 @@ describe('Slipway killed while', () => {
   /** A page whose build, release command or start takes its time. */
   const slow = (where: 'build' | 'command' | 'start'): Record<string, string> => {
     const body = `v${version}`
-    const pause = 'echo begun; sleep 1.5; echo over'
+    const pause = `echo begun ${version}; sleep 1.5; echo over`
     const listen = `${where === 'start' ? 'sleep 1.5; ' : ''}exec httpd -f -p $PORT -h /www`
     const build = where === 'build' ? `RUN ${pause}\n` : ''
     return page(body, {
@@ -83,7 +85,7 @@ describe('Slipway killed while', () => {
     const images = (await listHoldings(slipway)).images
     await clone.write(slow('build'))
     await clone.push('develop', '-o', 'nowait')
-    await untilSaid('begun')
+    await untilSaid(`begun ${version}`)
     await clone.write({ 'www/index.html': 'later\n', ...{ Dockerfile: page('later')['Dockerfile'] as string } })
     await clone.push('develop', '-o', 'nowait')
     expect((await newestDeploy(slipway)).state).toBe('waiting')
@@ -103,17 +105,16 @@ describe('Slipway killed while', () => {
     await clone.write(slow('command'))
     const countStarted = countCommands(slipway)
     await clone.push('develop', '-o', 'nowait')
-    await untilSaid('begun')
+    await untilSaid(`begun ${version}`)
     await kill()
     await slipway.start()
     await untilAllEnded(slipway)
     const deploy = await newestDeploy(slipway)
     expect(deploy.state).toBe('live')
     const output = (await readLog(slipway, deploy.id)).filter(({ kind }) => kind === 'output')
-    expect(output.filter(({ text }) => text === 'begun' || text === 'over').map(({ text }) => text)).toEqual([
-      'begun',
-      'over',
-    ])
+    expect(output.filter(({ text }) => text === `begun ${version}` || text === 'over').map(({ text }) => text)).toEqual(
+      [`begun ${version}`, 'over'],
+    )
     expect(await countStarted()).toBe(1)
     await expectClean()
   }, 60_000)
@@ -153,10 +154,30 @@ describe('Slipway killed while', () => {
     expect((await slipway.get('test--shop.localhost')).body).toBe('after\n')
   }, 60_000)
 
+  it('a log is followed by the command line: it goes on where it was, without a gap or a line twice', async () => {
+    await clone.write(slow('build'))
+    await clone.push('develop', '-o', 'nowait')
+    await untilSaid(`begun ${version}`)
+    const { id } = await newestDeploy(slipway)
+    const cli = await makeCli()
+    const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }
+    const following = cli.start(['deploys', 'log', String(id), '-f'], { env })
+    await following.says(`begun ${version}`)
+    await kill()
+    await slipway.start()
+    const followed = await following.result
+    await cli.remove()
+    const lines = (await readLog(slipway, id)).map((line) => renderLine(line as Parameters<typeof renderLine>[0]))
+    expect(followed.stdout.trimEnd().split('\n')).toEqual(lines)
+    expect(followed.stderr).toMatch(/Connection lost/)
+    expect(followed.code).toBe(0)
+    await expectClean()
+  }, 60_000)
+
   it('Ctrl-C during a build: it ends in seconds and goes on with the next start', async () => {
     await clone.write(slow('build'))
     await clone.push('develop', '-o', 'nowait')
-    await untilSaid('begun')
+    await untilSaid(`begun ${version}`)
     const begun = Date.now()
     expect(await slipway.stop('SIGINT')).toBe(0)
     expect(Date.now() - begun).toBeLessThan(8_000)
@@ -171,7 +192,7 @@ describe('Slipway killed while', () => {
     await clone.write(slow('command'))
     const countStarted = countCommands(slipway)
     const pushing = clone.push('develop')
-    await untilSaid('begun')
+    await untilSaid(`begun ${version}`)
     const begun = Date.now()
     expect(await slipway.stop('SIGINT')).toBe(0)
     expect(Date.now() - begun).toBeLessThan(8_000)

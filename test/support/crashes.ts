@@ -18,11 +18,18 @@ export async function readLog(slipway: Slipway, deployId: number): Promise<Line[
   return lines
 }
 
-export async function newestDeploy(slipway: Slipway): Promise<{ id: number; state: string; step: string | null }> {
-  const rows = await slipway.sql<{ id: string; state: string; step: string | null }>(
-    'select id, state, step from deploys order by id desc limit 1',
+export interface DeployNow {
+  readonly id: number
+  readonly state: string
+  readonly step: string | null
+  readonly buildId: number
+}
+
+export async function newestDeploy(slipway: Slipway): Promise<DeployNow> {
+  const [row] = await slipway.sql<{ id: string; state: string; step: string | null; build_id: string | null }>(
+    'select id, state, step, build_id from deploys order by id desc limit 1',
   )
-  return { id: Number(rows[0]?.id), state: rows[0]?.state ?? 'none', step: rows[0]?.step ?? null }
+  return { id: Number(row?.id), state: row?.state ?? 'none', step: row?.step ?? null, buildId: Number(row?.build_id) }
 }
 
 /** Within a minute of a restart every deploy must have ended. */

@@ -10,6 +10,8 @@ const run = promisify(execFile)
 
 export interface OwnEngine {
   readonly socketPath: string
+  /** Name of its network namespace. */
+  readonly space: string
   /** Digest of the base image in it. */
   readonly image: string
   freeze(): void
@@ -94,6 +96,7 @@ export async function startOwnEngine(): Promise<OwnEngine> {
     await start()
     return {
       socketPath,
+      space,
       image: await copyBaseImage(socketPath),
       start,
       close,

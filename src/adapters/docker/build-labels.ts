@@ -9,8 +9,8 @@ type Labels = Readonly<Record<string, string>>
 export interface BuildLabels {
   tagOf(buildId: number): string
   labelsOf(buildId: number, app: string): Record<string, string>
-  /** As a filter of the engine's lists. */
-  filterOf(buildId: number): { label: string[] }
+  /** As a filter of the engine's lists; null: of all builds. */
+  filterOf(buildId: number | null): { label: string[] }
   isOwn(labels: Labels | null | undefined, buildId?: number): boolean
 }
 
@@ -26,7 +26,7 @@ export function makeBuildLabels(installation: string): BuildLabels {
     filterOf: (buildId) => ({
       label: [
         `${labelNames.installation}=${installation}`,
-        `${labelNames.build}=${buildId}`,
+        ...(buildId === null ? [] : [`${labelNames.build}=${buildId}`]),
         // An instance has its image's labels too, but says `instance` here.
         `${labelNames.kind}=build`,
       ],

@@ -9,6 +9,17 @@ import { labelNames } from '../../runtime/index.ts'
 /** Removing layers is disk work. */
 const removeTimeoutMs = 60_000
 
+/** The builds of which there is any container or image. */
+export async function listBuildTraces(engine: Engine, own: BuildLabels): Promise<number[]> {
+  const filters = own.filterOf(null)
+  const [containers, images] = await Promise.all([
+    engine.call('containers', (docker, abortSignal) => docker.listContainers({ all: true, filters, abortSignal })),
+    engine.call('images', (docker) => docker.listImages({ all: true, filters } as Docker.ListImagesOptions)),
+  ])
+  const ids = [...containers, ...images].map(({ Labels }) => Number(Labels[labelNames.build]))
+  return [...new Set(ids.filter(Number.isSafeInteger))]
+}
+
 /** Containers of a build's steps, running or not. */
 export async function removeBuildContainers(engine: Engine, own: BuildLabels, buildId: number): Promise<void> {
   const found = await engine.call('containers', (docker, abortSignal) =>

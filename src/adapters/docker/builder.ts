@@ -11,7 +11,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import { type BaseImages, keyOf, prepareBases } from './base-images.ts'
 import { buildkitError, noSpaceError, timeLimitError } from './build-errors.ts'
 import { makeBuildLabels } from './build-labels.ts'
-import { removeBuildContainers, removeBuiltImage, removeIntermediates } from './build-removal.ts'
+import { listBuildTraces, removeBuildContainers, removeBuiltImage, removeIntermediates } from './build-removal.ts'
 import { findBuiltImage, readBuiltImage } from './built-image.ts'
 import type { Engine } from './engine.ts'
 import { runEngineBuild } from './engine-build.ts'
@@ -70,6 +70,11 @@ export function makeBuilder(options: BuilderOptions): Builder {
     await removeBuildContainers(engine, own, buildId)
     await removeIntermediates(engine, own, buildId)
   }
+  async function discard(buildId: number): Promise<void> {
+    await cleanUp(buildId)
+    await removeBuiltImage(engine, own, own.tagOf(buildId))
+  }
+
 
   return {
     async build(request, { onLine, signal }) {
@@ -80,17 +85,17 @@ export function makeBuilder(options: BuilderOptions): Builder {
         return await build(request, { onLine, signal: either })
       } catch (error) {
         const failure = either.aborted ? reasonOf(either) : asSlipwayError(error)
-        await cleanUp(request.buildId)
-          .then(() => removeBuiltImage(engine, own, own.tagOf(request.buildId)))
-          .catch((cause: unknown) => {
-            logger.warn('a failed build left something behind', { buildId: request.buildId, cause })
-          })
+        await discard(request.buildId).catch((cause: unknown) => {
+          logger.warn('a failed build left something behind', { buildId: request.buildId, cause })
+        })
         throw failure
       } finally {
         clearTimeout(timer)
       }
     },
     find: (buildId) => findBuiltImage(engine, own, buildId),
+    listTraces: () => listBuildTraces(engine, own),
+    discard,
     cleanUp,
     removeImage: (digest) => removeBuiltImage(engine, own, digest),
   }
