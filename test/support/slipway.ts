@@ -49,12 +49,12 @@ let networks = (process.pid % 50) * 4
 /** `inside` stands before the command line: to run it in another network namespace. */
 export async function makeSlipway(
   env: Record<string, string> = {},
-  { inside = [] }: { inside?: readonly string[] } = {},
+  { inside = [], port: given }: { inside?: readonly string[]; port?: number } = {},
 ): Promise<Slipway> {
   const installation = `t${randomBytes(4).toString('hex')}`
   const dataDir = await mkdtemp(join(tmpdir(), 'slw-'))
   await run('chmod', ['0711', dataDir])
-  const port = await freePort()
+  const port = given ?? (await freePort())
   const token = `test-${randomBytes(20).toString('hex')}`
   const database: TestDatabase | null = 'DATABASE_URL' in env ? null : await createTestDatabase()
   // Each server of a test run cuts its bridges from a /20 of its own.
