@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { isOwnProcess, listOwnProcesses } from '../../src/adapters/haproxy/launch.ts'
@@ -118,6 +118,20 @@ describe('what goes wrong with it', () => {
       expect((await proxy.router.read()).keys.get('e1')).toEqual({ set: 'r1', size: 1 })
     }
     expect(lines).toContain('warn proxy has ended; starting it again')
+  })
+
+  it('killed, it is back although nothing can be written: the disk may be full', async () => {
+    await startServing()
+    const written = async (): Promise<number[]> => {
+      const files = ['haproxy.cfg', 'pages/failed.http', 'maps/routes.map', 'maps/timeouts.map']
+      return Promise.all(files.map(async (file) => (await stat(join(proxy.dataDir, 'proxy', file))).ino))
+    }
+    const before = await written()
+    proxy.watch(watching.signal, () => undefined)
+    process.kill(await pid(), 'SIGKILL')
+    await until(async () => !(await serves()), 500, 'the end')
+    await until(serves, 3_000, 'the return')
+    expect(await written()).toEqual(before)
   })
 
   it('killed while a map file is torn, it starts with what it was told', async () => {

@@ -101,7 +101,13 @@ async function writeFiles(settings: ProxySettings, config: string, pageTemplate:
   if (settings.user !== null) await chmod(paths.run, 0o711)
   const template = await readFile(pageTemplate, 'utf8')
   for (const [name, page] of Object.entries(pages)) {
-    await writeWholeFile(paths.page(name as PageName), renderPage(page, template), 0o600)
+    await writeIfOther(paths.page(name as PageName), renderPage(page, template))
   }
-  await writeWholeFile(paths.config, config, 0o600)
+  await writeIfOther(paths.config, config)
+}
+
+/** A proxy that has ended comes back on a full disk too: what stands there already is not written. */
+async function writeIfOther(path: string, content: string): Promise<void> {
+  const onDisk = await readFile(path, 'utf8').catch(() => null)
+  if (onDisk !== content) await writeWholeFile(path, content, 0o600)
 }
