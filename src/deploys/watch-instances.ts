@@ -3,13 +3,27 @@ import { type InstanceChange, labelNames, waitForPort } from '../runtime/index.t
 import { type InstanceRecord, listInstancesOfRelease } from './instances.ts'
 import type { Tools } from './steps/index.ts'
 
+/** The engine restarts what ended by itself, and has said so by then; what somebody stopped or killed by hand it leaves down. */
+const engineRestartsMs = 1_000
+/** One that ends again and again is started again with the minute's comparison, not faster. */
+const missingEveryMs = 60_000
+
 /**
  * Follows the engine's events: an environment whose instance died answers 503 with Retry-After at once instead of hanging on
  * an address that nobody has, and gets its traffic back as soon as the restarted instance listens, however long that takes.
+ * `onResync` is called when the comparison with the engine must be made again, as for an instance that was removed by hand.
  */
 export function watchInstances(tools: Tools, onResync: () => void, signal: AbortSignal): void {
   // One container's changes are dealt with in their order; the next ends the wait that the one before may have begun.
   const latest = new Map<string, { readonly over: AbortController; readonly done: Promise<void> }>()
+  const askedMs = new Map<number, number>()
+  const onMissing = (releaseId: number): void => {
+    const nowMs = tools.clock.monotonicMs()
+    for (const [id, ms] of askedMs) if (nowMs - ms >= missingEveryMs) askedMs.delete(id)
+    if (askedMs.has(releaseId)) return
+    askedMs.set(releaseId, nowMs)
+    onResync()
+  }
   tools.runtime.watch((change) => {
     if (change.kind === 'resync' || change.containerId === null) return onResync()
     const { containerId } = change
@@ -20,7 +34,7 @@ export function watchInstances(tools: Tools, onResync: () => void, signal: Abort
     const deal = async (): Promise<void> => {
       await before?.done
       try {
-        await onChange(tools, change, either)
+        await onChange(tools, { ...change, containerId, onMissing }, either)
       } catch (error) {
         if (!either.aborted) tools.logger.warn('following an instance failed', { error, change: change.kind })
       }
@@ -30,14 +44,28 @@ export function watchInstances(tools: Tools, onResync: () => void, signal: Abort
   }, signal)
 }
 
-async function onChange(tools: Tools, change: InstanceChange, signal: AbortSignal): Promise<void> {
-  if (change.labels[labelNames.kind] !== 'instance' || change.kind === 'removed') return
+type Change = InstanceChange & { readonly containerId: string; readonly onMissing: (releaseId: number) => void }
+
+async function onChange(tools: Tools, change: Change, signal: AbortSignal): Promise<void> {
+  if (change.labels[labelNames.kind] !== 'instance') return
   const releaseId = Number(change.labels[labelNames.release])
   const instance = await findOnlyServing(tools, releaseId)
   if (instance === null || instance.address === null) return
+  const named = { label: instance.label, release: instance.releaseNumber }
+  if (change.kind === 'removed') {
+    if (instance.containerId !== change.containerId) return
+    tools.logger.warn('an instance was removed by somebody else; starting it again', named)
+    change.onMissing(releaseId)
+    return
+  }
   if (change.kind === 'died') {
-    tools.logger.warn('an instance died', { label: instance.label, release: instance.releaseNumber })
+    tools.logger.warn('an instance died', named)
     await pointTo(tools, releaseId, { state: 'failed' })
+    await tools.clock.sleep(engineRestartsMs, signal)
+    const found = await tools.runtime.inspect(change.containerId)
+    if (found?.state !== 'exited') return
+    tools.logger.warn('an instance was stopped by somebody else; starting it again', named)
+    change.onMissing(releaseId)
     return
   }
   await waitForPort({ address: instance.address, port: instance.port }, { withinMs: Number.POSITIVE_INFINITY, signal })

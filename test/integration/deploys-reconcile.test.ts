@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { reconcile } from '../../src/deploys/reconcile.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { labelNames } from '../../src/runtime/index.ts'
+import { waitFor } from '../support/slipway.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -58,5 +59,31 @@ describe('reconciling', () => {
     expect(after).toMatchObject({ name: v1, address: before?.address })
     expect(spine.runtime.kept.has(after?.containerId ?? '')).toBe(true)
     expect(await reconcile(spine.tools)).toMatchObject({ started: 0 })
+  })
+})
+
+describe('while Slipway runs', () => {
+  const idOf = async (): Promise<string | undefined> => (await spine.runtime.list())[0]?.containerId
+  const isBack = (before: string | undefined) => async (): Promise<boolean> => {
+    const [now] = await spine.runtime.list()
+    return now !== undefined && now.containerId !== before && now.state === 'running'
+  }
+
+  it('starts an instance again that somebody removed, but not for ever as fast as it goes', async () => {
+    await spine.log(await spine.push('test', commitOf('a')))
+    const before = await idOf()
+    await spine.runtime.remove(before ?? '')
+    await waitFor('the instance to be back', 5_000, isBack(before))
+    await waitFor('it to be kept', 5_000, async () => spine.runtime.kept.has((await idOf()) ?? ''))
+    await spine.runtime.remove((await idOf()) ?? '')
+    await systemClock.sleep(1_500)
+    expect(await idOf()).toBeUndefined()
+  })
+
+  it('starts an instance again that somebody stopped: the engine does not', async () => {
+    await spine.log(await spine.push('test', commitOf('a')))
+    const before = await idOf()
+    spine.runtime.end(before ?? '', { exitCode: 137 })
+    await waitFor('the instance to be back', 5_000, isBack(before))
   })
 })
