@@ -55,6 +55,8 @@ export function makeDeploys(tools: Tools): Deploys {
   const reconcileNow = (): Promise<Reconciled> =>
     inTurn(async () => {
       const found = await reconcile(tools)
+      if (found.started + found.removed > 0)
+        tools.logger.info('the engine was brought to what the database says', { ...found })
       for (const releaseId of found.draining) queue.retire(releaseId)
       return found
     })

@@ -50,6 +50,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
   })
   faultPoint('deploy.live')
   logs.notify(deploy.id)
+  tools.logger.info('a deploy is live', { deployId: deploy.id, label: deploy.label, release: number })
   return drained
 }
 
@@ -108,6 +109,11 @@ async function recordEndWithout({ deploy: { id }, own, log, logs, tools }: Endin
     await appendEvent(tx, { kind: `deploy.${state}`, ...subject(deploy), data: { code, message } })
   })
   logs.notify(id)
+  tools.logger.info(`a deploy has ${state === 'failed' ? 'failed' : 'been cancelled'}`, {
+    deployId: id,
+    label: deploy.label,
+    code,
+  })
 }
 
 async function whatServes(tools: Tools, deploy: Deploy): Promise<string> {
