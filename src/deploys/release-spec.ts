@@ -22,8 +22,12 @@ export async function readReleaseSpec(
   tools: Pick<Tools, 'db' | 'builds' | 'addresses' | 'installation' | 'installationKey'>,
 ): Promise<ReleaseSpec> {
   if (deploy.releaseId === null) throw new SlipwayError('internal', `Deploy ${deploy.id} has no release yet.`)
-  const release = await getRelease(tools.db, deploy.releaseId)
-  const build = await tools.builds.get(release.buildId)
+  // The deploy's own build is the release's, as long as nothing but deploys makes releases.
+  const [release, own] = await Promise.all([
+    getRelease(tools.db, deploy.releaseId),
+    deploy.buildId === null ? null : tools.builds.get(deploy.buildId),
+  ])
+  const build = own?.id === release.buildId ? own : await tools.builds.get(release.buildId)
   const image = build.image
   if (image === null) throw new SlipwayError('internal', `Build ${build.id} has no image.`)
   const port = choosePort(build.config, image)

@@ -53,11 +53,14 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
   const own = { id: deployId, worker: run.worker }
   try {
     for (;;) {
-      const deploy = await store.getDeploy(tools.db, deployId)
+      const [deploy, done] = await Promise.all([
+        store.getDeploy(tools.db, deployId),
+        store.listStepsDone(tools.db, deployId),
+      ])
       // The commit that ended it was done although its answer was lost.
       if (hasEnded(deploy.state)) return await store.listDrainingReleases(tools.db, deploy.environmentId)
       const next = planNext({
-        done: await store.listStepsDone(tools.db, deployId),
+        done,
         failed: deploy.error !== null,
         cancelRequested: deploy.cancelRequested,
       })
@@ -96,7 +99,7 @@ function isAway(error: unknown): boolean {
 
 async function runStep(step: DeployStep, context: StepContext): Promise<void> {
   const { own, log, signal, tools } = context
-  await tools.db.transaction((tx) => store.recordStepBegun(tx, own, step))
+  await store.recordStepBegun(tools.db, own, step)
   faultPoint(`deploy.${step}.begun`)
   const startedMs = tools.clock.monotonicMs()
   const quiet = log.heartbeat(

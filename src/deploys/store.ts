@@ -192,7 +192,11 @@ async function updateOwn(q: Queryable, own: Own, set: string, values: readonly u
     `update deploys set ${set} where id = $1 and lease_owner = $2 and state = 'running' returning id`,
     [own.id, own.worker, ...values],
   )
-  if (rows.length === 0) throw new SlipwayError('conflict', `Deploy ${own.id} has another owner now.`)
+  if (rows.length === 0) throw lostError(own)
+}
+
+function lostError(own: Own): SlipwayError {
+  return new SlipwayError('conflict', `Deploy ${own.id} has another owner now.`)
 }
 
 /** A deploy and the worker that runs it. */
@@ -201,9 +205,18 @@ export interface Own {
   readonly worker: string
 }
 
-export async function recordStepBegun(tx: Transaction, own: Own, step: DeployStep): Promise<void> {
-  await updateOwn(tx, own, 'step = $3', [step])
-  await tx.query('insert into deploy_steps (deploy_id, step) values ($1, $2) on conflict do nothing', [own.id, step])
+/** One statement: a step's record is on the way of every push, five times. */
+export async function recordStepBegun(q: Queryable, own: Own, step: DeployStep): Promise<void> {
+  const rows = await q.query(
+    `with own as (
+       update deploys set step = $3 where id = $1 and lease_owner = $2 and state = 'running' returning id
+     ), begun as (
+       insert into deploy_steps (deploy_id, step) select id, $3 from own on conflict do nothing
+     )
+     select id from own`,
+    [own.id, own.worker, step],
+  )
+  if (rows.length === 0) throw lostError(own)
 }
 
 export async function recordStepEnded(
