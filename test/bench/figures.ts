@@ -87,7 +87,7 @@ export function proxyingFigures(r: ProxyingRounds): Figure[] {
   const pairs = ratios(r.slipway, r.bare)
   return [
     {
-      figure: `proxying: CPU for each request, ${r.environments} environments`,
+      figure: `proxying: CPU for each request, ${r.environments} environments, ${r.asked === r.environments ? 'all' : r.asked} of them asked`,
       value: us(r.slipway),
       floor: us(r.bare),
       ratio: median(pairs),
@@ -101,7 +101,7 @@ export function proxyingFigures(r: ProxyingRounds): Figure[] {
 
 export function proxyingNotes(r: ProxyingRounds): string {
   const rate = (values: readonly number[]): string => `${Math.round(median(values) / 1000)},000`
-  return `proxying: ${rate(r.slipwayRate)} requests/s through Slipway’s proxy, ${rate(r.bareRate)} through the bare one, ${r.failures} failed`
+  return `proxying, ${r.asked} asked: ${rate(r.slipwayRate)} requests/s through Slipway’s proxy, ${rate(r.bareRate)} through the bare one, ${r.failures} failed`
 }
 
 export function memoryFigures(atEnd: { now: number; highest: number }, push: MemoryFigures | null): Figure[] {
