@@ -8,13 +8,25 @@ export function say(line: string): void {
 
 /** What went wrong, what it rests on and what to do; the stack only when nobody expected it. */
 export function tellError(error: unknown): void {
+  const lines = linesOf(isDiskFull(error) ? diskFull : error)
+  process.stderr.write(`${lines.join('\n')}\n`)
+}
+
+function linesOf(error: unknown): string[] {
   const lines =
     error instanceof SlipwayError
       ? [` !     ${plainLine(error.message)}`, ...error.evidence.map((line) => `       ${sanitizeLine(line)}`)]
       : [' !     Something went wrong inside Slipway.', String(error instanceof Error ? error.stack : error)]
   if (error instanceof SlipwayError && error.hint !== undefined) lines.push(`       ${plainLine(error.hint)}`)
-  process.stderr.write(`${lines.join('\n')}\n`)
+  return lines
 }
+
+const diskFull = new SlipwayError('unavailable', 'The disk is full: Slipway cannot write into its data folder.', {
+  hint: 'Make room on it (df -h shows where), then start Slipway again.',
+})
+
+const isDiskFull = (error: unknown): boolean =>
+  error instanceof Error && ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
 
 /** Ends the process with 1 after telling why. */
 export function fail(error: unknown): never {
