@@ -52,6 +52,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   const doors = await openDoors(ground, modules, secrets)
   await startWork(ground, modules)
 
+  logger.info('Slipway has started', { pid: process.pid })
   const controlUrl = modules.addresses.url(settings.controlHost)
   const isFirst = (await modules.environments.listApps()).length === 0
   const demoUrl = demo && isFirst ? await pushDemo(`${controlUrl}/hello.git`, { root, modules, secrets }) : null
@@ -67,6 +68,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   )
 
   await untilStopped(stop.signal)
+  logger.info('Slipway stops')
   stop.abort()
   await doors.close()
   await modules.deploys.stop()
