@@ -89,7 +89,12 @@ const resources = z.strictObject({
   // Below 6 MB the engine refuses to start a container.
   memory: sizeBytes({ from: '8m', to: '1024g' }).prefault('512m'),
   cpus: z.number({ error: 'must be a number such as 0.5 or 2' }).min(0.01).max(512).default(1),
-  pids: z.number({ error: 'must be a whole number' }).int('must be a whole number').min(8).max(100_000).default(256),
+  pids: z
+    .number({ error: 'must be a whole number' })
+    .int('must be a whole number')
+    .min(8)
+    .max(4096, 'must be at most 4096')
+    .default(256),
 })
 
 const schema = z.strictObject({

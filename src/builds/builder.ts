@@ -8,7 +8,7 @@ export interface Builder {
    * containers and layers of this build are gone or are removed by `cleanUp`. Calling it again for the same build starts
    * over.
    */
-  build(request: BuildRequest, options: { onLine: (line: string) => void; signal: AbortSignal }): Promise<BuiltImage>
+  build(request: BuildRequest, options: BuildOptions): Promise<BuiltImage>
   /**
    * The finished image of a build, found by label; null when there is none. Throws `unavailable` when the engine does not
    * answer.
@@ -22,6 +22,13 @@ export interface Builder {
   discard(buildId: number): Promise<void>
   /** Removes an image of this installation by digest; images that are not ours or are in use stay. Safe to repeat. */
   removeImage(digest: string): Promise<void>
+}
+
+export interface BuildOptions {
+  readonly onLine: (line: string) => void
+  /** Resolves when more lines may come; the engine's output is read no faster. */
+  readonly room?: () => Promise<void>
+  readonly signal: AbortSignal
 }
 
 export interface BuildRequest {

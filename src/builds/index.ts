@@ -10,7 +10,7 @@ import * as store from './store.ts'
 import type { Build } from './store.ts'
 
 export type { AppConfig, ReleaseCommand } from './app-config.ts'
-export type { Builder, BuildRequest, BuiltImage, ImageHealthcheck } from './builder.ts'
+export type { Builder, BuildOptions, BuildRequest, BuiltImage, ImageHealthcheck } from './builder.ts'
 export {
   type Dockerfile,
   type ImageReference,
@@ -39,6 +39,8 @@ export interface RunOptions {
   readonly app: string
   /** What the build prints: foreign text. */
   readonly onLine: (line: string) => void
+  /** Resolves when more of it may come. */
+  readonly room: () => Promise<void>
   /** What Slipway has to say meanwhile. */
   readonly onNote: (text: string) => void
   readonly labels: Readonly<Record<string, string>>
@@ -53,10 +55,10 @@ export interface Builds {
   /** Builds, or adopts the image when an earlier life of the server had finished it. Resolves with the succeeded build. */
   run(build: Build, plan: BuildPlan, options: RunOptions): Promise<Build>
   get(id: number): Promise<Build>
-}
-
   /** Removes what builds that came to nothing left on the engine while it was away. Returns how many there were. */
   sweep(): Promise<number>
+}
+
 export function makeBuilds(deps: { db: Database; source: Source; builder: Builder; settings: BuildSettings }): Builds {
   const { db, source, builder, settings } = deps
   const slots = makeSlots(settings.slots)
@@ -86,7 +88,7 @@ export function makeBuilds(deps: { db: Database; source: Source; builder: Builde
         pull: settings.pull,
         limits: { memoryBytes: settings.memoryBytes, cpus: settings.cpus, timeoutMs: settings.timeoutMs },
       }
-      return await builder.build(request, { onLine: options.onLine, signal: options.signal })
+      return await builder.build(request, { onLine: options.onLine, room: options.room, signal: options.signal })
     } finally {
       release()
     }
@@ -97,13 +99,13 @@ export function makeBuilds(deps: { db: Database; source: Source; builder: Builde
     create: (tx, { appId, commit, plan }) =>
       store.insertBuild(tx, { appId, commit, config: plan.config, key: keyOf(appId, commit, plan, settings.platform) }),
     get,
-    async run(build, plan, options) {
-      if (build.state === 'succeeded') return build
     async sweep() {
       const abandoned = await store.findAbandonedBuilds(db, await builder.listTraces())
       for (const id of abandoned) await builder.discard(id)
       return abandoned.length
     },
+    async run(build, plan, options) {
+      if (build.state === 'succeeded') return build
       try {
         // A build that is running already was begun in an earlier life of the server.
         const finished = build.state === 'running' ? await builder.find(build.id) : null

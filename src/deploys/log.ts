@@ -14,6 +14,9 @@ const outputLimitBytes = 20 * 1024 * 1024
 /** What a line costs beside its text; without it, empty lines would go on for ever. */
 const lineBytes = 64
 
+/** More lines than this that are not stored yet hold up whoever writes them: a flood must not fill the memory. */
+const mostWaiting = 2_000
+
 /** Lines at a time, from and to the database. */
 const batch = 500
 
@@ -21,6 +24,8 @@ export type NewLine = Pick<LogLine, 'kind' | 'text'>
 
 export interface DeployLog {
   write(kind: LogKind, text: string): void
+  /** Resolves when more may be written: at once, unless many lines wait to be stored. Awaited between chunks of foreign output. */
+  room(): Promise<void>
   /** Resolves when everything written so far is stored. Rejects when the database did not take it. */
   flush(): Promise<void>
   /** Writes lines in the transaction of what they tell of: no reader sees one without the other. */
@@ -121,6 +126,9 @@ function openLog(db: Database, deployId: number, earlierBytes: number, notify: (
         waiting.push({ kind, text: sanitizeLine(text) })
       }
       void begin()
+    },
+    async room() {
+      if (waiting.length > mostWaiting) await log.flush()
     },
     async flush() {
       while (busy || waiting.length > 0) await begin()

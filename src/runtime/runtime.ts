@@ -83,6 +83,8 @@ export interface InstanceLimits {
 
 export interface RunOptions {
   readonly onLine: (line: string) => void
+  /** Resolves when more lines may come; the output is read no faster. */
+  readonly room?: () => Promise<void>
   readonly timeoutMs: number
   readonly signal: AbortSignal
 }

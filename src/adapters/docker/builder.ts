@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import {
   type Builder,
+  type BuildOptions,
   type BuildRequest,
   type BuiltImage,
   readDockerfile,
@@ -28,8 +29,6 @@ export interface BuilderOptions {
   readonly logger: Logger
 }
 
-type BuildOptions = Parameters<Builder['build']>[1]
-
 /** Builds with the engine's own builder: no cache ever, and limits that BuildKit does not have. */
 export function makeBuilder(options: BuilderOptions): Builder {
   const { engine, network, logger, minFreeBytes = 1024 ** 3 } = options
@@ -37,7 +36,7 @@ export function makeBuilder(options: BuilderOptions): Builder {
   const readHost = rememberHost(engine)
   const isFull = async (): Promise<boolean> => (await freeBytes((await readHost()).dataRoot)) < minFreeBytes
 
-  async function build(request: BuildRequest, { onLine, signal }: BuildOptions): Promise<BuiltImage> {
+  async function build(request: BuildRequest, { onLine, room, signal }: BuildOptions): Promise<BuiltImage> {
     const { buildId } = request
     const { platform } = await readHost()
     const file = readDockerfile(request.dockerfile.text, { ...request, platform })
@@ -50,7 +49,7 @@ export function makeBuilder(options: BuilderOptions): Builder {
       const bases = await prepareBases(engine, file, { pull: request.pull, onLine, signal })
       const labels = { ...request.labels, ...own.labelsOf(buildId, request.app) }
       const digest = await runEngineBuild(engine, {
-        ...{ request, source, file, platform, network, onLine, isFull, signal },
+        ...{ request, source, file, platform, network, onLine, room, isFull, signal },
         written: writeDockerfile(file, (image) => idIn(bases, keyOf(image)), labels),
         tag: own.tagOf(buildId),
         onContainer: makeProcessLimit(engine, own.filterOf(buildId), logger),
@@ -70,19 +69,19 @@ export function makeBuilder(options: BuilderOptions): Builder {
     await removeBuildContainers(engine, own, buildId)
     await removeIntermediates(engine, own, buildId)
   }
+
   async function discard(buildId: number): Promise<void> {
     await cleanUp(buildId)
     await removeBuiltImage(engine, own, own.tagOf(buildId))
   }
 
-
   return {
-    async build(request, { onLine, signal }) {
+    async build(request, { onLine, room, signal }) {
       const limit = new AbortController()
       const timer = setTimeout(() => limit.abort(timeLimitError(request.limits.timeoutMs)), request.limits.timeoutMs)
       const either = AbortSignal.any([limit.signal, signal])
       try {
-        return await build(request, { onLine, signal: either })
+        return await build(request, { onLine, ...(room === undefined ? {} : { room }), signal: either })
       } catch (error) {
         const failure = either.aborted ? reasonOf(either) : asSlipwayError(error)
         await discard(request.buildId).catch((cause: unknown) => {
@@ -94,9 +93,9 @@ export function makeBuilder(options: BuilderOptions): Builder {
       }
     },
     find: (buildId) => findBuiltImage(engine, own, buildId),
+    cleanUp,
     listTraces: () => listBuildTraces(engine, own),
     discard,
-    cleanUp,
     removeImage: (digest) => removeBuiltImage(engine, own, digest),
   }
 }

@@ -25,6 +25,7 @@ export interface EngineBuild {
   readonly network: string | null
   readonly tag: string
   readonly onLine: (line: string) => void
+  readonly room: (() => Promise<void>) | undefined
   /** A step's container is about to start. */
   readonly onContainer: () => void
   /** Whether the engine's disk is full, asked when a step says so. */
@@ -52,6 +53,7 @@ export async function runEngineBuild(engine: Engine, build: EngineBuild): Promis
       }
       if (message.stream !== undefined) output.write(message.stream)
       digest = message.aux?.ID ?? digest
+      await build.room?.()
     }
     output.end()
     if (digest === null) throw engineGoneError()

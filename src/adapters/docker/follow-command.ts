@@ -26,7 +26,7 @@ export async function followCommand(id: string, run: RunOptions, options: Follow
   }, run.timeoutMs)
   const signal = AbortSignal.any([run.signal, limit.signal])
   try {
-    return await followUntilEnd(id, run.onLine, options.engine, signal)
+    return await followUntilEnd(id, run, options.engine, signal)
   } catch (error) {
     if (!signal.aborted) throw error
     // Not bound to the signal: it has fired.
@@ -37,13 +37,8 @@ export async function followCommand(id: string, run: RunOptions, options: Follow
   }
 }
 
-async function followUntilEnd(
-  id: string,
-  onLine: (line: string) => void,
-  engine: Engine,
-  signal: AbortSignal,
-): Promise<Exit> {
-  const log = makeLogReader(onLine)
+async function followUntilEnd(id: string, run: RunOptions, engine: Engine, signal: AbortSignal): Promise<Exit> {
+  const log = makeLogReader(run)
   let heardAt = performance.now()
   for (;;) {
     try {
@@ -85,7 +80,7 @@ async function openLog(engine: Engine, id: string, since: string, signal: AbortS
 }
 
 /** Reads streams of one log one after the other without losing or repeating a line, by the engine's time stamps. */
-function makeLogReader(onLine: (line: string) => void) {
+function makeLogReader({ onLine, room }: RunOptions) {
   const splitters = { stdout: new LineSplitter(onLine), stderr: new LineSplitter(onLine) }
   let newest = ''
   let open: Readable | null = null
@@ -102,7 +97,15 @@ function makeLogReader(onLine: (line: string) => void) {
         if (stamp > newest) newest = stamp
         splitters[output].write(frame.subarray(space + 1))
       })
-      stream.on('data', demux)
+      stream.on('data', (chunk: Buffer) => {
+        demux(chunk)
+        if (room === undefined) return
+        stream.pause()
+        void room()
+          // What cannot be stored is told by whoever stores it.
+          .catch(() => undefined)
+          .then(() => stream.resume())
+      })
       await new Promise<void>((resolve) => {
         stream.once('end', resolve)
         stream.once('close', resolve)

@@ -14,6 +14,7 @@ export const build: Step = async (context) => {
     app: deploy.app,
     labels: { [labelNames.app]: deploy.app, [labelNames.deploy]: String(deploy.id) },
     onLine: (line) => log.write('output', line),
+    room: () => log.room(),
     onNote: (text) => log.write('detail', text),
     signal,
   })

@@ -57,7 +57,7 @@ async function runCommand(
     tools.runtime
       .run(
         { ...container, argv: ['/bin/sh', '-c', command.run] },
-        { onLine, timeoutMs: command.timeoutMs, signal: cancelled },
+        { onLine, room: () => log.room(), timeoutMs: command.timeoutMs, signal: cancelled },
       )
       .catch((error: unknown) => {
         throw tools.clock.monotonicMs() - startedMs < command.timeoutMs ? error : nameCommand(command, error)

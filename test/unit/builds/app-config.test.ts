@@ -147,7 +147,7 @@ drain: -1s
     ['a wrong builder', 'build: { builder: podman }', 'line 1: build.builder must be one of auto, engine, buildkit'],
     ['too small a time', 'health: { interval: 1ms }', 'line 1: health.interval must be between 100ms and 5m'],
     ['too much memory', 'resources: { memory: 4000g }', /between 8m and 1024g/],
-    ['a number too big', 'resources: { pids: 1000000 }', 'line 1: resources.pids must be at most 100000'],
+    ['a number too big', 'resources: { pids: 1000000 }', 'line 1: resources.pids must be at most 4096'],
     ['a key called __proto__', '__proto__: { port: 1 }', /^line 1: unknown key "__proto__"/],
     ['a wrong member of a list', 'release: [ { run: a, on: [deploy, push] } ]', /^line 1: release.1.on.2 /],
   ])('refuses %s', (_, text, expected) => {
