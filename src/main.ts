@@ -214,8 +214,9 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
   if (proxy.owner !== null) await chown(socketPath, proxy.owner.uid, proxy.owner.gid)
   return {
     async close() {
-      await server.close(closeGraceMs)
+      // Hooks first: they tell their pushers that the deploy goes on, while the connection still stands.
       await git.stop()
+      await server.close(closeGraceMs)
       await gitHttp.stop()
     },
   }

@@ -1,5 +1,5 @@
-import { rm } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { readFile, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { makeDockerRuntime, makeEngine, removeImages } from '../adapters/docker/index.ts'
 import { makeProxy } from '../adapters/haproxy/index.ts'
 import { readSettings } from '../config.ts'
@@ -18,7 +18,10 @@ async function remove(args: readonly string[], root: string): Promise<void> {
   const { dataDir, installation } = settings
   const lock = await lockDataDir(dataDir)
   const engine = makeEngine({ socketPath: settings.dockerSocket })
-  const runtime = makeDockerRuntime({ ...settings, engine, publicPorts: [settings.httpPort], logger: silentLogger })
+  const owner = await readFile(join(dataDir, 'owner'), 'utf8').catch(() => 'none')
+  const ports = { publicPorts: [settings.httpPort] }
+  const runtime = makeDockerRuntime({ ...settings, ...ports, owner: owner.trim(), engine, logger: silentLogger })
+  if (!args.includes('--orphaned')) await runtime.assertOwn()
   await makeProxy({ ...settings, port: settings.httpPort, root, logger: silentLogger }).stop()
   say('The proxy is stopped')
   for (const { containerId } of await runtime.list()) {

@@ -24,6 +24,14 @@ export async function prepareNetworks(engine: Engine, whose: Whose, plan: Networ
   }
 }
 
+/** Throws `conflict` when the networks of this name are those of another data folder's installation, or of somebody else. */
+export async function assertOwnNetworks(engine: Engine, whose: Whose, plan: NetworkPlan): Promise<void> {
+  for (const bridge of [plan.instances, plan.builds]) {
+    const found = await findNetwork(engine, bridge.name)
+    if (found !== null) assertOwner(found, whose, bridge)
+  }
+}
+
 /** Removes them; for tests and for taking an installation away. Refuses (the engine does) while containers are connected. */
 export async function removeNetworks(engine: Engine, installation: string, plan: NetworkPlan): Promise<void> {
   for (const bridge of [plan.instances, plan.builds]) {
@@ -96,7 +104,7 @@ function request({ installation, owner }: Whose, bridge: BridgePlan) {
   }
 }
 
-function assertOurs(found: FoundNetwork, { installation, owner }: Whose, bridge: BridgePlan): void {
+function assertOwner(found: FoundNetwork, { installation, owner }: Whose, bridge: BridgePlan): void {
   if (found.Labels?.[labelNames.installation] !== installation) {
     throw new SlipwayError('conflict', `The engine has a network ${bridge.name} that is not Slipway’s.`, {
       hint: 'Remove or rename that network, or choose another SLIPWAY_INSTALLATION.',
@@ -109,10 +117,14 @@ function assertOurs(found: FoundNetwork, { installation, owner }: Whose, bridge:
       'conflict',
       `The engine runs the sites of another Slipway that is called “${installation}” too, with another data folder.`,
       {
-        hint: 'Give this one its own SLIPWAY_INSTALLATION, SLIPWAY_NETWORK and SLIPWAY_HTTP_PORT, or set SLIPWAY_DATA to the folder of that one. If that folder is lost, npm run remove takes away what it left on the engine.',
+        hint: 'Give this one its own SLIPWAY_INSTALLATION, SLIPWAY_NETWORK and SLIPWAY_HTTP_PORT, or set SLIPWAY_DATA to the folder of that one. If that folder is lost: npm run remove -- --orphaned takes away what it left on the engine.',
       },
     )
   }
+}
+
+function assertOurs(found: FoundNetwork, whose: Whose, bridge: BridgePlan): void {
+  assertOwner(found, whose, bridge)
   const subnet = found.IPAM?.Config?.[0]?.Subnet
   const isolated = found.Options?.['com.docker.network.bridge.enable_icc'] === 'false'
   const named = found.Options?.['com.docker.network.bridge.name'] === bridge.bridge

@@ -1,6 +1,7 @@
+import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { LineSplitter } from '../../kernel/terminal-text.ts'
-import type { Runtime } from '../../runtime/index.ts'
+import type { InstanceSpec, Runtime } from '../../runtime/index.ts'
 import { makeCanary } from './canary.ts'
 import { asInstance, findOwn, inspectEnded, listOwn, removeOwn, stopOwn } from './containers.ts'
 import { makeDemuxer } from './demux.ts'
@@ -11,7 +12,7 @@ import { followCommand } from './follow-command.ts'
 import { readInstanceLog } from './instance-logs.ts'
 import { readListeners } from './listeners.ts'
 import { planNetworks, reservedAddresses, type NetworkPlan } from './network-plan.ts'
-import { prepareNetworks, removeNetworks } from './networks.ts'
+import { assertOwnNetworks, prepareNetworks, removeNetworks } from './networks.ts'
 import { startContainer, type StartOptions } from './start-container.ts'
 import { makeContainerWatch } from './watch-containers.ts'
 
@@ -39,12 +40,15 @@ export interface DockerRuntime extends Runtime {
   ensureFirewall(): Promise<'unchanged' | 'written'>
   /** Tries the firewall from inside both bridges (0.2 s); throws `unavailable` with what could be reached. */
   probeFirewall(): Promise<void>
+  /** Throws `conflict` when what this installation's name has on the engine belongs to another data folder. */
+  assertOwn(): Promise<void>
   /** Removes firewall and networks; for tests and for taking an installation away. The containers must be gone. */
   tearDown(): Promise<void>
 }
 
 export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime {
   const { engine, installation, logger } = options
+  const whose = { installation, owner: options.owner }
   const networks = planNetworks(installation, options.network)
   const bridges = [networks.instances.bridge, networks.builds.bridge]
   const firewall = makeFirewall({
@@ -58,10 +62,11 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     bridges,
     logger,
   })
-  const readCpus = once(() => engine.call('info', (docker) => docker.info() as Promise<{ NCPU: number }>))
+  const readHost = once(() => engine.call('info', (docker) => docker.info() as Promise<HostInfo>))
 
-  async function startOptions(network: string, signal: AbortSignal): Promise<StartOptions> {
-    const { NCPU } = await readCpus()
+  async function startOptions(spec: InstanceSpec, network: string, signal: AbortSignal): Promise<StartOptions> {
+    const { NCPU, MemTotal } = await readHost()
+    if (spec.limits.memoryBytes > MemTotal) throw tooMuchMemory(spec.limits.memoryBytes, MemTotal)
     return { engine, plan: { installation, network, hostCpus: NCPU }, signal }
   }
 
@@ -73,17 +78,18 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     networks,
     ensureFirewall: () => firewall.ensure(),
     probeFirewall: makeCanary([networks.instances, networks.builds]),
+    assertOwn: () => assertOwnNetworks(engine, whose, networks),
     async prepare() {
-      await prepareNetworks(engine, { installation, owner: options.owner }, networks)
+      await prepareNetworks(engine, whose, networks)
       await firewall.ensure()
       return { subnet: networks.instances.subnet, reserved: reservedAddresses(networks.instances) }
     },
     async start(spec, signal) {
       const network = spec.address === null ? networks.builds.name : networks.instances.name
-      return startContainer(spec, await startOptions(network, signal))
+      return startContainer(spec, await startOptions(spec, network, signal))
     },
     async run(spec, run) {
-      const started = await startContainer(spec, await startOptions(networks.builds.name, run.signal))
+      const started = await startContainer(spec, await startOptions(spec, networks.builds.name, run.signal))
       return followCommand(started.containerId, run, { engine, installation })
     },
     keepRunning: (containerId) =>
@@ -111,6 +117,20 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       await firewall.remove()
     },
   }
+}
+
+interface HostInfo {
+  readonly NCPU: number
+  readonly MemTotal: number
+}
+
+function tooMuchMemory(wanted: number, total: number): SlipwayError {
+  const gigabytes = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GB`
+  return new SlipwayError(
+    'start_failed',
+    `resources.memory asks for ${gigabytes(wanted)}, and the whole host has ${gigabytes(total)}.`,
+    { hint: 'Lower resources.memory in slipway.yml.' },
+  )
 }
 
 /**
