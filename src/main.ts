@@ -135,8 +135,9 @@ function makeModules(
   secrets: InstallationSecrets,
 ) {
   const { installation, dataDir } = settings
-  const environments = makeEnvironments({ db })
   const addresses = makeAddresses(settings)
+  const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
+  const environments = makeEnvironments({ db, isReserved })
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
   const network = runtime.networks.builds.name
   const builds = makeBuilds({

@@ -27,7 +27,13 @@ export interface Environments {
   readonly pinDefaultBranch: (app: string, branch: string) => Promise<void>
 }
 
-export function makeEnvironments({ db }: { db: Database }): Environments {
+export function makeEnvironments(parts: {
+  db: Database
+  /** Whether a label's address is one that Slipway needs itself. */
+  isReserved?: (label: string) => boolean
+}): Environments {
+  const { db, isReserved = () => false } = parts
+
   const getApp = async (name: string): Promise<App> => {
     const app = await store.findApp(db, name)
     if (app === null) {
@@ -57,7 +63,13 @@ export function makeEnvironments({ db }: { db: Database }): Environments {
         return { app: there, created: false }
       }
       for (const first of firstEnvironments) {
-        await store.insertEnvironment(tx, { appId: made.id, label: labelOf(name, first), ...first })
+        const label = labelOf(name, first)
+        if (isReserved(label)) {
+          throw new SlipwayError('conflict', `An app called ${name} would be at Slipway’s own address.`, {
+            hint: 'Choose another name.',
+          })
+        }
+        await store.insertEnvironment(tx, { appId: made.id, label, ...first })
       }
       return { app: made, created: true }
     })
