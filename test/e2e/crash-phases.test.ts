@@ -180,7 +180,7 @@ describe('Slipway killed while', () => {
     await untilSaid(`begun ${version}`)
     const begun = Date.now()
     expect(await slipway.stop('SIGINT')).toBe(0)
-    expect(Date.now() - begun).toBeLessThan(8_000)
+    expect(Date.now() - begun).toBeLessThan(5_000)
     await slipway.start()
     await untilAllEnded(slipway)
     expect((await newestDeploy(slipway)).state).toBe('live')
@@ -195,7 +195,7 @@ describe('Slipway killed while', () => {
     await untilSaid(`begun ${version}`)
     const begun = Date.now()
     expect(await slipway.stop('SIGINT')).toBe(0)
-    expect(Date.now() - begun).toBeLessThan(8_000)
+    expect(Date.now() - begun).toBeLessThan(5_000)
     await pushing
     await slipway.start()
     await untilAllEnded(slipway)
