@@ -210,6 +210,7 @@ defaults
     timeout connect 3s
     timeout client 60s
     timeout server 60s
+    retries 0
 frontend floor
     bind 127.0.0.1:${port}
     http-request set-var(txn.to) req.hdr(host),field(1,:),map_str(${map})
