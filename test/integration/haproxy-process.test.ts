@@ -68,7 +68,8 @@ describe('the proxy that is found at the next start', () => {
   it('is reloaded when the settings are others: no connection is cut, and open ones are not told as none', async () => {
     await startServing()
     const before = await pid()
-    const slow = await startBackend((_req, res) => void setTimeout(() => res.end('slow'), 700))
+    let answer = (): void => undefined
+    const slow = await startBackend((_req, res) => void (answer = () => res.end('slow')))
     await proxy.router.defineSet('r2', [slow.target])
     await proxy.router.swap('e2', { set: 'r2', size: 1 })
     await proxy.router.addHost('slow.example.org', 'e2')
@@ -83,6 +84,7 @@ describe('the proxy that is found at the next start', () => {
     await later.ensure()
     expect(await pid()).not.toBe(before)
     expect(await later.router.openConnections(slow.target)).toBeNull()
+    answer()
     expect((await open).body).toBe('slow')
     await until(async () => !(await isOwnProcess(proxy.dataDir, before)), 3_000, 'the end of the old process')
     expect(await later.router.openConnections(slow.target)).toBe(0)
@@ -203,7 +205,9 @@ describe('what goes wrong with it', () => {
     const before = await pid()
     proxy.watch(watching.signal, () => undefined)
     await rm(join(proxy.dataDir, 'run/proxy.sock'))
-    await until(async () => (await pid()) !== before, 3_000, 'another process')
+    // The pid file is gone for a moment.
+    const another = async (): Promise<boolean> => ![before, 0].includes(await pid().catch(() => 0))
+    await until(another, 3_000, 'another process')
     await until(
       async () =>
         await proxy.router.read().then(
