@@ -26,19 +26,54 @@ export interface Reconciled {
  */
 export async function reconcile(tools: Tools): Promise<Reconciled> {
   const containers = await tools.runtime.list()
-  const instances = await tools.whileRoutesHold(async () => {
-    const known = await listInstances(tools.db)
-    await tools.router.replaceAll(await wantedRoutes(tools, known))
-    return known
-  })
+  const instances = await levelRoutes(tools, containers)
   const started = await startServing(tools, instances, containers)
+  if (started > 0) await levelRoutes(tools, await tools.runtime.list())
   const removed = (await removeLeftOver(tools, instances, containers)) + (await tools.builds.sweep())
   const draining = [...new Set(instances.filter((i) => i.state === 'draining').map((i) => i.releaseId))]
   return { routes: (await listRoutes(tools.db)).length, started, removed, draining }
 }
 
+/** @returns the instances that the routes were made from */
+async function levelRoutes(tools: Tools, containers: readonly Instance[]): Promise<InstanceRecord[]> {
+  return tools.whileRoutesHold(async () => {
+    const known = await listInstances(tools.db)
+    const down = await findDown(tools, known, containers)
+    await tools.router.replaceAll(await wantedRoutes(tools, known, down))
+    return known
+  })
+}
+
+/**
+ * Releases that serve and of which nothing runs: requests to them are answered at once and do not wait for an address that
+ * nobody has. Whoever follows the engine's events points the traffic back when an instance listens again.
+ */
+async function findDown(
+  tools: Tools,
+  instances: readonly InstanceRecord[],
+  containers: readonly Instance[],
+): Promise<ReadonlySet<number>> {
+  const running = new Set(containers.filter(isRunning).map((c) => c.containerId))
+  const down = new Set<number>()
+  const up = new Set<number>()
+  for (const { containerId, releaseId } of instances.filter((i) => i.state === 'serving')) {
+    // The list may be older than the instance.
+    const runs =
+      containerId !== null && (running.has(containerId) || isRunning(await tools.runtime.inspect(containerId)))
+    ;(runs ? up : down).add(releaseId)
+  }
+  for (const releaseId of up) down.delete(releaseId)
+  return down
+}
+
+const isRunning = (container: Instance | null): boolean => container?.state === 'running'
+
 /** The proxy's maps as the database wants them. */
-export async function wantedRoutes(tools: Tools, instances: readonly InstanceRecord[]): Promise<Routes> {
+async function wantedRoutes(
+  tools: Tools,
+  instances: readonly InstanceRecord[],
+  down: ReadonlySet<number>,
+): Promise<Routes> {
   const hosts = new Map<string, string>()
   const keys = new Map<string, RouteTarget>()
   const sets = new Map<string, readonly Target[]>()
@@ -54,7 +89,8 @@ export async function wantedRoutes(tools: Tools, instances: readonly InstanceRec
   }
   for (const route of await listRoutes(tools.db)) {
     const size = sets.get(releaseSet(route.releaseId))?.length ?? 0
-    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(route.releaseId), size }
+    const to: RouteTarget =
+      size === 0 || down.has(route.releaseId) ? { state: 'failed' } : { set: releaseSet(route.releaseId), size }
     hosts.set(tools.addresses.environmentHost(route.label), environmentKey(route.environmentId))
     keys.set(environmentKey(route.environmentId), to)
     if (!route.live) {

@@ -17,11 +17,12 @@ export function watchInstances(tools: Tools, onResync: () => void, signal: Abort
   // One container's changes are dealt with in their order; the next ends the wait that the one before may have begun.
   const latest = new Map<string, { readonly over: AbortController; readonly done: Promise<void> }>()
   const askedMs = new Map<number, number>()
-  const onMissing = (releaseId: number): void => {
+  const onMissing: OnMissing = ({ releaseId, label, releaseNumber }, how) => {
     const nowMs = tools.clock.monotonicMs()
     for (const [id, ms] of askedMs) if (nowMs - ms >= missingEveryMs) askedMs.delete(id)
     if (askedMs.has(releaseId)) return
     askedMs.set(releaseId, nowMs)
+    tools.logger.warn(`an instance was ${how} by somebody else; starting it again`, { label, release: releaseNumber })
     onResync()
   }
   tools.runtime.watch((change) => {
@@ -44,28 +45,24 @@ export function watchInstances(tools: Tools, onResync: () => void, signal: Abort
   }, signal)
 }
 
-type Change = InstanceChange & { readonly containerId: string; readonly onMissing: (releaseId: number) => void }
+type Change = InstanceChange & { readonly containerId: string; readonly onMissing: OnMissing }
+type OnMissing = (instance: InstanceRecord, how: 'removed' | 'stopped') => void
 
 async function onChange(tools: Tools, change: Change, signal: AbortSignal): Promise<void> {
   if (change.labels[labelNames.kind] !== 'instance') return
   const releaseId = Number(change.labels[labelNames.release])
   const instance = await findOnlyServing(tools, releaseId)
   if (instance === null || instance.address === null) return
-  const named = { label: instance.label, release: instance.releaseNumber }
   if (change.kind === 'removed') {
-    if (instance.containerId !== change.containerId) return
-    tools.logger.warn('an instance was removed by somebody else; starting it again', named)
-    change.onMissing(releaseId)
+    if (instance.containerId === change.containerId) change.onMissing(instance, 'removed')
     return
   }
   if (change.kind === 'died') {
-    tools.logger.warn('an instance died', named)
+    tools.logger.warn('an instance died', { label: instance.label, release: instance.releaseNumber })
     await pointTo(tools, releaseId, { state: 'failed' })
     await tools.clock.sleep(engineRestartsMs, signal)
     const found = await tools.runtime.inspect(change.containerId)
-    if (found?.state !== 'exited') return
-    tools.logger.warn('an instance was stopped by somebody else; starting it again', named)
-    change.onMissing(releaseId)
+    if (found?.state === 'exited') change.onMissing(instance, 'stopped')
     return
   }
   await waitForPort({ address: instance.address, port: instance.port }, { withinMs: Number.POSITIVE_INFINITY, signal })

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { reconcile } from '../../src/deploys/reconcile.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
 import { labelNames } from '../../src/runtime/index.ts'
 import { waitFor } from '../support/slipway.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
@@ -53,12 +54,34 @@ describe('reconciling', () => {
   it('has the engine keep what it started again', async () => {
     await spine.log(await spine.push('test', commitOf('a')))
     const [before] = await spine.runtime.list()
+    await spine.deploys.stop()
     await spine.runtime.remove(before?.containerId ?? '')
     expect(await reconcile(spine.tools)).toMatchObject({ started: 1 })
     const [after] = await spine.runtime.list()
     expect(after).toMatchObject({ name: v1, address: before?.address })
     expect(spine.runtime.kept.has(after?.containerId ?? '')).toBe(true)
     expect(await reconcile(spine.tools)).toMatchObject({ started: 0 })
+  })
+})
+
+describe('routes', () => {
+  it('lead to the page that says so while an instance cannot be started again, and back to it when it can', async () => {
+    const deploy = await spine.deploys.get(await spine.push('test', commitOf('a')))
+    await spine.log(deploy.id)
+    const target = async () => (await spine.router.read()).keys.get(`e${deploy.environmentId}`)
+    const serving = await target()
+    expect(serving).toMatchObject({ size: 1 })
+    await spine.deploys.stop()
+    await spine.runtime.remove((await spine.runtime.list())[0]?.containerId ?? '')
+    const start = () => Promise.reject(new SlipwayError('start_failed', 'Its image is gone.'))
+    await reconcile({ ...spine.tools, runtime: { ...spine.runtime, start } })
+    expect(await target()).toEqual({ state: 'failed' })
+    await spine.restart()
+    await waitFor(
+      'the traffic to be back',
+      5_000,
+      async () => JSON.stringify(await target()) === JSON.stringify(serving),
+    )
   })
 })
 
