@@ -19,7 +19,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.ts', '**/*.mjs', '**/*.js', 'hooks/proc-receive'],
+    files: ['**/*.ts', '**/*.mjs', '**/*.js'],
     rules: {
       'no-restricted-syntax': [
         'error',
@@ -46,7 +46,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/config.ts', 'src/cli/**', 'src/setup/**', 'hooks/proc-receive', 'test/**'],
+    files: ['src/config.ts', 'src/cli/**', 'src/setup/**', 'test/**'],
     rules: { 'no-restricted-properties': 'off' },
   },
   { files: ['test/**'], rules: { 'max-lines-per-function': 'off' } },

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { chown, readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -125,6 +126,8 @@ async function layGround(given: {
   }
   // The engine first: it may hold another data folder's sites, and then nothing of ours is started.
   const range = await runtime.prepare()
+  // An installation that has run before may have sites to serve, whatever the database says: its map files are enough.
+  if (existsSync(join(settings.dataDir, 'proxy', 'haproxy.cfg'))) await proxy.ensure()
   const db = await openDatabase()
   await proxy.ensure()
   return { ...given, cluster, engine, runtime, proxy, db, range }
@@ -134,7 +137,7 @@ function makeModules(
   { settings, root, logger, db, engine, runtime, proxy, range }: Ground,
   secrets: InstallationSecrets,
 ) {
-  const { installation, dataDir } = settings
+  const { installation } = settings
   const addresses = makeAddresses(settings)
   const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
   const environments = makeEnvironments({ db, isReserved })
@@ -160,8 +163,7 @@ function makeModules(
     logger,
   })
   const { repositories } = gitCli
-  const socketPath = join(dataDir, 'run', 'hooks.sock')
-  const git = makeGit({ db, environments, deploys, repositories, socketPath, logger })
+  const git = makeGit({ db, environments, deploys, repositories, logger })
   return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git }
 }
 
@@ -216,7 +218,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
   return {
     async close() {
       // Hooks first: they tell their pushers that the deploy goes on, while the connection still stands.
-      await git.stop()
+      git.stop()
       await server.close(closeGraceMs)
       await gitHttp.stop()
     },

@@ -2,12 +2,12 @@ import { assertMay, type Principal } from '../accounts/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { parseAppName, quote } from '../kernel/names.ts'
 import type { GitDependencies } from './dependencies.ts'
-import { makeHookServer } from './hook-server.ts'
+import { makeHooks } from './hooks.ts'
 import { makeOpenPushes, type OpenPush } from './open-pushes.ts'
 import { receivePush } from './receive-push.ts'
 import { recoverPushes } from './recover-pushes.ts'
 
-export type { GitChild, GitExit, SpawnGit } from './git-child.ts'
+export type { GitChild, GitExit, HookPipes, SpawnGit } from './git-child.ts'
 export { heldRefs, type RefMove, type Repositories, zeroId } from './repositories.ts'
 export type { OpenPush } from './open-pushes.ts'
 export { encodePkt, flushPkt, PktReader, textOf } from './pkt-line.ts'
@@ -23,18 +23,19 @@ export interface Git {
   openPush(principal: Principal, app: string, clientGone: AbortSignal): Promise<OpenPush>
   /** A person chooses the branch that environments without one of their own follow and that a clone checks out. */
   setDefaultBranch(app: string, branch: string): Promise<void>
-  /** Cleans up and finishes what a crash left, then listens for hooks. Before any push is let in. */
+  /** Cleans up and finishes what a crash left. Before any push is let in. */
   start(): Promise<void>
-  stop(): Promise<void>
+  /** Lets go of the pushes that are followed; what they began goes on. */
+  stop(): void
 }
 
-export function makeGit(deps: GitDependencies & { socketPath: string }): Git {
-  const pushes = makeOpenPushes(deps)
-  const hooks = makeHookServer({
-    ...deps,
-    pushes,
+export function makeGit(deps: GitDependencies): Git {
+  const hooks = makeHooks({
+    logger: deps.logger,
     receive: (push, request, answer) => receivePush(deps, push, request, answer),
+    settle: (push) => pushes.settle(push),
   })
+  const pushes = makeOpenPushes({ ...deps, meetHook: hooks.meet })
 
   const pathOrEmpty = async (app: string): Promise<string> =>
     (await deps.repositories.exists(app)) ? deps.repositories.pathOf(app) : deps.repositories.emptyPath()
@@ -65,7 +66,6 @@ export function makeGit(deps: GitDependencies & { socketPath: string }): Git {
     async start() {
       await deps.repositories.sweep()
       await recoverPushes(deps)
-      await hooks.listen()
     },
     stop: () => hooks.close(),
   }

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { assertMay, type Principal } from '../accounts/index.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
 import { parseAppName } from '../kernel/names.ts'
+import type { HookPipes } from './git-child.ts'
 import type { Repositories } from './repositories.ts'
 
 /** One push on its way: between the transport that has the client and the hook that has the objects. */
@@ -11,14 +11,16 @@ export interface OpenPush {
   readonly principal: Principal
   /** The repository's folder. */
   readonly path: string
-  /** What git's child must be given so that its hook finds its way back. */
-  readonly env: Readonly<Record<string, string>>
   /** Fires when nobody reads the answer any more. What has begun goes on. */
   readonly clientGone: AbortSignal
   /** True once the hook handed the push over: from here on the client's going ends nothing. */
   readonly taken: boolean
   /** Fires once when it is handed over. */
   readonly onTaken: Promise<void>
+  /** Called by the transport when it has started git: answers the hook that git will run. */
+  meetHook(pipes: HookPipes): void
+  /** Called when the hook has said what is pushed. */
+  take(): void
   /** Called by the transport when git has ended; safe to repeat. */
   close(): Promise<void>
 }
@@ -26,8 +28,6 @@ export interface OpenPush {
 export interface OpenPushes {
   /** Checks the right to push and makes the repository ready. */
   open(principal: Principal, app: string, clientGone: AbortSignal): Promise<OpenPush>
-  /** The push of this secret, once; null for any other secret. */
-  take(secret: string): OpenPush | null
   /** Called when the decision about a taken push has been carried out. */
   settle(push: OpenPush): Promise<void>
 }
@@ -35,10 +35,9 @@ export interface OpenPushes {
 export function makeOpenPushes(deps: {
   environments: Environments
   repositories: Repositories
-  socketPath: string
+  meetHook: (push: OpenPush, pipes: HookPipes) => void
   logger: Logger
 }): OpenPushes {
-  const waiting = new Map<string, { push: OpenPush; hand: () => void }>()
   const users = makeRepositoryUsers(deps)
 
   return {
@@ -47,7 +46,6 @@ export function makeOpenPushes(deps: {
       assertMay(principal, 'git.push', app)
       if ((await deps.environments.findApp(app)) === null) assertMay(principal, 'apps.create', app)
       await users.enter(app)
-      const secret = randomBytes(32).toString('base64url')
       let taken = false
       let handOver = (): void => undefined
       const onTaken = new Promise<void>((resolve) => {
@@ -58,33 +56,24 @@ export function makeOpenPushes(deps: {
         app,
         principal,
         path: deps.repositories.pathOf(app),
-        env: { SLIPWAY_HOOK_SOCKET: deps.socketPath, SLIPWAY_HOOK_SECRET: secret },
         clientGone,
         onTaken,
         get taken() {
           return taken
         },
+        meetHook: (pipes) => deps.meetHook(push, pipes),
+        take() {
+          taken = true
+          users.join(app)
+          handOver()
+        },
         async close() {
           if (closed) return
           closed = true
-          waiting.delete(secret)
           await users.leave(app)
         },
       }
-      const hand = (): void => {
-        taken = true
-        users.join(app)
-        handOver()
-      }
-      waiting.set(secret, { push, hand })
       return push
-    },
-    take(secret) {
-      const found = waiting.get(secret)
-      if (found === undefined) return null
-      waiting.delete(secret)
-      found.hand()
-      return found.push
     },
     settle: (push) => users.leave(push.app),
   }

@@ -22,7 +22,7 @@ let app: string
 let count = 0
 
 beforeAll(async () => {
-  server = await startGitServer({ childMemoryBytes: 64 * MB })
+  server = await startGitServer({ childMemoryBytes: 2 * MB })
 })
 afterAll(() => server.close())
 beforeEach(async () => {
@@ -75,11 +75,12 @@ describe('memory', () => {
   }, 60_000)
 
   it('what needs more than it may is told so, and nothing is left', async () => {
-    const small = await startGitServer({ childMemoryBytes: 3 * MB })
+    const small = await startGitServer({ childMemoryBytes: 2 * MB })
     try {
       for (let i = 0; i < 150; i++) await clone.git('commit', '-q', '--allow-empty', '-m', `${i}`)
-      await clone.commit('a.bin', randomBytes(900_000))
-      await clone.commit('a.bin', randomBytes(900_000))
+      // A chain of differences: git keeps what they stand on in memory while it resolves them.
+      const content = randomBytes(900_000)
+      for (let i = 0; i < 25; i++) await clone.commit('a.bin', Buffer.concat([content, Buffer.from(`${i}`)]))
       const { code, output } = await clone.git('push', small.remote(app), 'main')
       if (small.cli.memoryBound === 'data limit') return
       expect(code).toBe(1)
@@ -118,9 +119,9 @@ describe('where no cgroup can be made', () => {
 
   it('the hook can run under it', () => {
     const [command = '', ...args] = makeMemoryBound({ name: 'none', bytes: 512 * MB, cgroupRoot: '/nonexistent' }).wrap(
-      [process.execPath, resolve(__dirname, '../../hooks/proc-receive')],
+      [resolve(__dirname, '../../hooks/proc-receive')],
     )
-    const { status, stderr } = spawnSync(command, args, { env: {}, encoding: 'utf8' })
+    const { status, stderr } = spawnSync(command, args, { env: { PATH: '/usr/bin:/bin' }, encoding: 'utf8' })
     expect(stderr).toContain('Slipway does not answer')
     expect(status).toBe(1)
   })

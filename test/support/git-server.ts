@@ -34,7 +34,7 @@ export interface GitServer {
   readonly git: Git
   /** The address of an app with the token in it, for a test's own clone only. */
   remote(app: string): string
-  /** The same as a restart of the server, without the hooks' socket being cleaned up. */
+  /** The same as a restart of the server. */
   restartGit(): Promise<void>
   close(): Promise<void>
 }
@@ -64,16 +64,18 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
   const silent = (): void => undefined
   const error: Logger['error'] = (message, fields) => void failures.push({ message, ...fields })
   const logger: Logger = { error, warn: silent, info: silent, debug: silent, child: () => logger }
-  const socketPath = join(dataDir, 'run', 'hook.sock')
-  const build = (): Git => makeGit({ db, environments, deploys, repositories: cli.repositories, logger, socketPath })
+  const build = (): Git => makeGit({ db, environments, deploys, repositories: cli.repositories, logger })
   const server: { git: Git; http: GitHttp } = { git: build(), http: null as never }
   await server.git.start()
-  const proxy = Object.fromEntries(
-    (['openFetch', 'openAdvertisement', 'openPush', 'start', 'stop'] as const).map((name) => [
-      name,
-      (...args: never[]) => (server.git[name] as (...a: never[]) => unknown)(...args),
-    ]),
-  ) as unknown as Git
+  // Whatever serves now: a test may restart it.
+  const proxy: Git = {
+    openFetch: (...args) => server.git.openFetch(...args),
+    openAdvertisement: (...args) => server.git.openAdvertisement(...args),
+    openPush: (...args) => server.git.openPush(...args),
+    setDefaultBranch: (...args) => server.git.setDefaultBranch(...args),
+    start: () => server.git.start(),
+    stop: () => server.git.stop(),
+  }
   server.http = new GitHttp({
     ...options,
     git: proxy,
@@ -106,13 +108,13 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
     },
     remote: (name) => `http://x:${token.reveal()}@127.0.0.1:${port}/${name}.git`,
     async restartGit() {
-      await server.git.stop()
+      server.git.stop()
       server.git = build()
       await server.git.start()
     },
     async close() {
       await closeHttp(http)
-      await server.git.stop()
+      server.git.stop()
       await server.http.stop()
       await db.close()
       await database.drop()

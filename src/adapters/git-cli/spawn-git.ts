@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { SlipwayError } from '../../kernel/errors.ts'
-import type { GitChild, GitExit, SpawnGit } from '../../git/index.ts'
+import type { Duplex } from 'node:stream'
+import type { GitChild, GitExit, HookPipes, SpawnGit } from '../../git/index.ts'
 import type { MemoryBound, Membership } from './memory-bound.ts'
 
 const keptStderrBytes = 4096
@@ -11,10 +12,13 @@ export function makeSpawnGit(options: {
   environment: Readonly<Record<string, string>>
   memory: MemoryBound
 }): SpawnGit {
-  return (args, { env = {} } = {}) => {
+  return (args, { env = {}, forHook = false } = {}) => {
     const [command = 'git', ...rest] = options.memory.wrap(['git', ...args])
     // A process group of its own: Ctrl-C in Slipway's terminal does not reach it, and all of it can be ended at once.
-    const child = spawn(command, rest, { env: { ...options.environment, ...env }, detached: true, cwd: '/' })
+    const child = spawn(command, rest, {
+      ...{ env: { ...options.environment, ...env }, detached: true, cwd: '/' },
+      stdio: ['pipe', 'pipe', 'pipe', ...(forHook ? (['pipe', 'pipe'] as const) : [])],
+    })
     const membership = join(options.memory, child)
     // A child that ends while it is written to is told by its exit code; without these listeners it would end Slipway.
     child.stdin.on('error', () => undefined)
@@ -22,11 +26,20 @@ export function makeSpawnGit(options: {
     return {
       stdin: child.stdin,
       stdout: child.stdout,
+      hookPipes: forHook ? hookPipesOf(child) : null,
       exited: exitOf(child, membership),
       outOfMemory: () => membership?.outOfMemory() ?? false,
       kill: killer(child),
     }
   }
+}
+
+function hookPipesOf(child: ChildProcessWithoutNullStreams): HookPipes {
+  const [, , , talk, lines] = child.stdio as unknown as Duplex[]
+  if (talk === undefined || lines === undefined) throw new SlipwayError('internal', 'Git was started without pipes.')
+  // Nothing ever comes back on the second; its end is only seen by one who reads.
+  lines.resume()
+  return { talk, lines }
 }
 
 /** A child that cannot be bounded does not run. */

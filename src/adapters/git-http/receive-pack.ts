@@ -69,7 +69,8 @@ async function runReceivePack(
   { push, head, body }: { push: OpenPush; head: PushHead; body: AsyncGenerator<Buffer, void> },
 ): Promise<void> {
   const { req, res, clientGone } = exchange
-  const child = deps.spawnGit(['receive-pack', '--stateless-rpc', push.path], { env: push.env })
+  const child = deps.spawnGit(['receive-pack', '--stateless-rpc', push.path], { forHook: true })
+  if (child.hookPipes !== null) push.meetHook(child.hookPipes)
   const onGone = (): void => {
     if (!push.taken) child.kill()
   }
