@@ -2,7 +2,7 @@ import type Docker from 'dockerode'
 import { baseLabel } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { type BuildLabels, namesOf } from './build-labels.ts'
-import { type Engine, isNotFound } from './engine.ts'
+import { type Engine, engineReason, isNotFound } from './engine.ts'
 import { inspectImage } from './built-image.ts'
 import { labelNames } from '../../runtime/index.ts'
 
@@ -90,6 +90,8 @@ async function removeImage(engine: Engine, name: string): Promise<boolean> {
     return true
   } catch (error) {
     if (isNotFound(error)) return true
+    // What somebody else removes at the same moment is told as an error of the engine's.
+    if (/unrecognized image ID/.test(engineReason(error))) return true
     if (isConflict(error)) return false
     throw error
   }

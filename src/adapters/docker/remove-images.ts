@@ -1,7 +1,7 @@
 import type Docker from 'dockerode'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { labelNames } from '../../runtime/index.ts'
-import type { Engine } from './engine.ts'
+import { type Engine, engineReason } from './engine.ts'
 
 /** Removes all images of an installation, finished and intermediate; for taking it off a machine. What is in use stays. */
 export async function removeImages(engine: Engine, installation: string): Promise<void> {
@@ -23,6 +23,7 @@ async function removeOne(engine: Engine, id: string): Promise<boolean> {
     return true
   } catch (error) {
     if (error instanceof SlipwayError && (error.code === 'conflict' || error.code === 'not_found')) return false
+    if (/unrecognized image ID/.test(engineReason(error))) return false
     throw error
   }
 }
