@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { Secret } from '../kernel/secret.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Principal } from './policy.ts'
+import { findTokenOwner, replaceAdminToken } from './store.ts'
 
 export interface Accounts {
   /** Who this token belongs to; null when nobody. Looked up by hash, so that timing says nothing about the token. */
@@ -12,21 +13,8 @@ export interface Accounts {
 
 export function makeAccounts({ db }: { db: Database }): Accounts {
   return {
-    async authenticate(token) {
-      const rows = await db.query<{ name: string; role: 'admin' }>('select name, role from tokens where hash = $1', [
-        hashOf(token),
-      ])
-      return rows[0] ?? null
-    },
-    async setAdminToken(token) {
-      await db.transaction(async (tx) => {
-        await tx.query(`delete from tokens where name = 'admin' and hash <> $1`, [hashOf(token)])
-        await tx.query(
-          `insert into tokens (name, hash, role) values ('admin', $1, 'admin') on conflict (hash) do nothing`,
-          [hashOf(token)],
-        )
-      })
-    },
+    authenticate: (token) => findTokenOwner(db, hashOf(token)),
+    setAdminToken: (token) => db.transaction((tx) => replaceAdminToken(tx, hashOf(token))),
   }
 }
 
