@@ -27,7 +27,7 @@ import { makeAddresses } from './routing/index.ts'
 import { pushHello } from './setup/demo.ts'
 import { ensureSecrets, type InstallationSecrets } from './setup/secrets.ts'
 import { untilStopped } from './setup/until-stopped.ts'
-import { welcomeText } from './setup/welcome.ts'
+import { farewellText, welcomeText } from './setup/welcome.ts'
 
 /** How long open requests to Slipway itself may take to finish when it stops. */
 const closeGraceMs = 2_000
@@ -75,6 +75,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   await modules.deploys.stop()
   // A database that hangs does not keep Slipway from ending.
   await Promise.race([ground.db.close(), systemClock.sleep(closeGraceMs)])
+  process.stdout.write(farewellText)
 }
 
 type Demo = { readonly root: string; readonly modules: Modules; readonly secrets: InstallationSecrets }
@@ -118,17 +119,21 @@ async function layGround(given: {
   const openDatabase = async (): Promise<Pool> => {
     const own = await cluster?.ensure()
     const pool = makePool(own ?? { connectionString: settings.databaseUrl?.reveal() ?? '' }, { logger, size: 20 })
-    await migrate(pool, join(root, 'sql', 'migrations')).catch((error: unknown) => {
+    // The place first: an older Slipway that still runs must not find another schema under it.
+    await holdServer(pool, { logger, onTaken: () => stop.abort() }).catch((error: unknown) => {
       throw own === undefined && isDatabaseAway(error) ? databaseNotReached(error) : error
     })
-    await holdServer(pool, { logger, onTaken: () => stop.abort() })
+    await migrate(pool, join(root, 'sql', 'migrations'), await readVersion(root))
     return pool
   }
-  // The engine first: it may hold another data folder's sites, and then nothing of ours is started.
+  const hasRun = existsSync(join(settings.dataDir, 'proxy', 'haproxy.cfg'))
+  // The operator's own database may be away, or another server's: then nothing is made.
+  const early = hasRun || cluster !== null ? null : await openDatabase()
+  // The engine before what is started: it may hold another data folder's sites, and then nothing of ours is.
   const range = await runtime.prepare()
   // An installation that has run before may have sites to serve, whatever the database says: its map files are enough.
-  if (existsSync(join(settings.dataDir, 'proxy', 'haproxy.cfg'))) await proxy.ensure()
-  const db = await openDatabase()
+  if (hasRun) await proxy.ensure()
+  const db = early ?? (await openDatabase())
   await proxy.ensure()
   return { ...given, cluster, engine, runtime, proxy, db, range }
 }

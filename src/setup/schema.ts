@@ -33,7 +33,7 @@ async function schemaOfMigrations(migrations: string): Promise<string> {
   try {
     const connection = await cluster.ensure()
     const pool = makePool(connection, { logger: silentLogger, size: 1 })
-    await migrate(pool, migrations).finally(() => pool.close())
+    await migrate(pool, migrations, '0.0.0').finally(() => pool.close())
     return await dumpSchema(connection, await findPrograms(clusterPaths(dataDir, 'control'), '/usr/lib/postgresql'))
   } finally {
     await cluster.stop()

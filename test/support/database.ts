@@ -60,7 +60,7 @@ async function ensureTemplate(host: string): Promise<string> {
     await client.query(`drop database if exists ${unfinished} with (force)`)
     await client.query(`create database ${unfinished} owner slipway`)
     const pool = makePool({ host, user: 'slipway', database: unfinished }, { logger: silentLogger, size: 1 })
-    await migrate(pool, migrations).finally(() => pool.close())
+    await migrate(pool, migrations, '0.0.0').finally(() => pool.close())
     await client.query(`alter database ${unfinished} rename to ${template}`)
   })
   return template
