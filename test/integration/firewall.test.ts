@@ -57,7 +57,7 @@ describe('what can be reached from Slipway’s bridges', () => {
     places.set('a build', from(test, build.id))
     const gateways = [runtime.networks.instances.gateway, runtime.networks.builds.gateway]
     hosts = [...gateways, ...addressesOfHost()]
-  }, 60_000)
+  })
 
   afterAll(async () => {
     for (const { id } of foreign) await test.engine.docker.getContainer(id).remove({ force: true })
@@ -69,7 +69,7 @@ describe('what can be reached from Slipway’s bridges', () => {
     await Promise.all([world.close(), denied.close()])
     proxy.close()
     service.close()
-  }, 60_000)
+  })
 
   describe.each(['an instance', 'a build'])('from %s', (place) => {
     const reach: From = (targets) => places.get(place)?.(targets) ?? Promise.reject(new Error('no such place'))
@@ -82,12 +82,12 @@ describe('what can be reached from Slipway’s bridges', () => {
         const there = { address, port: 53 }
         expect(await reach([there])).toEqual((await hostReaches(there)) ? [format(there)] : [])
       }
-    }, 20_000)
+    })
 
     it('of the host only the proxy is', async () => {
       const open = hosts.map((address) => ({ address, port: portOf(proxy) }))
       expect(await reach(open)).toEqual(open.map(format))
-    }, 20_000)
+    })
 
     it('nothing else that listens on the host is', async () => {
       const tcp = await readFile('/proc/net/tcp', 'utf8')
@@ -96,19 +96,19 @@ describe('what can be reached from Slipway’s bridges', () => {
       expect(await hostReaches({ address: hosts[0] ?? '', port: portOf(service) })).toBe(true)
       const shut = ports.filter((port) => port !== portOf(proxy))
       expect(await reach(hosts.flatMap((address) => shut.map((port) => ({ address, port }))))).toEqual([])
-    }, 60_000)
+    })
 
     it('link-local addresses and denied networks are shut', async () => {
       const metadata = { address: world.linkLocal, port: 80 }
       expect(await hostReaches(metadata)).toBe(true)
       expect(await hostReaches(denied)).toBe(true)
       expect(await reach([metadata, denied])).toEqual([])
-    }, 20_000)
+    })
 
     it('other instances are shut', async () => {
       expect(await hostReaches(neighbour)).toBe(true)
       expect(await reach([neighbour])).toEqual([])
-    }, 20_000)
+    })
 
     it('containers of others are shut, on their bridge and by their published port', async () => {
       const there = await foreignContainers()
@@ -116,7 +116,7 @@ describe('what can be reached from Slipway’s bridges', () => {
       const published = there.filter(({ address }) => address === '127.0.0.1').map(({ port }) => port)
       const byHost = hosts.flatMap((address) => published.map((port) => ({ address, port })))
       expect(await reach([...there.filter(({ address }) => address !== '127.0.0.1'), ...byHost])).toEqual([])
-    }, 60_000)
+    })
   })
 
   it('bridges have no IPv6 and drop foreign source addresses', async () => {
@@ -159,20 +159,18 @@ describe('the firewall', () => {
   let test: TestRuntime
   beforeAll(async () => {
     test = await makeTestRuntime()
-  }, 30_000)
-  afterAll(() => test.dispose(), 60_000)
+  })
+  afterAll(() => test.dispose())
 
   const chain = (kind: string): string => `SLW-${test.site.installation}-${kind}`
   const rules = async (parent: string): Promise<string[]> =>
     (await run('iptables', ['-w', '-S', parent])).stdout.trim().split('\n').slice(1)
 
   it('is proved by a probe that leaves nothing', async () => {
-    const startedMs = performance.now()
     await test.runtime.probeFirewall()
-    expect(performance.now() - startedMs).toBeLessThan(2000)
     const { stdout } = await run('ip', ['-o', 'link'])
     expect(stdout).not.toContain(`${test.runtime.networks.instances.bridge}c`)
-  }, 10_000)
+  })
 
   it('stays as it is when nothing has changed', async () => {
     await settle()
@@ -194,23 +192,19 @@ describe('the firewall', () => {
       'another program’s rule before ours',
       () => ['-I', 'INPUT', '1', '-i', `${test.runtime.networks.bridgePrefix}+`, '-j', 'ACCEPT'],
     ],
-  ])(
-    'comes back after %s',
-    async (name, change) => {
-      await settle()
-      await run('iptables', ['-w', ...change()])
-      if (name !== 'a rule let in' && !name.includes('DOCKER-USER')) {
-        await expect(test.runtime.probeFirewall()).rejects.toMatchObject({ code: 'unavailable' })
-      }
-      expect(await test.runtime.ensureFirewall()).toBe('written')
-      await test.runtime.probeFirewall()
-      const input = await rules('INPUT')
-      const ours = input.findIndex((rule) => rule.includes(chain('IN')))
-      expect(input.slice(0, ours).filter((rule) => !rule.includes('-j SLW-'))).toEqual([])
-      if (name.startsWith('another')) await run('iptables', ['-w', '-D', ...change().slice(1, 2), ...change().slice(3)])
-    },
-    20_000,
-  )
+  ])('comes back after %s', async (name, change) => {
+    await settle()
+    await run('iptables', ['-w', ...change()])
+    if (name !== 'a rule let in' && !name.includes('DOCKER-USER')) {
+      await expect(test.runtime.probeFirewall()).rejects.toMatchObject({ code: 'unavailable' })
+    }
+    expect(await test.runtime.ensureFirewall()).toBe('written')
+    await test.runtime.probeFirewall()
+    const input = await rules('INPUT')
+    const ours = input.findIndex((rule) => rule.includes(chain('IN')))
+    expect(input.slice(0, ours).filter((rule) => !rule.includes('-j SLW-'))).toEqual([])
+    if (name.startsWith('another')) await run('iptables', ['-w', '-D', ...change().slice(1, 2), ...change().slice(3)])
+  })
 
   it('is made once however often it is asked for, and leaves others’ rules alone', async () => {
     const own = `T-${test.site.installation}`
@@ -236,7 +230,7 @@ describe('the firewall', () => {
     await expect(gone.engine.docker.getNetwork(`slw-${gone.site.installation}-0`).inspect()).rejects.toMatchObject({
       statusCode: 404,
     })
-  }, 30_000)
+  })
 
   /** Other tests make bridges meanwhile, which is a change too. */
   async function settle(): Promise<void> {
@@ -268,7 +262,7 @@ describe('the networks', () => {
       await other.tearDown()
       await test.dispose()
     }
-  }, 30_000)
+  })
 })
 
 function from(test: TestRuntime, containerId: string): From {

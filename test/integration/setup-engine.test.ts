@@ -4,11 +4,9 @@ import { createServer as createHttpServer, type Server } from 'node:http'
 import { createServer as createSocketServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type EngineMachine, ensureEngine, inspectMachine } from '../../src/setup/engine.ts'
 import { stopDaemon } from '../../src/setup/engine-start.ts'
-
-jest.setTimeout(120_000)
 
 let folder: string
 let socket: string
@@ -87,7 +85,7 @@ describe('an engine that does not answer', () => {
     await new Promise<void>((resolve) => server.listen(socket, resolve))
     const begin = performance.now()
     await expect(ensure()).rejects.toThrow('takes connections but does not answer')
-    expect(performance.now() - begin).toBeLessThan(5000)
+    expect(performance.now() - begin).toBeLessThan(20_000)
     expect(said).toEqual([])
     expect(existsSync(join(folder, 'engine.log'))).toBe(false)
     for (const connection of connections) connection.destroy()

@@ -1,9 +1,7 @@
-import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, describe, expect, it } from '@jest/globals'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makePool } from '../../src/postgres/index.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-
-jest.setTimeout(60_000)
 
 const made: TestDatabase[] = []
 afterEach(async () => {

@@ -33,7 +33,7 @@ export async function newestDeploy(slipway: Slipway): Promise<DeployNow> {
 }
 
 /** Within a minute of a restart every deploy must have ended. */
-export async function untilAllEnded(slipway: Slipway, withinMs = 60_000): Promise<void> {
+export async function untilAllEnded(slipway: Slipway, withinMs = 90_000): Promise<void> {
   await waitFor('all deploys to end', withinMs, async () => {
     const open = await slipway.sql(`select 1 from deploys where state in ('waiting', 'running')`)
     return open.length === 0
@@ -42,7 +42,7 @@ export async function untilAllEnded(slipway: Slipway, withinMs = 60_000): Promis
 
 /** Resolves when nothing drains any more, so that what is left over can be told. */
 export async function untilRetired(slipway: Slipway): Promise<void> {
-  await waitFor('old releases to be retired', 20_000, async () => {
+  await waitFor('old releases to be retired', 60_000, async () => {
     const open = await slipway.sql(`select 1 from instances where state in ('starting', 'draining')`)
     return open.length === 0
   })

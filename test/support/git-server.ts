@@ -179,7 +179,7 @@ export async function makeClone(remote?: string): Promise<Clone> {
 
 /** Waits for what ends by itself shortly after an answer; fails with what is still there. */
 export async function eventually<T>(read: () => T | Promise<T>, isRight: (value: T) => boolean): Promise<T> {
-  const until = Date.now() + 5000
+  const until = Date.now() + 30_000
   for (;;) {
     const value = await read()
     if (isRight(value)) return value

@@ -42,7 +42,7 @@ export function httpCall(method: string, url: string, call: HttpCall = {}): Prom
         })
       })
     })
-    req.setTimeout(10_000, () => req.destroy(new Error('no answer in 10 s')))
+    req.setTimeout(30_000, () => req.destroy(new Error('no answer in 30 s')))
     req.on('error', reject)
     req.end(text)
   })
@@ -65,7 +65,7 @@ export function rawCall(port: number, bytes: string | Buffer, waitMs = 1_000): P
 }
 
 /** Polls until `check` gives something. */
-export async function eventually<T>(check: () => T | null | undefined | false, what: string, ms = 5_000): Promise<T> {
+export async function eventually<T>(check: () => T | null | undefined | false, what: string, ms = 30_000): Promise<T> {
   const end = performance.now() + ms
   for (;;) {
     const found = check()

@@ -64,7 +64,7 @@ export async function startOwnEngine(): Promise<OwnEngine> {
         await engine.call('ping', (docker) => docker.ping())
         return
       } catch (error) {
-        if (attempt === 300) throw error
+        if (attempt === 1_000) throw error
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
     }

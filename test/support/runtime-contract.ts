@@ -22,10 +22,10 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
     beforeAll(async () => {
       test = await make()
       runtime = test.runtime
-    }, 30_000)
+    })
     afterAll(async () => {
       await test.dispose()
-    }, 60_000)
+    })
 
     it('starts an instance at its address and finds it again', async () => {
       const spec = test.spec()
@@ -101,7 +101,7 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
       await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' })
       const states = (await runtime.list()).filter((i) => i.name === spec.name || i.name === other.name)
       expect(states.map(({ state }) => state)).not.toContain('running')
-    }, 30_000)
+    })
 
     it('executes in an instance: output, exit code, time limit', async () => {
       const { containerId } = await runtime.start(test.spec(), live)
@@ -140,7 +140,7 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
   })
 }
 
-export async function until(isTrue: () => boolean, withinMs = 10_000): Promise<void> {
+export async function until(isTrue: () => boolean, withinMs = 30_000): Promise<void> {
   const deadline = performance.now() + withinMs
   while (!isTrue()) {
     if (performance.now() > deadline) throw new Error('it did not happen in time')

@@ -67,7 +67,7 @@ export function watch(child: ChildProcess, input: string): RunningCli {
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString('utf8')))
   child.stdin?.on('error', () => undefined)
   child.stdin?.end(input)
-  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 120_000)
   const result = new Promise<CliResult>((done) => {
     child.on('close', (code) => {
       clearTimeout(timer)
@@ -79,6 +79,6 @@ export function watch(child: ChildProcess, input: string): RunningCli {
     stdout: () => stdout,
     stderr: () => stderr,
     result,
-    says: async (text) => void (await eventually(() => (stdout + stderr).includes(text), `“${text}”`, 10_000)),
+    says: async (text) => void (await eventually(() => (stdout + stderr).includes(text), `“${text}”`)),
   }
 }

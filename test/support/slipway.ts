@@ -100,7 +100,7 @@ export async function makeSlipway(
     async start(more) {
       slipway.launch(more)
       const started = child as ChildProcess
-      await waitFor(`Slipway to be ready`, 60_000, () => {
+      await waitFor(`Slipway to be ready`, 120_000, () => {
         const end = started.exitCode ?? started.signalCode
         if (end !== null) throw new Error(`Slipway ended with ${end}:\n${output}`)
         return output.includes('Slipway is ready')
@@ -191,7 +191,7 @@ export function get(
         )
       },
     )
-    req.setTimeout(options.timeoutMs ?? 20_000, () => req.destroy(new Error(`${host}${path} did not answer`)))
+    req.setTimeout(options.timeoutMs ?? 60_000, () => req.destroy(new Error(`${host}${path} did not answer`)))
     req.on('error', fail)
     req.end(options.body)
   })

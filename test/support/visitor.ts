@@ -18,7 +18,7 @@ export function visit(port: number, host: string, good: readonly string[]): Visi
   let going = true
   const visiting = (async () => {
     while (going) {
-      const answer = await get(port, host, '/', { timeoutMs: 5_000 }).then(
+      const answer = await get(port, host, '/', { timeoutMs: 20_000 }).then(
         ({ status, body }) => `${status} ${body.trim()}`,
         (error: unknown) => String(error),
       )

@@ -54,7 +54,7 @@ async function untilOpen(address: string): Promise<void> {
       await run('/bin/busybox', ['nc', '-w', '2', address, '80', '-e', '/bin/true'])
       return
     } catch (error) {
-      if (attempt === 50) throw error
+      if (attempt === 400) throw error
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
