@@ -44,5 +44,5 @@ export function makeGitCli(options: GitCliOptions): GitCli {
 const unbounded: MemoryBound = {
   kind: 'data limit',
   wrap: (argv) => argv,
-  add: () => ({ outOfMemory: () => false, release: () => undefined }),
+  add: () => ({ joined: Promise.resolve(), outOfMemory: () => false, release: () => undefined }),
 }

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** How much memory a git child and its own children may take. */
@@ -6,11 +7,13 @@ export interface MemoryBound {
   readonly kind: 'cgroup v1' | 'cgroup v2' | 'data limit'
   /** The command line to start instead of `argv`. */
   wrap(argv: readonly string[]): readonly string[]
-  /** Called right after the start, before the child is given any input, so before it has children of its own. */
+  /** Called right after the start; the child is given input, and so has children of its own, only once it has `joined`. */
   add(pid: number): Membership
 }
 
 export interface Membership {
+  /** Resolves when the bound holds, or the child has ended; rejects when it cannot be bounded. */
+  readonly joined: Promise<void>
   /** Whether the kernel killed something in it for memory. */
   outOfMemory(): boolean
   /** Called when the child has ended; safe to repeat. */
@@ -75,13 +78,19 @@ function group(
     wrap: (argv) => argv,
     add(pid) {
       const { child, outOfMemory } = make()
-      try {
-        writeFileSync(join(child, 'cgroup.procs'), String(pid))
-      } catch {
-        // It has ended already.
-      }
-      return { outOfMemory, release: () => removeGroup(child, 20) }
+      return { joined: joinGroup(child, pid), outOfMemory, release: () => removeGroup(child, 20) }
     },
+  }
+}
+
+/** The kernel takes some 10 ms to move a process: nothing else waits for that. */
+async function joinGroup(child: string, pid: number): Promise<void> {
+  try {
+    await writeFile(join(child, 'cgroup.procs'), String(pid))
+  } catch (error) {
+    // It has ended already, and its group may be gone too.
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ESRCH' && code !== 'ENOENT' && code !== 'ENODEV') throw error
   }
 }
 
@@ -118,6 +127,6 @@ function dataLimit(bytes: number): MemoryBound {
   return {
     kind: 'data limit',
     wrap: (argv) => ['prlimit', `--data=${bytes + forNodeBytes}`, '--', ...argv],
-    add: () => ({ outOfMemory: () => false, release: () => undefined }),
+    add: () => ({ joined: Promise.resolve(), outOfMemory: () => false, release: () => undefined }),
   }
 }

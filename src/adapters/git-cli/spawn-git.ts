@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { SlipwayError } from '../../kernel/errors.ts'
-import type { Duplex } from 'node:stream'
+import { type Duplex, PassThrough, pipeline, type Writable } from 'node:stream'
 import type { GitChild, GitExit, HookPipes, SpawnGit } from '../../git/index.ts'
 import type { MemoryBound, Membership } from './memory-bound.ts'
 
@@ -24,7 +24,7 @@ export function makeSpawnGit(options: {
     child.stdin.on('error', () => undefined)
     child.stdout.on('error', () => undefined)
     return {
-      stdin: child.stdin,
+      stdin: membership === null ? child.stdin : openWhen(membership.joined, child),
       stdout: child.stdout,
       hookPipes: forHook ? hookPipesOf(child) : null,
       exited: exitOf(child, membership),
@@ -32,6 +32,22 @@ export function makeSpawnGit(options: {
       kill: killer(child),
     }
   }
+}
+
+/** What is written waits until the child is bounded: what git starts for it is bounded too. One that cannot be does not run. */
+function openWhen(joined: Promise<void>, child: ChildProcessWithoutNullStreams): Writable {
+  const stdin = new PassThrough()
+  stdin.on('error', () => undefined)
+  const open = (): void => {
+    // It may have ended already.
+    if (child.stdin.destroyed) stdin.destroy()
+    else pipeline(stdin, child.stdin, () => undefined)
+  }
+  joined.then(open, () => {
+    child.kill('SIGKILL')
+    stdin.destroy()
+  })
+  return stdin
 }
 
 function hookPipesOf(child: ChildProcessWithoutNullStreams): HookPipes {
@@ -42,7 +58,7 @@ function hookPipesOf(child: ChildProcessWithoutNullStreams): HookPipes {
   return { talk, lines }
 }
 
-/** A child that cannot be bounded does not run. */
+/** Neither does one for which there is no group. */
 function join(memory: MemoryBound, child: ChildProcessWithoutNullStreams): Membership | null {
   try {
     return child.pid === undefined ? null : memory.add(child.pid)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { GitChild, SpawnGit } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 
@@ -13,6 +14,9 @@ export interface TreeEntry {
 
 /** security.md section 0: twelve objects make 10^10 files; a real project has a few ten thousand. */
 export const treeLimits = { entries: 200_000, bytes: 2 * 1024 ** 3, listingBytes: 128 * 1024 ** 2, ms: 60_000 } as const
+
+/** Nearly every tree is listed by then. */
+const patienceMs = 50
 
 /**
  * Lists a commit's tree, folders included, and calls back for each entry. Stops and throws `too_large` at the limits, so
@@ -31,14 +35,21 @@ export async function walkTree(
     return child
   }
   const listing = list('-l')
-  // Names alone come twenty times as fast as sizes: what explodes is found by them.
-  const names = list('--name-only')
-  const children = [listing, names]
+  const children = [listing]
   const killAll = (): void => children.forEach((child) => child.kill())
+  const over = new AbortController()
+  // Names alone come twenty times as fast as sizes: what explodes is found by them.
+  const refuseByNames = async (): Promise<never> => {
+    await sleep(patienceMs, undefined, { signal: over.signal })
+    const names = list('--name-only')
+    children.push(names)
+    await countNames(names.stdout)
+    return new Promise<never>(() => undefined)
+  }
   const limit = AbortSignal.any([options.signal, AbortSignal.timeout(treeLimits.ms)])
   limit.addEventListener('abort', killAll, { once: true })
   try {
-    const [size] = await Promise.all([readListing(listing.stdout, onEntry), countNames(names.stdout)])
+    const size = await Promise.race([readListing(listing.stdout, onEntry), refuseByNames()])
     const exit = await listing.exited
     limit.throwIfAborted()
     if (exit.code !== 0) {
@@ -48,6 +59,7 @@ export async function walkTree(
     }
     return size
   } finally {
+    over.abort()
     limit.removeEventListener('abort', killAll)
     killAll()
   }
