@@ -3,7 +3,7 @@
  * of package-lock.json when they are not all there, finds a Node that runs TypeScript, and hands over to it.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -39,31 +39,41 @@ function refuse(sentence, code = 1) {
   process.exit(code)
 }
 
-/** Runs npm ci unless every package is there; two starts at once do not meet in it. */
+/**
+ * Installs the packages unless all are there; two starts at once do not meet in it. Where some are, only what is missing is added: npm ci
+ * would take away what a running server stands on.
+ */
 async function ensureModules(tools) {
   if (areModulesThere(tools)) return
   // The kernel frees the lock with the descriptor, also when we are killed.
   const lock = openSync(join(root, 'package-lock.json'), 'r')
   spawnSync('flock', ['3'], { stdio: ['ignore', 'ignore', 'inherit', lock] })
   if (!areModulesThere(tools)) {
+    const record = join(modules, '.package-lock.json')
+    const before = existsSync(record) ? readFileSync(record) : null
+    const verb = before === null ? ['ci'] : ['install', '--no-save']
+    const name = `npm ${verb[0]}`
     const args = [
-      'ci',
+      ...verb,
       '--ignore-scripts',
       '--no-audit',
       '--no-fund',
       '--loglevel=error',
       ...(tools ? [] : ['--omit=dev']),
     ]
-    process.stdout.write(`-----> Installing the packages of package-lock.json (npm ci) …\n`)
+    process.stdout.write(`-----> Installing the packages of package-lock.json (${name}) …\n`)
     const begin = Date.now()
     // What npm writes last: an interrupted installation is not taken for a whole one.
-    rmSync(join(modules, '.package-lock.json'), { force: true })
+    rmSync(record, { force: true })
     const npm = process.env.npm_execpath
     const [command, first] = npm?.endsWith('npm-cli.js') ? [process.execPath, [npm]] : ['npm', []]
     const { status, error } = spawnSync(command, [...first, ...args], { cwd: root, stdio: 'inherit' })
-    if (status !== 0)
-      refuse(`npm ci failed${error === undefined ? '' : ` (${error.message})`}. Mend what it says above.`)
-    if (!areModulesThere(tools)) refuse('npm ci left packages out; is package-lock.json whole?')
+    if (status !== 0) {
+      // npm install puts back what was there.
+      if (before !== null && error === undefined) writeFileSync(record, before)
+      refuse(`${name} failed${error === undefined ? '' : ` (${error.message})`}. Mend what it says above.`)
+    }
+    if (!areModulesThere(tools)) refuse(`${name} left packages out; is package-lock.json whole?`)
     process.stdout.write(`-----> Installed in ${Math.round((Date.now() - begin) / 1000)} s.\n`)
   }
   closeSync(lock)

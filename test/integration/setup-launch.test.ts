@@ -1,14 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, lstat, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 
 const run = promisify(execFile)
-jest.setTimeout(60_000)
-
 // A checkout with the real launcher, one small package and a server that tells what it is given.
 const server = `
 import { greeting } from 'greeting'
@@ -34,7 +32,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   for (const child of launched.splice(0)) {
-    if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid as number), 'SIGKILL')
   }
   await rm(root, { recursive: true })
 })
@@ -52,8 +50,29 @@ describe('npm start’s launcher', () => {
       '{"name":"greeting","version":"1.0.1","type":"module","exports":"./index.js"}',
     )
     await writeFile(join(root, 'package-lock.json'), lock.replaceAll('1.0.0', '1.0.1'))
+    expect(await outputOfStart()).toContain('(npm install)')
+    expect(await outputOfStart()).not.toContain('Installing')
+  })
+
+  it('adds the tools of tests to a running server’s packages without taking one of them away', async () => {
+    await mkdir(join(root, 'tool'))
+    await writeFile(join(root, 'tool/package.json'), '{"name":"tool","version":"1.0.0"}')
+    const given = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as object
+    await writeFile(join(root, 'package.json'), JSON.stringify({ ...given, devDependencies: { tool: 'file:tool' } }))
+    await run('npm', ['install', '--package-lock-only', '--ignore-scripts', '--no-audit'], { cwd: root })
+    await writeFile(join(root, 'src/setup/check.ts'), 'console.log("ready to check")\n')
     expect(await outputOfStart()).toContain('npm ci')
-    expect(await outputOfStart()).not.toContain('npm ci')
+    // npm ci would make everything anew.
+    const madeAt = async (): Promise<number> => (await lstat(join(root, 'node_modules/greeting'))).birthtimeMs
+    const before = await madeAt()
+    const lock = await readFile(join(root, 'package-lock.json'), 'utf8')
+    const checking = launch([], 'check')
+    expect(await checking.ended).toBe(0)
+    expect(checking.output()).toContain('(npm install)')
+    expect(existsSync(join(root, 'node_modules/tool'))).toBe(true)
+    expect(await madeAt()).toBe(before)
+    expect(await readFile(join(root, 'package-lock.json'), 'utf8')).toBe(lock)
+    expect(await outputOfStart()).not.toContain('Installing')
   })
 
   it('installs once when two start at the same moment', async () => {
@@ -97,13 +116,16 @@ async function outputOfStart(): Promise<string> {
 }
 
 /** `ready` resolves with the server's line, or with everything when it ended without. */
-function launch(args: string[] = []): {
+function launch(
+  args: string[] = [],
+  mode = 'start',
+): {
   child: ChildProcess
   ready: Promise<string>
   ended: Promise<number | null>
   output: () => string
 } {
-  const child = spawn(nodePath(), [join(root, 'src/setup/launch.mjs'), 'start', ...args], {
+  const child = spawn(nodePath(), [join(root, 'src/setup/launch.mjs'), mode, ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
