@@ -89,6 +89,23 @@ export async function assertPortFree(bind: string, port: number): Promise<void> 
   throw new SlipwayError('conflict', sentence, { hint: hints[code] ?? 'Set SLIPWAY_HTTP_PORT or SLIPWAY_BIND.' })
 }
 
+/**
+ * Refuses a user who may use the engine but not write the firewall around apps and builds (the group “docker”): it would be found out when the
+ * networks are made already. `status` is /proc/self/status.
+ */
+export function assertMayFilter(status = readFileSync('/proc/self/status', 'utf8')): void {
+  const netAdmin = 12n
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`)
+  if (((effective >> netAdmin) & 1n) === 1n) return
+  throw new SlipwayError(
+    'unavailable',
+    'This user may not write the firewall that Slipway puts around apps and builds.',
+    {
+      hint: 'Run Slipway as root: sudo npm start',
+    },
+  )
+}
+
 /** A route of the host: IPv4 network, as numbers. */
 export interface Route {
   readonly device: string

@@ -7,7 +7,7 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { ensureEngine, inspectMachine } from './engine.ts'
 import { probeEngine } from './engine-call.ts'
 import { ensurePackages } from './packages.ts'
-import { assertNetworkFree, assertPortFree, lockDataDir, prepareDataDir } from './preflight.ts'
+import { assertMayFilter, assertNetworkFree, assertPortFree, lockDataDir, prepareDataDir } from './preflight.ts'
 import { fail, say, tellError } from './tell.ts'
 
 /*
@@ -43,6 +43,7 @@ async function start(args: readonly string[], root: string): Promise<void> {
     say,
   })
   for (const warning of facts.warnings) say(`Warning: ${warning}`)
+  assertMayFilter()
   const { run } = await import('../main.ts')
   // Kept now, so that also a server that is killed leaves the next start quicker.
   flushCompileCache()

@@ -12,6 +12,9 @@ export interface Welcome {
   readonly startedInMs: number
 }
 
+/** The last word on the console. */
+export const farewellText = '\n-----> Slipway has stopped. Sites go on serving; start it again with: npm start\n'
+
 /** What the console says when Slipway is ready: where it is, and the lines that deploy the reader's own app. */
 export function welcomeText(w: Welcome): string {
   const token = w.newToken === null ? `in ${join(w.dataDir, 'admin-token')}` : w.newToken.reveal()

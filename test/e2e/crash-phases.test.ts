@@ -21,7 +21,7 @@ describe('Slipway killed while', () => {
     clone = await makeClone(slipway, 'shop')
     await clone.write(page('v1'))
     expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])
-  }, 120_000)
+  })
 
   beforeEach(() => {
     version += 1
@@ -30,7 +30,7 @@ describe('Slipway killed while', () => {
   afterAll(async () => {
     await clone.remove()
     expect(await slipway.remove()).toEqual([])
-  }, 60_000)
+  })
 
   const kill = async (): Promise<void> => {
     await slipway.stop('SIGKILL')
@@ -56,10 +56,10 @@ describe('Slipway killed while', () => {
     expect(await listPushRemains(slipway)).toEqual([])
   }
   /** A page whose build, release command or start takes its time. */
-  const slow = (where: 'build' | 'command' | 'start'): Record<string, string> => {
+  const slow = (where: 'build' | 'command' | 'start', seconds = 3): Record<string, string> => {
     const body = `v${version}`
-    const pause = `echo begun ${version}; sleep 1.5; echo over`
-    const listen = `${where === 'start' ? 'sleep 1.5; ' : ''}exec httpd -f -p $PORT -h /www`
+    const pause = `echo begun ${version}; sleep ${seconds}; echo over`
+    const listen = `${where === 'start' ? `sleep ${seconds}; ` : ''}exec httpd -f -p $PORT -h /www`
     const build = where === 'build' ? `RUN ${pause}\n` : ''
     return page(body, {
       Dockerfile: `FROM slipway-test/busybox:1\nCOPY www /www\n${build}CMD ["/bin/sh", "-c", "${listen}"]\n`,
@@ -71,19 +71,19 @@ describe('Slipway killed while', () => {
     const tip = (await clone.git('ls-remote', 'slipway', 'refs/heads/develop')).output.slice(0, 40)
     const before = await listHoldings(slipway)
     const socket = await sendHalfAPush(slipway, tip)
-    await waitFor('git to take in the pack', 10_000, async () => (await listPushRemains(slipway)).length > 0)
+    await waitFor('git to take in the pack', 30_000, async () => (await listPushRemains(slipway)).length > 0)
     await kill()
     await slipway.start()
     socket.destroy()
-    await waitFor('its objects to go', 10_000, async () => (await listPushRemains(slipway)).length === 0)
+    await waitFor('its objects to go', 30_000, async () => (await listPushRemains(slipway)).length === 0)
     expect((await clone.git('ls-remote', 'slipway', 'refs/heads/develop')).output.slice(0, 40)).toBe(tip)
     expect(await listHoldings(slipway)).toEqual(before)
-  }, 60_000)
+  })
 
   it('one deploy builds and another waits: both go live, in their order', async () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['v1', `v${version}`, 'later'])
     const images = (await listHoldings(slipway)).images
-    await clone.write(slow('build'))
+    await clone.write(slow('build', 6))
     await clone.push('develop', '-o', 'nowait')
     await untilSaid(`begun ${version}`)
     await clone.write({ 'www/index.html': 'later\n', ...{ Dockerfile: page('later')['Dockerfile'] as string } })
@@ -99,7 +99,7 @@ describe('Slipway killed while', () => {
     await expectClean()
     // What the build that was cut off had made is gone: its image has one layer more than the others.
     expect((await listHoldings(slipway)).images).toBe(images * 3 + 1)
-  }, 90_000)
+  })
 
   it('a release command runs: it is taken up, not run again', async () => {
     await clone.write(slow('command'))
@@ -117,7 +117,7 @@ describe('Slipway killed while', () => {
     )
     expect(await countStarted()).toBe(1)
     await expectClean()
-  }, 60_000)
+  })
 
   it('an instance is checked: the same instance is checked again and goes live', async () => {
     await clone.write(slow('start'))
@@ -130,15 +130,15 @@ describe('Slipway killed while', () => {
     expect((await newestDeploy(slipway)).state).toBe('live')
     expect(await slipway.sql(`select container_id from instances where state = 'serving'`)).toEqual([instance])
     await expectClean()
-  }, 60_000)
+  })
 
   it('a release drains: its last request is answered, then it is retired', async () => {
     await clone.write(
       page(`v${version}`, {
-        'www/cgi-bin/slow': '#!/bin/sh\nsleep 3\nprintf "Content-Type: text/plain\\r\\n\\r\\nto the end\\n"\n',
+        'www/cgi-bin/slow': '#!/bin/sh\nsleep 8\nprintf "Content-Type: text/plain\\r\\n\\r\\nto the end\\n"\n',
         Dockerfile:
           'FROM slipway-test/busybox:1\nCOPY www /www\nRUN chmod +x /www/cgi-bin/slow\nCMD ["/bin/sh", "-c", "exec httpd -f -p $PORT -h /www"]\n',
-        'slipway.yml': 'drain: 10s\nstop: 1s\n',
+        'slipway.yml': 'drain: 30s\nstop: 1s\n',
       }),
     )
     expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])
@@ -152,7 +152,7 @@ describe('Slipway killed while', () => {
     await slipway.start()
     await expectClean()
     expect((await slipway.get('test--shop.localhost')).body).toBe('after\n')
-  }, 60_000)
+  })
 
   it('a log is followed by the command line: it goes on where it was, without a gap or a line twice', async () => {
     await clone.write(slow('build'))
@@ -172,7 +172,7 @@ describe('Slipway killed while', () => {
     expect(followed.stderr).toMatch(/Connection lost/)
     expect(followed.code).toBe(0)
     await expectClean()
-  }, 60_000)
+  })
 
   it('Ctrl-C during a build: it ends in seconds and goes on with the next start', async () => {
     await clone.write(slow('build'))
@@ -180,13 +180,14 @@ describe('Slipway killed while', () => {
     await untilSaid(`begun ${version}`)
     const begun = Date.now()
     expect(await slipway.stop('SIGINT')).toBe(0)
-    expect(Date.now() - begun).toBeLessThan(5_000)
+    expect(Date.now() - begun).toBeLessThan(20_000)
+    await waitFor('its farewell', 30_000, () => slipway.output().includes('Slipway has stopped. Sites go on serving'))
     await slipway.start()
     await untilAllEnded(slipway)
     expect((await newestDeploy(slipway)).state).toBe('live')
     expect((await slipway.get('test--shop.localhost')).body).toBe(`v${version}\n`)
     await expectClean()
-  }, 60_000)
+  })
 
   it('Ctrl-C during a release command: it ends in seconds, and the command is taken up', async () => {
     await clone.write(slow('command'))
@@ -195,7 +196,7 @@ describe('Slipway killed while', () => {
     await untilSaid(`begun ${version}`)
     const begun = Date.now()
     expect(await slipway.stop('SIGINT')).toBe(0)
-    expect(Date.now() - begun).toBeLessThan(5_000)
+    expect(Date.now() - begun).toBeLessThan(20_000)
     await pushing
     await slipway.start()
     await untilAllEnded(slipway)
@@ -205,7 +206,7 @@ describe('Slipway killed while', () => {
     expect(await countStarted()).toBe(1)
     await expectClean()
     expect(await residentMb(slipway)).toBeLessThan(150)
-  }, 60_000)
+  })
 })
 
 /** The beginning of a push whose pack stops half-way: git waits for the rest. */

@@ -1,15 +1,16 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { assertPortFree, lockDataDir, parseRoutes, prepareDataDir } from '../../src/setup/preflight.ts'
 import { makeTestSite } from '../support/docker-runtime.ts'
 import { freePort } from '../support/proxy.ts'
 
-jest.setTimeout(60_000)
+const run = promisify(execFile)
 
 let folder: string
 beforeEach(async () => {
@@ -29,11 +30,11 @@ interface Ended {
 /** Runs `npm start`'s second half as a user would, and waits for its end. */
 async function start(
   env: Record<string, string>,
-  options: { args?: string[]; as?: 'nobody'; hide?: string[] } = {},
+  options: { args?: string[]; as?: 'nobody' | 'docker'; hide?: string[] } = {},
 ): Promise<Ended> {
   const server = [nodePath(), join(process.cwd(), 'src/setup/start.ts'), ...(options.args ?? [])]
-  const asUser =
-    options.as === undefined ? [] : ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups', '--']
+  const groups = options.as === 'docker' ? `--groups=${(await stat('/var/run/docker.sock')).gid}` : '--clear-groups'
+  const asUser = options.as === undefined ? [] : ['setpriv', '--reuid=nobody', '--regid=nogroup', groups, '--']
   // A program is missing where nothing executable stands in its place, in this process alone.
   const hide = 'until [ "$1" = -- ]; do mount --bind /dev/null "$1"; shift; done; shift; exec "$@"'
   const hidden = ['unshare', '--mount', 'sh', '-c', hide, 'sh', ...(options.hide ?? []), '--']
@@ -42,7 +43,7 @@ async function start(
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: folder, SLIPWAY_DATA: join(folder, 'data'), ...(await ownPlace()), ...env },
   })
-  const limit = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  const limit = setTimeout(() => child.kill('SIGKILL'), 120_000)
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
@@ -50,6 +51,9 @@ async function start(
   clearTimeout(limit)
   return { code, stdout, stderr }
 }
+
+const networksOf = async (installation: string): Promise<string> =>
+  (await run('docker', ['network', 'ls', '-q', '--filter', `label=slipway.installation=${installation}`])).stdout
 
 /** A Slipway with the usual settings may run on this machine. */
 async function ownPlace(): Promise<Record<string, string>> {
@@ -128,6 +132,23 @@ describe('npm start, when something cannot be had', () => {
     await chmod(folder, 0o777)
     const { code, stderr } = await start({ SLIPWAY_DATA: join(folder, 'mine') }, { as: 'nobody' })
     expect([code, stderr]).toEqual([1, expect.stringContaining('This user may not use the Docker engine')])
+  })
+
+  it('refuses a user who may use the engine but not write the firewall, before networks are made', async () => {
+    await chmod(folder, 0o777)
+    const installation = makeTestSite().installation
+    const env = { SLIPWAY_DATA: join(folder, 'mine'), SLIPWAY_INSTALLATION: installation }
+    const { code, stderr } = await start(env, { as: 'docker' })
+    expect([code, stderr]).toEqual([1, expect.stringContaining('This user may not write the firewall')])
+    expect(await networksOf(installation)).toBe('')
+  })
+
+  it('makes no network when the PostgreSQL of DATABASE_URL is not there', async () => {
+    const { installation } = makeTestSite()
+    const env = { SLIPWAY_INSTALLATION: installation, DATABASE_URL: 'postgres://x:y@127.0.0.1:1/none' }
+    const { code, stderr } = await start(env)
+    expect([code, stderr]).toEqual([1, expect.stringContaining('The PostgreSQL of DATABASE_URL cannot be reached')])
+    expect(await networksOf(installation)).toBe('')
   })
 
   it('names the server that holds the data folder', async () => {

@@ -17,7 +17,7 @@ export function makeTestSite(): TestSite {
   const [a = 0, b = 0] = randomBytes(2)
   return {
     installation: `t${randomBytes(4).toString('hex')}`,
-    network: `10.${128 + (a % 80)}.${b - (b % 8)}.0/21`,
+    network: `10.${128 + (a % 72)}.${b - (b % 8)}.0/21`,
   }
 }
 
