@@ -91,8 +91,8 @@ export function environmentPath(app: string, environment: string): string {
 export function withApp(command: Command): Command {
   return command.option('-a, --app <name>', 'the app (default: from the Git remotes of this folder)')
 }
-export function withEnvironment(command: Command): Command {
-  return withApp(command).option('-e, --env <name>', 'the environment (default: test)')
+export function withEnvironment(command: Command, unless = '(default: test)'): Command {
+  return withApp(command).option('-e, --env <name>', `the environment ${unless}`)
 }
 export function withJson(command: Command): Command {
   return command.option('--json', 'the data alone, as JSON, on standard output')

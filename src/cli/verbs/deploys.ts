@@ -67,10 +67,10 @@ async function requestDeploy(session: Session, [name]: [string | undefined], opt
   const path = `${environmentPath(await session.app(), environment)}/deploys`
   const body = options.commit === undefined ? {} : { commit: options.commit }
   const deploy = await session.client().call<QueuedDeploy>('POST', path, body)
-  out.note(
-    `Deploy ${deploy.id}: ${deploy.app} ${deploy.commit.slice(0, 10)} to ${deploy.environment}${placeOf(deploy.ahead)}`,
-  )
+  // Whoever follows it reads the same as the first line of its log.
   if (!options.wait) {
+    const what = `${deploy.app} ${deploy.commit.slice(0, 10)} to ${deploy.environment}`
+    out.note(`Deploy ${deploy.id}: ${what}${placeOf(deploy.ahead)}`)
     out.data(deploy)
     out.line(`In line. Follow it with: slipway deploys log ${deploy.id} -f`)
     return exits.done

@@ -29,9 +29,10 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     ),
     'slipway envs list -a shop',
   )
+  const named = '(needed, here or as -e)'
   const set = envs
     .command('set')
-    .argument('[env]', 'the environment')
+    .argument('[env]', `the environment ${named}`)
     .description('change which branch an environment follows, and what a push does')
     .option('--branch <name>', 'follow this branch; turns deploy-on-push on')
     .option('--follow-default', 'follow the app’s default branch again')
@@ -40,7 +41,7 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     .option('--allow-forced-push', 'its branch may be pushed with force')
     .option('--no-allow-forced-push', 'its branch may not be pushed with force')
   withExample(
-    withJson(withEnvironment(set)).action(run<[string | undefined], SetOptions>(setEnvironment)),
+    withJson(withEnvironment(set, named)).action(run<[string | undefined], SetOptions>(setEnvironment)),
     'slipway envs set live --branch master',
     'slipway envs set live --branch master --no-deploy-on-push',
   )

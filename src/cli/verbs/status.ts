@@ -13,12 +13,13 @@ import {
 } from '../session.ts'
 
 export function addStatusVerb(program: Command, run: Run): void {
+  const all = '(default: all of the app)'
   const status = program
     .command('status')
-    .argument('[env]', 'the environment (default: all of the app)')
+    .argument('[env]', `the environment ${all}`)
     .description('what runs: release, commit, health, last deploy, line')
   withExample(
-    withJson(withEnvironment(status)).action(run<[string | undefined], CommonOptions>(showStatus)),
+    withJson(withEnvironment(status, all)).action(run<[string | undefined], CommonOptions>(showStatus)),
     'slipway status',
     'slipway status live',
   )
