@@ -148,8 +148,8 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Who may connect, written anew at each start: over the socket only, known by the kernel, without passwords. root (or who
- * runs Slipway) may be `slipway`, and `postgres` for looking after the server by hand.
+ * Who may connect: over the socket only, known by the kernel, without passwords. root (or who runs Slipway) may be `slipway`, and
+ * `postgres` for looking after the server by hand. Written at a start where it is not so already: a start needs no room on a full disk.
  */
 export async function writeAccessFiles(paths: ClusterPaths, owner: ClusterOwner): Promise<void> {
   const me = userInfo().username
@@ -162,6 +162,7 @@ export async function writeAccessFiles(paths: ClusterPaths, owner: ClusterOwner)
   }
   for (const [name, text] of Object.entries(files)) {
     const path = join(paths.data, name)
+    if ((await readFile(path, 'utf8').catch(() => null)) === text) continue
     await writeFile(`${path}.new`, text, { mode: 0o600 })
     await chown(`${path}.new`, owner.uid, owner.gid)
     await rename(`${path}.new`, path)

@@ -38,11 +38,15 @@ describe('an own PostgreSQL cluster', () => {
     await cluster().ensure()
     await sql('create table kept (x int); insert into kept values (7)')
     const pid = await postmaster()
+    const access = async () => (await stat(join(dataDir, 'postgres/control/slipway_hba.conf'))).ino
+    const written = await access()
     expect(await cluster().ensure()).toMatchObject({ user: 'slipway', database: 'slipway' })
     expect(await postmaster()).toBe(pid)
     await cluster().stop()
     await cluster().ensure()
     expect(await sql('select x from kept')).toBe('7')
+    // On a full disk it could not be written again.
+    expect(await access()).toBe(written)
   })
 
   it('listens on no network, lets nobody else in, and gives Slipway a plain role', async () => {

@@ -22,7 +22,7 @@ export async function runHealthcheck(context: CheckContext): Promise<void> {
       throw failedCheck(
         {
           message: `The image’s HEALTHCHECK did not pass within ${config.health.deadlineMs / 1000} s: ${outcome(ended)}.`,
-          hint: 'Its output is above. Its command runs inside the container; the programs it calls must be in the image.',
+          hint: `${whereOutput(ended)} Its command runs inside the container; the programs it calls must be in the image.`,
         },
         ended.output.slice(-evidenceLines),
       )
@@ -45,11 +45,15 @@ export async function runSelfTests(context: CheckContext): Promise<void> {
         hint:
           ended.exitCode === null
             ? 'All checks share health.deadline in slipway.yml; give it more time.'
-            : 'Its output is above. It runs in a new instance with the environment’s variables.',
+            : `${whereOutput(ended)} It runs in a new instance with the environment’s variables.`,
       },
       ended.output.slice(-evidenceLines),
     )
   }
+}
+
+function whereOutput({ output }: Ended): string {
+  return output.some((line) => line.trim() !== '') ? 'Its output is above.' : 'It printed nothing.'
 }
 
 function outcome({ exitCode }: Ended): string {

@@ -290,7 +290,9 @@ describe('checks that fail say what happened', () => {
       config: { health: { deadlineMs: 20_000 }, selfTests: ['exit 3'] },
     })
     const startedMs = performance.now()
-    expect((await failure(run)).message).toContain('self test “exit 3” failed')
+    const error = await failure(run)
+    expect(error.message).toContain('self test “exit 3” failed')
+    expect(error.hint).toMatch(/^It printed nothing\. It runs in a new instance/)
     expect(performance.now() - startedMs).toBeLessThan(10_000)
   })
 
@@ -310,6 +312,7 @@ describe('checks that fail say what happened', () => {
     const { run, attempts } = await makeCheck(port, { config: { selfTests: ['echo no; exit 2', 'echo never'] } })
     const error = await failure(run)
     expect(error.message).toBe('The self test “echo no; exit 2” failed: exit code 2.')
+    expect(error.hint).toMatch(/^Its output is above\. It runs in a new instance/)
     expect(error.evidence[0]).toBe('no')
     expect(attempts.filter((line) => line.startsWith('self test'))).toHaveLength(1)
   })
