@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
 import type { Instance, InstanceSpec } from '../../runtime/index.ts'
 import { asInstance, inspectContainer, removeOwn, unlessDone } from './containers.ts'
 import { containerRequest, explainStartFailure, isSame, wantsInit, type ContainerPlan } from './container-spec.ts'
@@ -17,6 +18,7 @@ export interface StartOptions {
   readonly engine: Engine
   readonly plan: Omit<ContainerPlan, 'init'>
   readonly signal: AbortSignal
+  readonly logger: Logger
 }
 
 /**
@@ -34,9 +36,19 @@ export async function startContainer(spec: Spec, options: StartOptions): Promise
     }
     return instance
   } catch (error) {
+    const told = explain(error, spec)
     // An engine that does not answer may have started it: then it stays, and the next attempt finds it by name.
-    if (!isUnknown(error)) await removeOwn(options.engine, options.plan.installation, created.id).catch(() => {})
-    throw explain(error, spec)
+    if (!isUnknown(error)) await removeFailed(created.id, options, told)
+    throw told
+  }
+}
+
+/** Why it failed is what is told, in any case; what cannot be removed now is found by its labels later. */
+async function removeFailed(id: string, { engine, plan, logger }: StartOptions, reason: unknown): Promise<void> {
+  try {
+    await removeOwn(engine, plan.installation, id)
+  } catch (error) {
+    logger.warn('a container that failed to start could not be removed', { containerId: id, error, reason })
   }
 }
 
