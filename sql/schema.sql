@@ -89,8 +89,12 @@ CREATE TABLE public.deploys (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    replaceable boolean DEFAULT false NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    waiting_for text,
+    cancel_requested_by text,
     CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
-    CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text]))),
+    CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text]))),
     CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
     CONSTRAINT deploys_step_check CHECK ((step = ANY (ARRAY['build'::text, 'release-commands'::text, 'start'::text, 'check'::text, 'swap'::text])))
 );
@@ -113,7 +117,9 @@ CREATE TABLE public.environments (
     branch text,
     deploy_on_push boolean NOT NULL,
     allow_forced_push boolean NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    supersede text DEFAULT 'waiting'::text NOT NULL,
+    CONSTRAINT environments_supersede_check CHECK ((supersede = ANY (ARRAY['waiting'::text, 'running'::text])))
 );
 
 ALTER TABLE public.environments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -321,7 +327,9 @@ CREATE INDEX builds_by_commit ON public.builds USING btree (app_id, commit);
 
 CREATE INDEX deploys_by_environment ON public.deploys USING btree (environment_id, id DESC);
 
-CREATE INDEX deploys_waiting ON public.deploys USING btree (id) WHERE (state = 'waiting'::text);
+CREATE INDEX deploys_leases ON public.deploys USING btree (lease_until) WHERE (state = 'running'::text);
+
+CREATE INDEX deploys_waiting ON public.deploys USING btree (priority DESC, id) WHERE (state = 'waiting'::text);
 
 CREATE INDEX instances_there ON public.instances USING btree (release_id) WHERE (state <> 'retired'::text);
 
@@ -329,7 +337,7 @@ CREATE UNIQUE INDEX one_live_environment ON public.environments USING btree (app
 
 CREATE UNIQUE INDEX one_running_deploy ON public.deploys USING btree (environment_id) WHERE (state = 'running'::text);
 
-CREATE UNIQUE INDEX one_waiting_push ON public.deploys USING btree (environment_id) WHERE ((state = 'waiting'::text) AND (kind = 'push'::text));
+CREATE UNIQUE INDEX one_waiting_replaceable ON public.deploys USING btree (environment_id) WHERE ((state = 'waiting'::text) AND replaceable);
 
 CREATE INDEX pushes_receiving ON public.pushes USING btree (id) WHERE (state = 'receiving'::text);
 

@@ -6,11 +6,14 @@
 export const deploySteps = ['build', 'release-commands', 'start', 'check', 'swap'] as const
 export type DeployStep = (typeof deploySteps)[number]
 
+/** What asked for it. Webhooks are pushes. */
+export type DeployKind = 'push' | 'deploy' | 'promotion' | 'rollback'
+
 export type DeployState = 'waiting' | 'running' | 'live' | 'failed' | 'cancelled' | 'superseded'
 
 const moves: Readonly<Record<DeployState, readonly DeployState[]>> = {
   waiting: ['running', 'superseded', 'cancelled', 'failed'],
-  running: ['live', 'failed', 'cancelled'],
+  running: ['live', 'failed', 'cancelled', 'superseded'],
   live: [],
   failed: [],
   cancelled: [],
@@ -33,7 +36,7 @@ export interface Deploy {
   readonly environment: string
   readonly label: string
   readonly live: boolean
-  readonly kind: 'push' | 'deploy'
+  readonly kind: DeployKind
   readonly branch: string | null
   readonly commit: string
   readonly requestedBy: string
@@ -44,6 +47,9 @@ export interface Deploy {
   readonly releaseNumber: number | null
   readonly supersededBy: number | null
   readonly cancelRequested: boolean
+  readonly cancelRequestedBy: string | null
+  /** What it waits for, in words; null when it has begun. */
+  readonly waitingFor: string | null
   readonly commandsRan: boolean
   readonly error: { readonly code: string; readonly message: string } | null
   readonly createdAt: Date
@@ -78,7 +84,7 @@ export function renderLine(line: Pick<LogLine, 'kind' | 'text'>): string {
 
 export interface DeployRequest {
   readonly environmentId: number
-  readonly kind: 'push' | 'deploy'
+  readonly kind: DeployKind
   readonly branch: string | null
   readonly commit: string
   readonly requestedBy: string
@@ -87,7 +93,7 @@ export interface DeployRequest {
 
 export interface QueuedDeploy {
   readonly deployId: number
-  /** Waiting deploys that this one took the place of. */
+  /** Deploys that this one takes the place of: they had not begun, or have been told to end. */
   readonly replaced: readonly number[]
   /** How many deploys of the same environment come before it. */
   readonly ahead: number

@@ -4,13 +4,17 @@ import { makeMutex } from '../kernel/mutex.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { Deploy, DeployRequest, LogLine, QueuedDeploy } from './deploy.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
-import { type DeployLogs, makeDeployLogs, type NewLine } from './log.ts'
+import { findAhead, planArrival } from './line.ts'
+import * as line from './line-store.ts'
+import { type DeployLogs, makeDeployLogs } from './log.ts'
 import { makeQueue } from './queue.ts'
 import { type Reconciled, reconcile } from './reconcile.ts'
 import { machineLine } from './end-deploy.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
+import { tellLine } from './tell-line.ts'
 import { watchInstances } from './watch-instances.ts'
+import { supersededBy } from './why-it-ends.ts'
 
 /** What the rest of Slipway can ask of deploys. */
 export interface Deploys {
@@ -64,7 +68,7 @@ export function makeDeploys(tools: Tools): Deploys {
   return {
     async request(tx, request) {
       const queued = await enqueue(tx, logs, request)
-      for (const id of queued.replaced) notifyLater.add(id)
+      for (const id of [...queued.replaced, ...queued.told]) notifyLater.add(id)
       return queued
     },
     wake,
@@ -72,26 +76,18 @@ export function makeDeploys(tools: Tools): Deploys {
     list: (environmentId, page) => store.listDeploys(db, environmentId, page),
     async cancel(id, by) {
       const deploy = await store.getDeploy(db, id)
-      const outcome = await db.transaction(async (tx) => {
-        const result = await store.requestCancel(tx, id)
-        if (result === 'ended') {
-          await logs.append(tx, id, [
-            { kind: 'error', text: `Cancelled by ${by} while it waited.` },
-            machineLine(deploy, 'cancelled'),
-          ])
-        }
-        return result
+      const told = await db.transaction(async (tx) => {
+        await line.lockLine(tx, deploy.environmentId)
+        const outcome = await line.requestCancel(tx, id, by)
+        if (outcome === null || outcome === 'late') throw tooLateError(await store.getDeploy(tx, id))
+        if (outcome === 'asked') return []
+        await logs.append(tx, id, [
+          { kind: 'error', text: `Cancelled by ${by} while it waited.` },
+          machineLine(deploy, 'cancelled'),
+        ])
+        return tellLine(tx, logs, deploy.environmentId)
       })
-      if (outcome === null) {
-        throw new SlipwayError('conflict', `Deploy ${id} has ended already (${deploy.state}).`, {
-          hint:
-            deploy.state === 'live'
-              ? 'To go back, deploy an earlier commit: slipway deploy --commit <sha>'
-              : 'There is nothing to cancel.',
-        })
-      }
-      if (outcome === 'asked') queue.interrupt(id, by)
-      logs.notify(id)
+      for (const each of [id, ...told]) logs.notify(each)
       queue.wake()
     },
     follow: (id, options) => logs.follow(id, options),
@@ -116,31 +112,45 @@ export function makeDeploys(tools: Tools): Deploys {
   }
 }
 
-/** Puts a deploy into its environment's line; a waiting push gives its place to a newer one and is told. */
-async function enqueue(tx: Transaction, logs: DeployLogs, request: DeployRequest): Promise<QueuedDeploy> {
-  await store.lockLine(tx, request.environmentId)
-  const replaced = request.kind === 'push' ? await store.supersedeWaitingPush(tx, request.environmentId) : []
-  const deployId = await store.insertDeploy(tx, request)
-  await store.linkSuperseded(tx, replaced, deployId)
+function tooLateError({ id, state }: Deploy): SlipwayError {
+  if (state === 'running' || state === 'live') {
+    const now = state === 'live' ? 'is live already' : 'is being swapped in at this moment'
+    return new SlipwayError('conflict', `Deploy ${id} ${now}.`, {
+      hint: 'To go back, deploy an earlier commit: slipway deploy --commit <sha>',
+    })
+  }
+  return new SlipwayError('conflict', `Deploy ${id} has ended already (${state}).`, {
+    hint: 'There is nothing to cancel.',
+  })
+}
+
+/** Puts a deploy into its environment's line; a push that it takes the place of is told. */
+async function enqueue(
+  tx: Transaction,
+  logs: DeployLogs,
+  request: DeployRequest,
+): Promise<QueuedDeploy & { told: readonly number[] }> {
+  const { environmentId, kind } = request
+  const supersede = await line.lockLine(tx, environmentId)
+  const arrival = planArrival(kind, await line.listLine(tx, environmentId), supersede)
+  const replaced = await line.supersedeWaiting(tx, arrival.replaced)
+  const interrupted = await line.interruptRunning(tx, arrival.interrupted)
+  const deployId = await line.insertDeploy(tx, request)
+  await line.linkSuperseded(tx, [...replaced, ...interrupted], deployId)
   for (const id of replaced) {
-    const commit = request.commit.slice(0, 7)
+    const { message, hint } = supersededBy({ id: deployId, commit: request.commit })
     await logs.append(tx, id, [
-      { kind: 'error', text: `A newer push took the place of this one: deploy ${deployId} (${commit}).` },
-      { kind: 'error', text: `Follow it with: slipway deploys log ${deployId} -f` },
+      { kind: 'error', text: message },
+      { kind: 'error', text: hint },
       machineLine(await store.getDeploy(tx, id), 'superseded'),
     ])
   }
   const deploy = await store.getDeploy(tx, deployId)
-  const ahead = await store.findAhead(tx, request.environmentId, deployId)
-  const lines: NewLine[] = [
+  await logs.append(tx, deployId, [
     { kind: 'step', text: `Deploy ${deployId}: ${deploy.app} ${request.commit.slice(0, 7)} to ${deploy.environment}` },
-  ]
-  const running = ahead.find((other) => other.state === 'running')
-  if (running !== undefined) {
-    const place = `place ${ahead.length} in the line`
-    lines.push({ kind: 'detail', text: `Waiting for deploy ${running.id} of ${deploy.environment} to end (${place})` })
-  }
-  await logs.append(tx, deployId, lines)
-  await appendEvent(tx, { kind: 'deploy.queued', appId: deploy.appId, environmentId: deploy.environmentId, deployId })
-  return { deployId, replaced, ahead: ahead.length }
+  ])
+  const told = await tellLine(tx, logs, environmentId)
+  await appendEvent(tx, { kind: 'deploy.queued', appId: deploy.appId, environmentId, deployId })
+  const ahead = findAhead(await line.listLine(tx, environmentId), deployId).length
+  return { deployId, replaced: [...replaced, ...interrupted], ahead, told }
 }

@@ -5,6 +5,7 @@ import { plainLine } from '../kernel/terminal-text.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
 import type { Deploy, DeployState } from './deploy.ts'
 import { switchRoute } from './instances.ts'
+import type { Own } from './line-store.ts'
 import type { DeployLog, DeployLogs, NewLine } from './log.ts'
 import { removeInstances, restoreRoute } from './retire.ts'
 import { seconds } from './seconds.ts'
@@ -14,7 +15,8 @@ import * as store from './store.ts'
 /** A deploy that ends, and what is needed to record it. */
 export interface Ending {
   readonly deploy: Deploy
-  readonly own: store.Own
+  readonly own: Own
+  readonly assertHeld: () => Promise<void>
   readonly log: DeployLog
   readonly logs: DeployLogs
   readonly tools: Tools
@@ -60,8 +62,9 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
  * @returns the release whose instances could not be removed now: the deploy ends all the same
  */
 export async function endWithout(ending: Ending, failure: SlipwayError | null): Promise<number[]> {
-  const { deploy, tools } = ending
+  const { assertHeld, deploy, tools } = ending
   if (failure !== null && deploy.error === null) await recordFailure(ending, failure)
+  await assertHeld()
   // What failed may have come after the traffic moved: it goes back before anything is removed, or else nothing is.
   if (deploy.step === 'swap') await tools.whileRoutesHold(() => restoreRoute(tools, deploy))
   const isRemoved = deploy.releaseId === null || (await removeStarted(tools, deploy.id, deploy.releaseId))
@@ -101,7 +104,7 @@ async function removeStarted(tools: Tools, deployId: number, releaseId: number):
 async function recordEndWithout({ deploy: { id }, own, log, logs, tools }: Ending): Promise<void> {
   const deploy = await store.getDeploy(tools.db, id)
   const { code, message } = deploy.error ?? { code: 'internal', message: '' }
-  const state = code === 'cancelled' ? 'cancelled' : 'failed'
+  const state = code === 'cancelled' || code === 'superseded' ? code : 'failed'
   const serves = await whatServes(tools, deploy)
   await tools.db.transaction(async (tx) => {
     await log.writeWith(tx, [{ kind: 'error', text: serves }, machineLine(deploy, state)])
@@ -109,7 +112,7 @@ async function recordEndWithout({ deploy: { id }, own, log, logs, tools }: Endin
     await appendEvent(tx, { kind: `deploy.${state}`, ...subject(deploy), data: { code, message } })
   })
   logs.notify(id)
-  tools.logger.info(`a deploy has ${state === 'failed' ? 'failed' : 'been cancelled'}`, {
+  tools.logger.info(`a deploy has ${state === 'failed' ? 'failed' : `been ${state}`}`, {
     deployId: id,
     label: deploy.label,
     code,

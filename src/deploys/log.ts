@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { sanitizeLine } from '../kernel/terminal-text.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import { hasEnded, type LogKind, type LogLine } from './deploy.ts'
+import { LostDeployError, type Own } from './line-store.ts'
 import { findDeploy } from './store.ts'
 
 /*
@@ -35,7 +36,8 @@ export interface DeployLog {
 }
 
 export interface DeployLogs {
-  open(deployId: number): Promise<DeployLog>
+  /** For the worker that runs the deploy. Whoever lost it writes nothing more: `LostDeployError`. */
+  open(own: Own): Promise<DeployLog>
   /** Adds lines to a deploy that nobody runs (it waits, or is just being ended). */
   append(tx: Transaction, deployId: number, lines: readonly NewLine[]): Promise<void>
   /** Tells readers to look again; call after a transaction that appended or ended something. */
@@ -50,7 +52,7 @@ export function makeDeployLogs(db: Database): DeployLogs {
 
   return {
     notify,
-    open: async (deployId) => openLog(db, deployId, await countOutputBytes(db, deployId), () => notify(deployId)),
+    open: async (own) => openLog(db, own, await countOutputBytes(db, own.id), () => notify(own.id)),
     async append(tx, deployId, lines) {
       await insertLines(tx, deployId, { first: (await lastSeq(tx, deployId)) + 1, lines })
     },
@@ -73,7 +75,7 @@ export function makeDeployLogs(db: Database): DeployLogs {
   }
 }
 
-function openLog(db: Database, deployId: number, earlierBytes: number, notify: () => void): DeployLog {
+function openLog(db: Database, own: Own, earlierBytes: number, notify: () => void): DeployLog {
   /** null: only the database knows. */
   let seq: number | null = null
   let outputBytes = earlierBytes
@@ -88,9 +90,9 @@ function openLog(db: Database, deployId: number, earlierBytes: number, notify: (
     while (waiting.length > 0) {
       const lines = waiting.splice(0, batch)
       try {
-        seq ??= await lastSeq(db, deployId)
+        seq ??= await lastSeq(db, own.id)
         // One writer: the same lines come again under the same numbers.
-        await insertLines(db, deployId, { first: seq + 1, lines, unlessThere: unsure })
+        await insertOwnLines(db, own, { first: seq + 1, lines, unlessThere: unsure })
       } catch (error) {
         unsure = true
         waiting.unshift(...lines)
@@ -135,7 +137,7 @@ function openLog(db: Database, deployId: number, earlierBytes: number, notify: (
     },
     async writeWith(tx, lines) {
       await log.flush()
-      await insertLines(tx, deployId, { first: (await lastSeq(tx, deployId)) + 1, lines })
+      await insertOwnLines(tx, own, { first: (await lastSeq(tx, own.id)) + 1, lines })
       seq = null
     },
     heartbeat(everyMs, text) {
@@ -164,19 +166,42 @@ async function countOutputBytes(q: Queryable, deployId: number): Promise<number>
   return rows[0]?.bytes ?? 0
 }
 
-async function insertLines(
-  q: Queryable,
-  deployId: number,
-  { first, lines, unlessThere = false }: { first: number; lines: readonly NewLine[]; unlessThere?: boolean },
-): Promise<void> {
+interface Lines {
+  readonly first: number
+  readonly lines: readonly NewLine[]
+}
+
+async function insertLines(q: Queryable, deployId: number, { first, lines }: Lines): Promise<void> {
   if (lines.length === 0) return
   await q.query(
     `insert into deploy_log (deploy_id, seq, kind, text)
-     select $1, $2 + l.n - 1, l.kind, l.text from unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n)
-     ${unlessThere ? 'on conflict (deploy_id, seq) do nothing' : ''}`,
-    [deployId, first, lines.map((line) => line.kind), lines.map((line) => line.text.replaceAll('\u0000', ''))],
+     select $1, $2 + l.n - 1, l.kind, l.text from unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n)`,
+    [deployId, first, kindsOf(lines), textsOf(lines)],
   )
 }
+
+/** The same, but only by the deploy's owner: one who was frozen would write between its successor's lines. */
+async function insertOwnLines(
+  q: Queryable,
+  own: Own,
+  { first, lines, unlessThere = false }: Lines & { unlessThere?: boolean },
+): Promise<void> {
+  if (lines.length === 0) return
+  const owned = await q.query(
+    `with own as (select id from deploys where id = $1 and lease_owner = $5), written as (
+       insert into deploy_log (deploy_id, seq, kind, text)
+       select own.id, $2 + l.n - 1, l.kind, l.text
+       from own, unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n)
+       ${unlessThere ? 'on conflict (deploy_id, seq) do nothing' : ''}
+     )
+     select id from own`,
+    [own.id, first, kindsOf(lines), textsOf(lines), own.worker],
+  )
+  if (owned.length === 0) throw new LostDeployError(own)
+}
+
+const kindsOf = (lines: readonly NewLine[]): string[] => lines.map((line) => line.kind)
+const textsOf = (lines: readonly NewLine[]): string[] => lines.map((line) => line.text.replaceAll('\u0000', ''))
 
 export async function readLines(
   q: Queryable,

@@ -6,17 +6,19 @@ export interface Observed {
   /** Why it failed is recorded; what it had started may not be removed yet. */
   readonly failed: boolean
   readonly cancelRequested: boolean
+  /** It was asked to end because a newer push takes its place. */
+  readonly superseded: boolean
 }
 
-export type Next = { readonly do: DeployStep } | { readonly end: 'failed' | 'cancelled' }
+export type Next = { readonly do: DeployStep } | { readonly end: 'failed' | 'cancelled' | 'superseded' }
 
 /**
  * What comes next. The swap is the end of a deploy that goes live: as long as that is not recorded it is done again, because
  * whoever started in between has put the proxy back to what the database says. A cancel counts until then; after it the way
  * back is a rollback.
  */
-export function planNext({ done, failed, cancelRequested }: Observed): Next {
+export function planNext({ done, failed, cancelRequested, superseded }: Observed): Next {
   if (failed) return { end: 'failed' }
-  if (cancelRequested) return { end: 'cancelled' }
+  if (cancelRequested) return { end: superseded ? 'superseded' : 'cancelled' }
   return { do: deploySteps.find((step) => !done.includes(step)) ?? 'swap' }
 }

@@ -1,20 +1,24 @@
 import { randomBytes } from 'node:crypto'
-import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
-import { violates } from '../postgres/index.ts'
+import { makeBackground } from '../kernel/background.ts'
+import { asSlipwayError } from '../kernel/errors.ts'
+import { makeClaim } from './claim.ts'
+import { heartbeatMs, makeLease } from './lease.ts'
+import * as line from './line-store.ts'
 import type { DeployLogs } from './log.ts'
 import { drainAndRetire } from './retire.ts'
 import { runDeploy } from './run-deploy.ts'
-import { stopping, type Tools } from './steps/index.ts'
-import * as store from './store.ts'
+import { ending, lost, stopping, type Tools } from './steps/index.ts'
+import { tellLine } from './tell-line.ts'
 
 /** Lines, not slots: every environment runs at most one deploy, and all environments run at the same time. */
 export interface Queue {
   /** Takes up what an earlier life of the server was doing, then whatever waits. */
   start(): Promise<void>
-  /** Looks for deploys that can begin. Never waits on a timer: whoever queues or ends a deploy calls it. */
+  /**
+   * Looks for deploys that can begin and for those that somebody wants to end. Never waits on a timer: whoever queues, ends or
+   * cancels a deploy calls it.
+   */
   wake(): void
-  /** Ends the work on a running deploy; it records itself as cancelled. */
-  interrupt(deployId: number, by: string): void
   /** Drains and retires a release in the background. */
   retire(releaseId: number): void
   /** Takes nothing new and lets go of what runs, without ending it. */
@@ -28,29 +32,21 @@ const stopGraceMs = 5_000
 
 export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): Queue {
   const worker = randomBytes(6).toString('hex')
+  const lease = makeLease({ ...tools, worker })
   const running = new Map<number, AbortController>()
   const retiring = new Set<number>()
-  const work = new Set<Promise<void>>()
   const stop = new AbortController()
+  const background = makeBackground({ logger: tools.logger, signal: stop.signal })
+  const claim = makeClaim(tools.db, worker, { isRunning: (id) => running.has(id), stopped: stop.signal })
   let started = false
   let looking = false
-  let unsure = false
   let again = false
-
-  const background = (what: string, promise: Promise<void>): void => {
-    const done: Promise<void> = promise
-      .catch((error: unknown) => {
-        if (!stop.signal.aborted) tools.logger.error(what, { error })
-      })
-      .finally(() => work.delete(done))
-    work.add(done)
-  }
 
   const retire = (releaseId: number): void => {
     if (retiring.has(releaseId)) return
     retiring.add(releaseId)
     const retired = persistently(tools, stop.signal, () => drainAndRetire(tools, releaseId, stop.signal))
-    background(
+    background.run(
       'retiring a release failed',
       retired.finally(() => retiring.delete(releaseId)),
     )
@@ -62,35 +58,28 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     const run = async (): Promise<void> => {
       try {
         const { signal } = controller
-        for (const id of await runDeploy(deployId, { tools, logs, worker, takenUp, signal })) retire(id)
+        for (const id of await runDeploy(deployId, { tools, logs, lease, takenUp, signal })) retire(id)
       } finally {
         running.delete(deployId)
         wake()
       }
     }
-    background('running a deploy failed', run())
+    background.run('running a deploy failed', run())
   }
 
   const look = async (): Promise<void> => {
     again = false
-    for (let id = await claim(); id !== null; id = await claim()) begin(id, false)
-  }
-
-  const claim = async (): Promise<number | null> => {
-    for (;;) {
-      if (stop.signal.aborted) return null
-      try {
-        // A claim whose answer was lost may have been made.
-        const lost = unsure ? (await store.listOwnRunning(tools.db, worker)).find((id) => !running.has(id)) : undefined
-        if (lost !== undefined) return lost
-        unsure = false
-        return await tools.db.transaction((tx) => store.claimNextDeploy(tx, worker))
-      } catch (error) {
-        if (violates(error, 'one_running_deploy')) continue
-        unsure = true
-        throw error
-      }
+    for (let claimed = await claim(); claimed !== null; claimed = await claim()) {
+      begin(claimed.id, false)
+      if (claimed.environmentId === null) continue
+      const { environmentId } = claimed
+      const told = tools.db.transaction((tx) => tellLine(tx, logs, environmentId))
+      background.run(
+        'telling a line its places failed',
+        told.then((ids) => ids.forEach((id) => logs.notify(id))),
+      )
     }
+    for (const id of await line.listOwnToEnd(tools.db, worker)) running.get(id)?.abort(ending)
   }
 
   const wake = (): void => {
@@ -104,24 +93,41 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
       // Asked meanwhile: what came may be later than the last look.
       if (again) wake()
     })
-    background('looking for deploys failed', looked)
+    background.run('looking for deploys failed', looked)
+  }
+
+  /** Leases are kept, what was lost is let go of, and what nobody holds any more is taken up. */
+  const beat = async (): Promise<void> => {
+    const before = [...running]
+    const owned = await lease.renew()
+    for (const [id, controller] of before) if (!owned.has(id)) controller.abort(lost)
+    for (const id of await line.takeOverExpired(tools.db, worker)) if (!running.has(id)) begin(id, true)
+    wake()
+  }
+
+  const keepBeating = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await tools.clock.sleep(heartbeatMs, stop.signal)
+      await beat().catch((error: unknown) => tools.logger.warn('the leases of deploys were not renewed', { error }))
+    }
   }
 
   return {
     async start() {
-      for (const id of await store.takeOverRunningDeploys(tools.db, worker)) begin(id, true)
+      for (const id of await line.takeOverRunning(tools.db, worker)) begin(id, true)
       started = true
+      background.run('keeping the leases of deploys failed', keepBeating())
       wake()
     },
     wake,
-    interrupt(deployId, by) {
-      running.get(deployId)?.abort(new SlipwayError('cancelled', `Cancelled by ${by}.`))
-    },
     retire,
     async stop() {
       stop.abort(stopping)
       for (const controller of running.values()) controller.abort(stopping)
-      await endWithin(stopGraceMs, Promise.all(work), tools)
+      await endWithin(stopGraceMs, background.settled(), tools)
+      await line
+        .releaseLeases(tools.db, worker)
+        .catch((error: unknown) => tools.logger.warn('the leases of deploys were not given back', { error }))
     },
   }
 }

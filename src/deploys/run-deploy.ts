@@ -6,8 +6,11 @@ import { endLive, endWithout } from './end-deploy.ts'
 import type { DeployLog, DeployLogs } from './log.ts'
 import { planNext } from './plan.ts'
 import { seconds } from './seconds.ts'
-import { type StepContext, steps, stopping, type Tools } from './steps/index.ts'
+import type { Lease } from './lease.ts'
+import { LostDeployError } from './line-store.ts'
+import { lost, type StepContext, steps, stopping, type Tools } from './steps/index.ts'
 import * as store from './store.ts'
+import { whyItEnds } from './why-it-ends.ts'
 
 /** A step that says nothing for this long is heard of, so that a pusher knows it is alive. */
 const silenceMs = 10_000
@@ -18,10 +21,10 @@ const retryMs = 250
 export interface RunContext {
   readonly tools: Tools
   readonly logs: DeployLogs
-  readonly worker: string
+  readonly lease: Lease
   /** An earlier life of the server had begun it. */
   readonly takenUp: boolean
-  /** Fires when the deploy is cancelled (with a `cancelled` error) or when the server stops (with `stopping`). */
+  /** Fires with one of the reasons of `steps/step.ts`. */
   readonly signal: AbortSignal
 }
 
@@ -35,12 +38,12 @@ export async function runDeploy(deployId: number, run: RunContext): Promise<numb
   let log: DeployLog | null = null
   for (let told = !run.takenUp; ; ) {
     try {
-      log ??= await run.logs.open(deployId)
+      log ??= await run.logs.open({ id: deployId, worker: run.lease.worker })
       if (!told) log.write('detail', 'Slipway was started again; this deploy goes on where it was.')
       told = true
       return await runToEnd(deployId, log, run)
     } catch (error) {
-      if (isStopping(run)) return []
+      if (isLeft(run, error)) return []
       if (!isAway(error)) throw error
       run.tools.logger.warn('a deploy waits for what does not answer', { deployId, error })
       await run.tools.clock.sleep(retryMs)
@@ -50,7 +53,8 @@ export async function runDeploy(deployId: number, run: RunContext): Promise<numb
 
 async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Promise<number[]> {
   const { logs, tools, signal } = run
-  const own = { id: deployId, worker: run.worker }
+  const own = { id: deployId, worker: run.lease.worker }
+  const assertHeld = (): Promise<void> => run.lease.assertHeld(deployId)
   try {
     for (;;) {
       const [deploy, done] = await Promise.all([
@@ -63,43 +67,49 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
         done,
         failed: deploy.error !== null,
         cancelRequested: deploy.cancelRequested,
+        superseded: deploy.supersededBy !== null,
       })
-      const ending = { deploy, own, log, logs, tools }
-      if ('end' in next) {
-        return await endWithout(ending, next.end === 'cancelled' ? cancelled(signal) : null)
-      }
+      const ending = { deploy, own, assertHeld, log, logs, tools }
+      if ('end' in next)
+        return await endWithout(ending, next.end === 'failed' ? null : await whyItEnds(tools.db, deploy))
       if (next.do === 'swap') {
-        return await tools.whileRoutesHold(async () => {
-          await runStep('swap', { ...ending, signal })
-          return endLive(ending)
-        })
+        const drained = await tools.whileRoutesHold(async () =>
+          (await runStep('swap', { ...ending, signal })) ? endLive(ending) : null,
+        )
+        if (drained !== null) return drained
+      } else {
+        await runStep(next.do, { ...ending, signal })
       }
-      await runStep(next.do, { ...ending, signal })
     }
   } catch (thrown) {
-    if (isStopping(run)) {
-      await log.flush()
+    if (isLeft(run, thrown)) {
+      // What is not stored by whoever lost the deploy is in nobody's way.
+      if (run.signal.reason === stopping) await log.flush()
       return []
     }
     if (isDatabaseAway(thrown)) throw thrown
     const deploy = await store.getDeploy(tools.db, deployId)
-    const error = asSlipwayError(thrown)
+    const error = deploy.cancelRequested ? await whyItEnds(tools.db, deploy) : asSlipwayError(thrown)
     if (error.code === 'internal') {
       tools.logger.error('a deploy failed inside Slipway', { deployId, step: deploy.step, error })
     }
-    return await endWithout({ deploy, own, log, logs, tools }, error)
+    return await endWithout({ deploy, own, assertHeld, log, logs, tools }, error)
   }
 }
 
-const isStopping = (run: RunContext): boolean => run.signal.reason === stopping
+/** The server stops, or another worker has the deploy: either way somebody else goes on with it. */
+function isLeft({ signal }: RunContext, error: unknown): boolean {
+  return signal.reason === stopping || signal.reason === lost || error instanceof LostDeployError
+}
 
 function isAway(error: unknown): boolean {
   return error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
 }
 
-async function runStep(step: DeployStep, context: StepContext): Promise<void> {
+/** False when somebody wants the deploy to end before the step begins. */
+async function runStep(step: DeployStep, context: StepContext): Promise<boolean> {
   const { own, log, signal, tools } = context
-  await store.recordStepBegun(tools.db, own, step)
+  if (!(await store.recordStepBegun(tools.db, own, step))) return false
   faultPoint(`deploy.${step}.begun`)
   const startedMs = tools.clock.monotonicMs()
   const quiet = log.heartbeat(
@@ -110,12 +120,14 @@ async function runStep(step: DeployStep, context: StepContext): Promise<void> {
     await steps[step]({ ...context, deploy: { ...context.deploy, step } })
     faultPoint(`deploy.${step}.done`)
     await log.flush()
-    const ms = await store.recordStepEnded(tools.db, own.id, step, 'done')
+    const ms = await store.recordStepEnded(tools.db, own, step, 'done')
     if (ms >= 100) log.write('detail', `(${seconds(ms)})`)
+    return true
   } catch (error) {
-    // Both are taken up again.
-    if (signal.reason !== stopping && !isDatabaseAway(error)) {
-      await store.recordStepEnded(tools.db, own.id, step, signal.aborted ? 'cancelled' : 'failed')
+    // All of these are taken up again.
+    const isLetGo = signal.reason === stopping || signal.reason === lost || error instanceof LostDeployError
+    if (!isLetGo && !isDatabaseAway(error)) {
+      await store.recordStepEnded(tools.db, own, step, signal.aborted ? 'cancelled' : 'failed')
     }
     throw error
   } finally {
@@ -129,9 +141,4 @@ const waitingWords: Readonly<Record<DeployStep, string>> = {
   start: 'starting',
   check: 'checking',
   swap: 'swapping',
-}
-
-/** Whoever asked may have asked an earlier life of the server. */
-function cancelled(signal: AbortSignal): SlipwayError {
-  return signal.aborted ? asSlipwayError(signal.reason) : new SlipwayError('cancelled', 'It was cancelled.')
 }

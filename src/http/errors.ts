@@ -13,6 +13,7 @@ const problems: Readonly<Record<ProblemCode, { status: number; title: string }>>
   method_not_allowed: { status: 405, title: 'Method not allowed' },
   conflict: { status: 409, title: 'Conflict' },
   cancelled: { status: 409, title: 'Cancelled' },
+  superseded: { status: 409, title: 'Replaced by a newer one' },
   too_large: { status: 413, title: 'Too large' },
   unsupported_media_type: { status: 415, title: 'Not JSON' },
   config_invalid: { status: 422, title: 'The configuration is invalid' },

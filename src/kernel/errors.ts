@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'unavailable' // something Slipway needs (engine, database, proxy, disk, memory) does not answer or has no room
   | 'timeout'
   | 'cancelled'
+  | 'superseded'
   | 'config_invalid'
   | 'build_failed'
   | 'command_failed'

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { claimNextDeploy, recordEnd, recordStepBegun } from '../../src/deploys/store.ts'
+import { claimNextDeploy } from '../../src/deploys/line-store.ts'
+import { recordEnd, recordStepBegun } from '../../src/deploys/store.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -15,8 +16,9 @@ describe('a worker that has lost its deploy', () => {
     const request = { environmentId, kind: 'push', branch: 'main', commit: commitOf('a'), requestedBy: 'ada' } as const
     // Nobody is woken: the claim below takes it.
     await spine.db.transaction((tx) => spine.deploys.request(tx, { ...request, pushId: null }))
-    const id = await spine.db.transaction((tx) => claimNextDeploy(tx, 'first'))
-    if (id === null) throw new Error('nothing was claimed')
+    const claimed = await spine.db.transaction((tx) => claimNextDeploy(tx, 'first'))
+    if (claimed === null) throw new Error('nothing was claimed')
+    const { id } = claimed
     await spine.db.query(`update deploys set lease_owner = 'second' where id = $1`, [id])
 
     const lost = { id, worker: 'first' }

@@ -70,6 +70,8 @@ export function makeScriptedDeploys(options: {
         releaseId: null,
         releaseNumber: null,
         supersededBy: null,
+        cancelRequestedBy: null,
+        waitingFor: null,
         cancelRequested: false,
         commandsRan: false,
         error: null,

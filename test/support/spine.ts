@@ -1,29 +1,37 @@
-import { createHash } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { AppConfig, Build, BuildPlan, Builds } from '../../src/builds/index.ts'
+import { Readable } from 'node:stream'
+import {
+  type AppConfig,
+  type Build,
+  type BuildPlan,
+  type Builds,
+  makeBuilds,
+  type Source,
+} from '../../src/builds/index.ts'
 import { type Deploys, makeDeploys, type Tools } from '../../src/deploys/index.ts'
 import { type Environment, makeEnvironments } from '../../src/environments/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
-import { SlipwayError } from '../../src/kernel/errors.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeMutex } from '../../src/kernel/mutex.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeAddresses } from '../../src/routing/index.ts'
 import { createTestDatabase } from './database.ts'
+import { type FakeBuilder, makeFakeBuilder } from './fake-builder.ts'
 import { type FakeRuntime, makeFakeRuntime } from './fake-runtime.ts'
 import { type FakeRouter, makeFakeRouter } from './fake-router.ts'
 
 /**
- * The real queue, plan, runner and log on a real database, around them an engine and a proxy in memory and builds that
- * succeed as the test says. What answers on the instance's port is a small server of this process on loopback.
+ * The real queue, plan, runner and log on a real database, the real builds, and around them an engine and a proxy in
+ * memory; what a build does is the test's to say. What answers on the instance's port is a small server of this process on loopback.
  */
 export interface Spine {
   readonly db: Pool
   readonly deploys: Deploys
   readonly runtime: FakeRuntime
   readonly router: FakeRouter
+  readonly builder: FakeBuilder
   readonly tools: Tools
   /** What the next builds do; resolves when they are done. */
   onBuild: (build: Build, signal: AbortSignal) => Promise<void>
@@ -41,7 +49,7 @@ export interface Spine {
 
 export const commitOf = (letter: string): string => letter.repeat(40)
 
-export async function makeSpine(): Promise<Spine> {
+export async function makeSpine(options: { buildSlots?: number } = {}): Promise<Spine> {
   const database = await createTestDatabase()
   const site = await listen()
   const port = (site.address() as AddressInfo).port
@@ -50,11 +58,16 @@ export async function makeSpine(): Promise<Spine> {
   const app = await environments.createApp('shop')
   const runtime = makeFakeRuntime('spine')
   const router = makeFakeRouter()
+  const builder = makeFakeBuilder(async (buildId, { onLine, signal }) => {
+    const build = await tools.builds.get(buildId)
+    onLine(`building ${build.commit.slice(0, 4)}`)
+    await spine.onBuild(build, signal)
+  })
   const tools: Tools = {
     db,
     runtime,
     router,
-    builds: fakeBuilds(),
+    builds: newBuilds(),
     addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
     // The instances “listen” where the test's server does.
     range: { subnet: '127.0.0.0/24', reserved: ['127.0.0.1'] },
@@ -83,6 +96,7 @@ export async function makeSpine(): Promise<Spine> {
     },
     runtime,
     router,
+    builder,
     tools,
     onBuild: async () => undefined,
     config: defaultConfig(port),
@@ -98,11 +112,11 @@ export async function makeSpine(): Promise<Spine> {
     },
     async restart() {
       await deploys.stop()
-      deploys = makeDeploys({ ...tools, whileRoutesHold: makeMutex() })
+      deploys = makeDeploys({ ...tools, builds: newBuilds(), whileRoutesHold: makeMutex() })
       await deploys.start()
     },
     async succeed(wrap = (given) => given) {
-      deploys = makeDeploys(wrap({ ...tools, whileRoutesHold: makeMutex() }))
+      deploys = makeDeploys(wrap({ ...tools, builds: newBuilds(), whileRoutesHold: makeMutex() }))
       await deploys.start()
     },
     async close() {
@@ -114,45 +128,20 @@ export async function makeSpine(): Promise<Spine> {
   }
   return spine
 
-  function fakeBuilds(): Builds {
-    const made = new Map<number, Build>()
-    return {
-      readPlan: async (): Promise<BuildPlan> => ({
-        config: spine.config,
-        dockerfileText: 'FROM scratch',
-        ignore: '',
-        warnings: [],
-      }),
-      async create(tx, { appId, commit, plan }) {
-        const rows = await tx.query<{ id: number }>(
-          `insert into builds (app_id, number, commit, key, config, state)
-           select $1, coalesce(max(number), 0) + 1, $2, $2, $3, 'waiting' from builds where app_id = $1 returning id`,
-          [appId, commit, JSON.stringify(plan.config)],
-        )
-        const id = rows[0]?.id as number
-        made.set(id, { id, appId, number: id, commit, config: plan.config, state: 'waiting', image: null })
-        return made.get(id) as Build
+  /** As a server makes them: what they know of each other is lost with it. */
+  function newBuilds(): Builds {
+    const source = { archive: () => Readable.from([]) } as unknown as Source
+    const real = makeBuilds({
+      db,
+      source,
+      builder,
+      settings: {
+        ...{ pull: 'missing', platform: 'linux/x64', slots: options.buildSlots ?? 4 },
+        ...{ memoryBytes: 128 * 1024 ** 2, cpus: 1, timeoutMs: 60_000 },
       },
-      sweep: async () => 0,
-      async get(id) {
-        const build = made.get(id)
-        if (build === undefined) throw new SlipwayError('not_found', 'no such build')
-        return build
-      },
-      async run(build, _plan, { onLine, signal }) {
-        onLine(`building ${build.commit.slice(0, 4)}`)
-        await spine.onBuild(build, signal)
-        const image = {
-          digest: `sha256:${createHash('sha256').update(build.commit).digest('hex')}`,
-          sizeBytes: 1_000_000,
-          exposedPorts: [],
-          healthcheck: null,
-        }
-        const done: Build = { ...build, state: 'succeeded', image }
-        made.set(build.id, done)
-        return done
-      },
-    }
+    })
+    const plan = (): BuildPlan => ({ config: spine.config, dockerfileText: 'FROM scratch', ignore: '', warnings: [] })
+    return { ...real, readPlan: async () => plan() }
   }
 }
 

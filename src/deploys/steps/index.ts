@@ -15,4 +15,4 @@ export const steps: Readonly<Record<DeployStep, Step>> = {
   swap,
 }
 
-export { type Step, type StepContext, stopping, type Tools } from './step.ts'
+export { ending, lost, type Step, type StepContext, stopping, type Tools } from './step.ts'

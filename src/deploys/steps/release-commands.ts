@@ -2,8 +2,8 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import { labelNames } from '../../runtime/index.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
-import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../store.ts'
-import { type Step, type StepContext, stopping } from './step.ts'
+import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../commands-store.ts'
+import { lost, type Step, type StepContext, stopping } from './step.ts'
 
 /**
  * Runs the release commands one after the other, each in a throw-away container of the new image; a failing one ends the
@@ -42,7 +42,7 @@ async function runCommand(
   command: Command,
   container: Parameters<StepContext['tools']['runtime']['start']>[0],
 ): Promise<void> {
-  const { deploy, own, tools, log, signal } = context
+  const { assertHeld, deploy, own, tools, log, signal } = context
   await tools.db.transaction((tx) => recordCommandBegun(tx, own, position, command.label))
   faultPoint('deploy.command.begun')
   // Of a command that was begun earlier everything comes again: what the log has is passed over.
@@ -51,7 +51,8 @@ async function runCommand(
     if (known > 0) known -= 1
     else log.write('output', line)
   }
-  const { cancelled, stopped } = splitSignal(signal)
+  const { cancelled, released } = splitSignal(signal)
+  await assertHeld()
   const startedMs = tools.clock.monotonicMs()
   const exit = await Promise.race([
     tools.runtime
@@ -62,25 +63,26 @@ async function runCommand(
       .catch((error: unknown) => {
         throw tools.clock.monotonicMs() - startedMs < command.timeoutMs ? error : nameCommand(command, error)
       }),
-    stopped,
+    released,
   ])
   faultPoint('deploy.command.done')
-  await recordCommandEnded(tools.db, deploy.id, position, exit.exitCode)
+  await tools.db.transaction((tx) => recordCommandEnded(tx, own, position, exit.exitCode))
   if (exit.exitCode !== 0) throw describeFailure(command, exit, container.limits.memoryBytes)
 }
 
-/** A cancel ends the command; a server that stops only lets go of it: the next life of the server finds it by its name. */
-function splitSignal(signal: AbortSignal): { cancelled: AbortSignal; stopped: Promise<never> } {
+/** A cancel ends the command; a server that stops or lost the deploy only lets go of it: who comes next finds it by its name. */
+function splitSignal(signal: AbortSignal): { cancelled: AbortSignal; released: Promise<never> } {
   const cancel = new AbortController()
-  const stopped = new Promise<never>((_, reject) => {
+  const released = new Promise<never>((_, reject) => {
     const onAbort = (): void => {
       if (signal.reason === stopping) reject(stopping)
+      else if (signal.reason === lost) reject(lost)
       else cancel.abort(signal.reason)
     }
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
   })
-  return { cancelled: cancel.signal, stopped }
+  return { cancelled: cancel.signal, released }
 }
 
 /** The runtime only knows that something took too long. */

@@ -5,11 +5,12 @@ import type { Step, StepContext } from './step.ts'
 
 /** Starts the new instance beside the old one. */
 export const start: Step = async (context) => {
-  const { deploy, tools, log, signal } = context
+  const { assertHeld, deploy, tools, log, signal } = context
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Starting v${spec.number}`)
   for (const instance of await findOrPlan(context, spec)) {
     const container = spec.container({ name: String(instance.position), kind: 'instance', address: instance.address })
+    await assertHeld()
     const started = await tools.runtime.start(container, signal)
     await recordContainer(tools.db, instance.id, started.containerId)
   }

@@ -1,5 +1,6 @@
 import type { Builds } from '../../builds/index.ts'
 import type { Clock } from '../../kernel/clock.ts'
+import { SlipwayError } from '../../kernel/errors.ts'
 import type { Exclusively } from '../../kernel/mutex.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
@@ -8,7 +9,7 @@ import type { Addresses, Router } from '../../routing/index.ts'
 import type { AddressRange, Runtime } from '../../runtime/index.ts'
 import type { Deploy } from '../deploy.ts'
 import type { DeployLog } from '../log.ts'
-import type { Own } from '../store.ts'
+import type { Own } from '../line-store.ts'
 
 /** What steps work with. */
 export interface Tools {
@@ -34,8 +35,10 @@ export interface StepContext {
   /** As it is recorded at the beginning of the step. */
   readonly deploy: Deploy
   readonly own: Own
+  /** Awaited right before every effect outside the database: throws when another worker has taken the deploy over. */
+  readonly assertHeld: () => Promise<void>
   readonly log: DeployLog
-  /** Fires when the deploy is cancelled or the server stops. */
+  /** Fires with one of the reasons below. */
   readonly signal: AbortSignal
   readonly tools: Tools
 }
@@ -46,5 +49,15 @@ export interface StepContext {
  */
 export type Step = (context: StepContext) => Promise<void>
 
-/** The reason of a signal that ends the work but not the deploy: the next life of the server goes on with it. */
+/*
+ * The reasons of a deploy's signal.
+ */
+
+/** The server stops: the next life of the server goes on with the deploy. */
 export const stopping = new Error('the server stops')
+
+/** Another worker has the deploy: it is let go of and not touched any more. */
+export const lost = new Error('another worker has the deploy')
+
+/** Somebody, or a newer push, wants it to end: the deploy's row says who. */
+export const ending = new SlipwayError('cancelled', 'The deploy is to end.')

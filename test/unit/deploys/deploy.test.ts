@@ -13,12 +13,12 @@ describe('the life of a deploy', () => {
 
   it('goes live only from running, and is superseded only while it waits', () => {
     expect(states.filter((from) => mayMove(from, 'live'))).toEqual(['running'])
-    expect(states.filter((from) => mayMove(from, 'superseded'))).toEqual(['waiting'])
+    expect(states.filter((from) => mayMove(from, 'superseded'))).toEqual(['waiting', 'running'])
   })
 })
 
 describe('planNext', () => {
-  const going = { failed: false, cancelRequested: false }
+  const going = { failed: false, cancelRequested: false, superseded: false }
 
   it('does the steps in their order', () => {
     const done: (typeof deploySteps)[number][] = []
@@ -36,8 +36,10 @@ describe('planNext', () => {
   it('cancels and fails at any point before the end, and a failure is what is told', () => {
     for (let count = 0; count <= deploySteps.length; count += 1) {
       const done = deploySteps.slice(0, count)
-      expect(planNext({ done, failed: false, cancelRequested: true })).toEqual({ end: 'cancelled' })
-      expect(planNext({ done, failed: true, cancelRequested: true })).toEqual({ end: 'failed' })
+      expect(planNext({ ...going, done, cancelRequested: true })).toEqual({ end: 'cancelled' })
+      const superseded = { ...going, done, cancelRequested: true, superseded: true }
+      expect(planNext(superseded)).toEqual({ end: 'superseded' })
+      expect(planNext({ ...superseded, failed: true })).toEqual({ end: 'failed' })
     }
   })
 })

@@ -1,0 +1,40 @@
+import type { Clock } from '../kernel/clock.ts'
+import type { Database } from '../postgres/database.ts'
+import { LostDeployError, leaseMs, renewLeases } from './line-store.ts'
+
+/** What a worker knows of its right to what it runs. */
+export interface Lease {
+  readonly worker: string
+  /** Extends the leases of everything that this worker runs. Returns what it still owns. */
+  renew(): Promise<ReadonlySet<number>>
+  /**
+   * Before every outside effect: a process that was frozen goes on in the middle of a step, when somebody else may have
+   * taken the deploy over. Costs nothing while the lease is fresh. Throws `LostDeployError`, and what the database throws
+   * when it is away.
+   */
+  assertHeld(deployId: number): Promise<void>
+}
+
+/** By our own clock, which the database's may run ahead of: after half of it the database is asked. */
+const freshMs = leaseMs / 2
+
+/** Heartbeats come so often that two may be lost. */
+export const heartbeatMs = leaseMs / 3
+
+export function makeLease({ db, clock, worker }: { db: Database; clock: Clock; worker: string }): Lease {
+  let renewedMs = clock.monotonicMs()
+  const renew = async (): Promise<ReadonlySet<number>> => {
+    const askedMs = clock.monotonicMs()
+    const owned = await renewLeases(db, worker)
+    renewedMs = askedMs
+    return new Set(owned)
+  }
+  return {
+    worker,
+    renew,
+    async assertHeld(deployId) {
+      if (clock.monotonicMs() - renewedMs < freshMs) return
+      if (!(await renew()).has(deployId)) throw new LostDeployError({ id: deployId, worker })
+    },
+  }
+}

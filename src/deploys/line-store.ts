@@ -1,0 +1,199 @@
+import { SlipwayError } from '../kernel/errors.ts'
+import type { Queryable, Transaction } from '../postgres/database.ts'
+import type { DeployRequest } from './deploy.ts'
+import { type InLine, placeOf, type Supersede } from './line.ts'
+
+/*
+ * The SQL of the lines: what waits, who takes it, and for how long that holds. Times are the database's.
+ */
+
+/** A worker that says nothing for this long has lost what it ran. Honest ones on a loaded machine were seen silent for 5 s. */
+export const leaseMs = 30_000
+
+const lease = `now() + interval '${leaseMs} milliseconds'`
+
+/** A deploy and the worker that runs it. */
+export interface Own {
+  readonly id: number
+  readonly worker: string
+}
+
+/** Who took the deploy over goes on with it; whoever sees this stops where it is and touches nothing more. */
+export class LostDeployError extends SlipwayError {
+  constructor({ id }: Own) {
+    super('conflict', `Deploy ${id} has another owner now.`)
+  }
+}
+
+/** Serialises all changes to an environment's line until the transaction ends. Returns what a newer push may replace there. */
+export async function lockLine(tx: Transaction, environmentId: number): Promise<Supersede> {
+  const rows = await tx.query<{ supersede: Supersede }>(
+    'select supersede from environments where id = $1 for no key update',
+    [environmentId],
+  )
+  if (rows[0] === undefined) throw new SlipwayError('not_found', 'The environment was removed.')
+  return rows[0].supersede
+}
+
+/** The environment's deploys that have not ended. */
+export async function listLine(q: Queryable, environmentId: number): Promise<InLine[]> {
+  return q.query(
+    `select d.id, d.state, d.priority, d.replaceable, d.step, coalesce(b.state = 'waiting', false) as "waitsForSlot",
+       d.cancel_requested_at is not null or d.error_code is not null as "isEnding"
+     from deploys d left join builds b on b.id = d.build_id
+     where d.environment_id = $1 and d.state in ('waiting', 'running') order by d.id`,
+    [environmentId],
+  )
+}
+
+export async function insertDeploy(tx: Transaction, request: DeployRequest): Promise<number> {
+  const { priority, replaceable } = placeOf(request.kind)
+  const rows = await tx.query<{ id: number }>(
+    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable)
+     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8) returning id`,
+    [
+      request.environmentId,
+      request.kind,
+      request.branch,
+      request.commit,
+      request.requestedBy,
+      request.pushId,
+      priority,
+      replaceable,
+    ],
+  )
+  return (rows[0] as { id: number }).id
+}
+
+/** Ends waiting deploys, whose place a newer one takes. Those that have just begun are left out. */
+export async function supersedeWaiting(tx: Transaction, ids: readonly number[]): Promise<number[]> {
+  if (ids.length === 0) return []
+  const rows = await tx.query<{ id: number }>(
+    `update deploys set state = 'superseded', finished_at = now() where id = any($1) and state = 'waiting' returning id`,
+    [ids],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Asks running deploys to end for a newer one; those that went on to what cannot be taken back are left out. */
+export async function interruptRunning(tx: Transaction, ids: readonly number[]): Promise<number[]> {
+  if (ids.length === 0) return []
+  const rows = await tx.query<{ id: number }>(
+    `update deploys set cancel_requested_at = now()
+     where id = any($1) and state = 'running' and (step is null or step = 'build') and cancel_requested_at is null
+       and error_code is null
+     returning id`,
+    [ids],
+  )
+  return rows.map((row) => row.id)
+}
+
+export async function linkSuperseded(tx: Transaction, ids: readonly number[], by: number): Promise<void> {
+  if (ids.length > 0) await tx.query('update deploys set superseded_by = $2 where id = any($1)', [ids, by])
+}
+
+/** Records what a waiting deploy is told that it waits for. False when it knew, or has begun. */
+export async function recordWait(tx: Transaction, id: number, waitingFor: string): Promise<boolean> {
+  const rows = await tx.query(
+    `update deploys set waiting_for = $2 where id = $1 and state = 'waiting' and waiting_for is distinct from $2 returning id`,
+    [id, waitingFor],
+  )
+  return rows.length > 0
+}
+
+/** Ends a waiting deploy, or asks a running one to end. `late`: its traffic is being moved; null: it has ended already. */
+export async function requestCancel(
+  tx: Transaction,
+  id: number,
+  by: string,
+): Promise<'ended' | 'asked' | 'late' | null> {
+  const waiting = await tx.query(
+    `update deploys set state = 'cancelled', finished_at = now(), waiting_for = null
+     where id = $1 and state = 'waiting' returning id`,
+    [id],
+  )
+  if (waiting.length > 0) return 'ended'
+  const running = await tx.query<{ asked: boolean }>(
+    `update deploys d set cancel_requested_at = coalesce(d.cancel_requested_at, now()),
+       cancel_requested_by = coalesce(d.cancel_requested_by, $2)
+     from (select id, step is distinct from 'swap' as asked from deploys where id = $1 and state = 'running' for update) as w
+     where d.id = w.id and w.asked returning w.asked`,
+    [id, by],
+  )
+  if (running.length > 0) return 'asked'
+  const late = await tx.query(`select 1 from deploys where id = $1 and state = 'running'`, [id])
+  return late.length > 0 ? 'late' : null
+}
+
+/**
+ * Takes the next deploy whose environment runs none. The partial unique index decides a race: the loser sees a violation of
+ * `one_running_deploy` and tries again.
+ */
+export async function claimNextDeploy(
+  tx: Transaction,
+  worker: string,
+): Promise<{ id: number; environmentId: number } | null> {
+  const rows = await tx.query<{ id: number; environmentId: number }>(
+    `update deploys set state = 'running', lease_owner = $1, lease_until = ${lease}, started_at = now(), waiting_for = null
+     where id = (
+       select id from deploys w where state = 'waiting'
+         and not exists (select 1 from deploys r where r.environment_id = w.environment_id and r.state = 'running')
+       order by priority desc, id for update skip locked limit 1
+     ) returning id, environment_id as "environmentId"`,
+    [worker],
+  )
+  return rows[0] ?? null
+}
+
+/** What this worker has claimed and not ended. */
+export async function listOwnRunning(q: Queryable, worker: string): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(`select id from deploys where state = 'running' and lease_owner = $1`, [
+    worker,
+  ])
+  return rows.map((row) => row.id)
+}
+
+/** Those of this worker's deploys that somebody, or a newer push, wants to end. */
+export async function listOwnToEnd(q: Queryable, worker: string): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(
+    `select id from deploys where state = 'running' and lease_owner = $1 and cancel_requested_at is not null`,
+    [worker],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Deploys that an earlier life of this server was running: they are ours now, whatever their leases say. */
+export async function takeOverRunning(q: Queryable, worker: string): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(
+    `update deploys set lease_owner = $1, lease_until = ${lease} where state = 'running' returning id`,
+    [worker],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Deploys whose owner has said nothing for the length of a lease, or has given them back: they are ours now. */
+export async function takeOverExpired(q: Queryable, worker: string): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(
+    `update deploys set lease_owner = $1, lease_until = ${lease}
+     where state = 'running' and lease_owner is distinct from $1 and coalesce(lease_until, '-infinity') < now() returning id`,
+    [worker],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Extends the leases of all that this worker runs. Returns those that it still owns. */
+export async function renewLeases(q: Queryable, worker: string): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(
+    `update deploys set lease_until = ${lease} where state = 'running' and lease_owner = $1 returning id`,
+    [worker],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Lets go of everything without ending it: whoever comes next need not wait for the leases to run out. */
+export async function releaseLeases(q: Queryable, worker: string): Promise<void> {
+  await q.query(
+    `update deploys set lease_owner = null, lease_until = null where state = 'running' and lease_owner = $1`,
+    [worker],
+  )
+}

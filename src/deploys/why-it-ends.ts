@@ -1,0 +1,32 @@
+import { SlipwayError } from '../kernel/errors.ts'
+import type { Queryable } from '../postgres/database.ts'
+import { type CommandRecord, listCommandsBegun } from './commands-store.ts'
+import type { Deploy } from './deploy.ts'
+import { getDeploy } from './store.ts'
+
+/** Why a deploy ends that somebody, or a newer push, wants to end: in its pusher's words. */
+export async function whyItEnds(q: Queryable, deploy: Deploy): Promise<SlipwayError> {
+  if (deploy.supersededBy !== null) {
+    const { message, hint } = supersededBy(await getDeploy(q, deploy.supersededBy))
+    return new SlipwayError('superseded', message, { hint })
+  }
+  const ran = deploy.commandsRan ? tellCommands(await listCommandsBegun(q, deploy.id)) : ''
+  const by = deploy.cancelRequestedBy
+  return new SlipwayError('cancelled', `${by === null ? 'It was cancelled' : `Cancelled by ${by}`}.${ran}`)
+}
+
+/** What the pusher of a replaced deploy is told. */
+export function supersededBy(newer: Pick<Deploy, 'id' | 'commit'>): { message: string; hint: string } {
+  return {
+    message: `A newer push took the place of this one: deploy ${newer.id} (${newer.commit.slice(0, 7)}).`,
+    hint: `Follow it with: slipway deploys log ${newer.id} -f`,
+  }
+}
+
+function tellCommands(commands: readonly CommandRecord[]): string {
+  const told = commands.map(({ label, exitCode }) => {
+    if (exitCode === null) return `“${label}” was stopped`
+    return exitCode === 0 ? `“${label}” ran to its end` : `“${label}” ended with exit code ${exitCode}`
+  })
+  return ` Of its release commands ${told.join(', ')}.`
+}

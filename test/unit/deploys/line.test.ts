@@ -1,0 +1,77 @@
+import { describe, expect, it } from '@jest/globals'
+import { describeWait, findAhead, type InLine, placeOf, planArrival } from '../../../src/deploys/line.ts'
+
+const entry = (
+  id: number,
+  given: Partial<InLine> & { kind?: 'push' | 'deploy' | 'promotion' | 'rollback' } = {},
+): InLine => {
+  const { kind = 'push', ...rest } = given
+  return { id, state: 'waiting', step: null, waitsForSlot: false, isEnding: false, ...placeOf(kind), ...rest }
+}
+const ids = (line: readonly InLine[]): number[] => line.map(({ id }) => id)
+
+describe('what a newer deploy takes the place of', () => {
+  it('is the waiting push, and nothing else that waits', () => {
+    const line = [
+      entry(1, { state: 'running', step: 'check' }),
+      entry(2),
+      entry(3, { kind: 'rollback' }),
+      entry(4, { kind: 'promotion' }),
+      entry(5, { kind: 'deploy' }),
+    ]
+    expect(planArrival('push', line, 'waiting')).toEqual({ replaced: [2], interrupted: [] })
+    for (const kind of ['deploy', 'promotion', 'rollback'] as const) {
+      expect(planArrival(kind, line, 'running')).toEqual({ replaced: [], interrupted: [] })
+    }
+  })
+
+  it('is also a push whose build waits for a slot: nothing of it has begun', () => {
+    const line = [entry(1, { state: 'running', step: 'build', waitsForSlot: true })]
+    expect(planArrival('push', line, 'waiting')).toEqual({ replaced: [], interrupted: [1] })
+  })
+
+  it.each([
+    [null, true],
+    ['build', true],
+    ['release-commands', false],
+    ['start', false],
+    ['check', false],
+    ['swap', false],
+  ] as const)('with supersede: running, in step %s: %s', (step, isInterrupted) => {
+    const line = [entry(1, { state: 'running', step })]
+    expect(planArrival('push', line, 'running').interrupted).toEqual(isInterrupted ? [1] : [])
+    expect(planArrival('push', line, 'waiting').interrupted).toEqual([])
+  })
+
+  it('is never one that ends already, nor one that a person asked for', () => {
+    const ending = entry(1, { state: 'running', step: 'build', isEnding: true })
+    const byHand = entry(1, { state: 'running', step: 'build', kind: 'deploy', waitsForSlot: true })
+    expect(planArrival('push', [ending], 'running').interrupted).toEqual([])
+    expect(planArrival('push', [byHand], 'running').interrupted).toEqual([])
+  })
+})
+
+describe('the order', () => {
+  it('is: what runs, rollbacks, then as they came', () => {
+    const line = [
+      entry(1, { state: 'running' }),
+      entry(2, { kind: 'deploy' }),
+      entry(3, { kind: 'rollback' }),
+      entry(4),
+    ]
+    expect(ids(findAhead(line, 4))).toEqual([1, 3, 2])
+    expect(ids(findAhead(line, 3))).toEqual([1])
+    expect(findAhead(line, 9)).toEqual([])
+  })
+
+  it('is told with the place', () => {
+    const line = [entry(1, { state: 'running' }), entry(2, { kind: 'deploy' }), entry(4)]
+    expect(describeWait(line, { id: 4, environment: 'test' })).toBe(
+      'Waiting for deploy 1 of test to end (place 2 in the line)',
+    )
+    expect(describeWait([entry(2, { kind: 'rollback' }), entry(4)], { id: 4, environment: 'test' })).toBe(
+      'Waiting for deploy 2 of test to begin (place 1 in the line)',
+    )
+    expect(describeWait([entry(4)], { id: 4, environment: 'test' })).toBeNull()
+  })
+})
