@@ -18,6 +18,8 @@ export interface Builder {
   cleanUp(buildId: number): Promise<void>
   /** Builds of this installation of which the engine has any container or image. */
   listTraces(): Promise<number[]>
+  /** Builds that have images without a name on which nothing stands: of their steps, or being made in this moment. */
+  listLeftOver(): Promise<number[]>
   /** Removes all that there is of a build, its image too unless it is in use. Safe to repeat. */
   discard(buildId: number): Promise<void>
   /** Removes an image of this installation by digest; images that are not ours or are in use stay. Safe to repeat. */

@@ -21,6 +21,7 @@ export {
 export { assertImageAllowed, isImageId, type LocalImage, mayBeOutdated, readReference } from './dockerfile-images.ts'
 export { baseLabel, type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
 export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
+export { holdImage, type Images, makeImages } from './images.ts'
 export type { BuildPlan } from './read-plan.ts'
 export type { Source, WantedFile } from './source.ts'
 export type { Build } from './store.ts'

@@ -20,6 +20,13 @@ export async function listBuildTraces(engine: Engine, own: BuildLabels): Promise
   return [...new Set(ids.filter(Number.isSafeInteger))]
 }
 
+/** The builds of which there are images without a name that nothing stands on. */
+export async function listLeftOverBuilds(engine: Engine, own: BuildLabels): Promise<number[]> {
+  const filters = { ...own.filterOf(null), dangling: ['true'] }
+  const images = await engine.call('images', (docker) => docker.listImages({ filters } as Docker.ListImagesOptions))
+  return [...new Set(images.map(({ Labels }) => Number(Labels[labelNames.build])).filter(Number.isSafeInteger))]
+}
+
 /** Containers of a build's steps, running or not. */
 export async function removeBuildContainers(engine: Engine, own: BuildLabels, buildId: number): Promise<void> {
   const found = await engine.call('containers', (docker, abortSignal) =>

@@ -12,7 +12,13 @@ import type { Logger } from '../../kernel/logger.ts'
 import { type BaseImages, keyOf, prepareBases } from './base-images.ts'
 import { buildkitError, noSpaceError, timeLimitError } from './build-errors.ts'
 import { makeBuildLabels } from './build-labels.ts'
-import { listBuildTraces, removeBuildContainers, removeBuiltImage, removeIntermediates } from './build-removal.ts'
+import {
+  listBuildTraces,
+  listLeftOverBuilds,
+  removeBuildContainers,
+  removeBuiltImage,
+  removeIntermediates,
+} from './build-removal.ts'
 import { findBuiltImage, readBuiltImage } from './built-image.ts'
 import type { Engine } from './engine.ts'
 import { runEngineBuild } from './engine-build.ts'
@@ -95,6 +101,7 @@ export function makeBuilder(options: BuilderOptions): Builder {
     find: (buildId) => findBuiltImage(engine, own, buildId),
     cleanUp,
     listTraces: () => listBuildTraces(engine, own),
+    listLeftOver: () => listLeftOverBuilds(engine, own),
     discard,
     removeImage: (digest) => removeBuiltImage(engine, own, digest),
   }

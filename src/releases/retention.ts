@@ -1,0 +1,44 @@
+/*
+ * Which images may go. Kept are those of the newest releases of each environment, of what runs, of pinned releases, of the
+ * release that served before the one that does (the way back), and whatever a deploy is working with.
+ */
+
+/** A release whose image is there. */
+export interface KeptRelease {
+  readonly environmentId: number
+  readonly number: number
+  readonly buildId: number
+  readonly pinned: boolean
+  /** Something of it starts, serves or drains, or a route leads to it. */
+  readonly running: boolean
+  /** A deploy of it has been live. */
+  readonly wasLive: boolean
+}
+
+/** An image that is there, one for each build. */
+export interface KeptImage {
+  readonly buildId: number
+  /** A deploy that waits or runs has to do with it. */
+  readonly awaited: boolean
+}
+
+/** @returns the builds whose images nobody needs */
+export function chooseImagesToRemove(
+  images: readonly KeptImage[],
+  releases: readonly KeptRelease[],
+  keepReleases: number,
+): number[] {
+  const needed = new Set<number>()
+  for (const ofEnvironment of Map.groupBy(releases, (release) => release.environmentId).values()) {
+    for (const { buildId } of chooseKept(ofEnvironment, keepReleases)) needed.add(buildId)
+  }
+  return images.filter(({ buildId, awaited }) => !awaited && !needed.has(buildId)).map(({ buildId }) => buildId)
+}
+
+function chooseKept(releases: readonly KeptRelease[], keepReleases: number): KeptRelease[] {
+  const newestFirst = releases.toSorted((a, b) => b.number - a.number)
+  const wayBack = newestFirst.find(({ wasLive, running }) => wasLive && !running)
+  return newestFirst.filter(
+    (release, i) => i < keepReleases || release.pinned || release.running || release === wayBack,
+  )
+}
