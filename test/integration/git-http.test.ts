@@ -21,7 +21,7 @@ let app: string
 let count = 0
 
 beforeAll(async () => {
-  server = await startGitServer({ maxPushBytes, idleMs: 400 })
+  server = await startGitServer({ maxPushBytes, idleMs: 1_500 })
 })
 afterAll(() => server.close())
 beforeEach(async () => {

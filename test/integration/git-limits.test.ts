@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { cpSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { makeMemoryBound } from '../../src/adapters/git-cli/memory-bound.ts'
 import { makeSpawnGit } from '../../src/adapters/git-cli/spawn-git.ts'
 import {
@@ -88,6 +88,42 @@ describe('memory', () => {
       await expectNothingLeft(small)
     } finally {
       await small.close()
+    }
+  })
+})
+
+describe('a full disk', () => {
+  /** The objects of the app on a file system of their own, filled up to so many bytes. */
+  async function fill(freeBytes: number): Promise<() => void> {
+    await clone.commit('a.txt', 'a')
+    expect((await clone.git('push', 'divio', 'main')).code).toBe(0)
+    const objects = join(server.cli.repositories.pathOf(app), 'objects')
+    cpSync(objects, `${objects}.kept`, { recursive: true })
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', objects])
+    cpSync(`${objects}.kept`, objects, { recursive: true })
+    const { bfree, bsize } = statfsSync(objects)
+    writeFileSync(join(objects, 'filling'), Buffer.alloc(bfree * bsize - freeBytes))
+    return () => {
+      execFileSync('umount', [objects])
+      rmSync(`${objects}.kept`, { recursive: true })
+    }
+  }
+
+  it.each([
+    ['nothing', 0],
+    ['a part of the pack', 300_000],
+  ])('with room for %s is told in words, and nothing is left', async (_, freeBytes) => {
+    const empty = await fill(freeBytes)
+    try {
+      await clone.commit('random.bin', randomBytes(600_000))
+      const { code, output } = await clone.git('push', 'divio', 'main')
+      expect(code).toBe(1)
+      expect(output).toMatch(/ !     The server’s disk is full, so this push could not be stored\./)
+      expect(output).toMatch(/ !     Nothing was changed\. Have room made on the server, then push again\./)
+      expect(output).not.toContain('Git could not take in')
+      await expectNothingLeft(server)
+    } finally {
+      empty()
     }
   })
 })

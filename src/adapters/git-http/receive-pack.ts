@@ -1,6 +1,15 @@
+import { statfsSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Principal } from '../../accounts/index.ts'
-import { type Git, type GitChild, mostUpdates, type OpenPush, type SpawnGit, tooManyUpdates } from '../../git/index.ts'
+import {
+  type Git,
+  type GitChild,
+  type GitExit,
+  mostUpdates,
+  type OpenPush,
+  type SpawnGit,
+  tooManyUpdates,
+} from '../../git/index.ts'
 import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Slots } from '../../kernel/slots.ts'
@@ -29,6 +38,8 @@ export interface PushExchange {
 
 /** How long the rest of a refused push is read, so that its client comes to reading the refusal. */
 const discardMs = 10 * 60_000
+/** Less than the smallest push needs. */
+const leastFreeBytes = 64 * 1024
 
 /** A push: its beginning is read, git gets it all, and git's answer goes back with what can be added to it. */
 export async function receivePack(deps: ReceiveDependencies, exchange: PushExchange): Promise<void> {
@@ -76,7 +87,7 @@ async function runReceivePack(
   }
   clientGone.addEventListener('abort', onGone, { once: true })
   if (clientGone.aborted) onGone()
-  const answer = new AnswerReader((report) => explain(report, child))
+  const answer = new AnswerReader((report, said) => explain(report, { child, said, path: push.path }))
   const passed = passAnswer(child, exchange, { head, answer, stalledMs: deps.stalledReaderMs }).catch(
     (error: unknown) =>
       deps.logger.error('the answer of git receive-pack cannot be passed on', { app: push.app, error }),
@@ -94,7 +105,7 @@ async function runReceivePack(
     await refuse(exchange, head, tooBig(deps.maxPushBytes))
   } else if (!answer.finished && head.abilities.has('side-band-64k')) {
     if (!push.taken) deps.logger.warn('git receive-pack ended without an answer', { app: push.app, ...exit })
-    await refuse(exchange, head, push.taken ? noAnswer() : gitFailed(exit.outOfMemory))
+    await refuse(exchange, head, push.taken ? noAnswer() : gitFailed(exit))
   } else {
     await discardRest(req, discardMs)
     res.end()
@@ -139,7 +150,8 @@ async function refuse({ req, res }: PushExchange, head: PushHead, error: Slipway
   res.end()
 }
 
-function explain(report: string, child: GitChild): string[] {
+/** `said` is what git has told the person so far; `path` is the repository. */
+function explain(report: string, { child, said, path }: { child: GitChild; said: string; path: string }): string[] {
   if (report.includes('shallow update not allowed')) {
     return [
       ' !     This push comes from a shallow clone: it lacks the history that this repository needs.',
@@ -152,6 +164,9 @@ function explain(report: string, child: GitChild): string[] {
     return [' !     Git needs more memory for this push than one push may take. Nothing was changed.']
   }
   if (failure === 'ok') return []
+  if (noSpace.test(said + failure) || (/temporary|write/.test(failure) && isFull(path))) {
+    return [diskFull().message, diskFull().hint].map((text) => ` !     ${text}`)
+  }
   // Of these git itself has said why, on the lines before.
   const why = /abnormal exit/.test(failure) ? '' : ` (${failure})`
   return [` !     Git could not take in what was pushed${why}. Nothing was changed.`]
@@ -164,7 +179,23 @@ function tooBig(maxBytes: number): SlipwayError {
   })
 }
 
-function gitFailed(outOfMemory: boolean): SlipwayError {
+const noSpace = /No space left on device|Disk quota exceeded/
+
+/** git names only what it could not make, not why. */
+function isFull(path: string): boolean {
+  const { bfree, bsize, ffree, files } = statfsSync(path)
+  return bfree * bsize < leastFreeBytes || (files > 0 && ffree === 0)
+}
+
+function diskFull(): SlipwayError & { hint: string } {
+  const error = new SlipwayError('unavailable', 'The server’s disk is full, so this push could not be stored.', {
+    hint: 'Nothing was changed. Have room made on the server, then push again.',
+  })
+  return error as SlipwayError & { hint: string }
+}
+
+function gitFailed({ outOfMemory, stderr }: GitExit): SlipwayError {
+  if (noSpace.test(stderr)) return diskFull()
   return outOfMemory
     ? new SlipwayError('too_large', 'Git needs more memory for this push than one push may take.')
     : new SlipwayError('internal', 'Git ended unexpectedly on the server.', {

@@ -8,6 +8,12 @@ import { PktReader } from '../../git/index.ts'
 
 const bandBytes = 60_000
 
+/** The end of what git told the person is kept for the explanation. */
+const keptChars = 4096
+
+/** What to add to a report, by it and by what git has told the person before. */
+type Explain = (report: string, said: string) => readonly string[]
+
 /** Text for the person. */
 export function remoteLines(lines: readonly string[]): Buffer {
   return band(2, Buffer.from(lines.map((line) => `${line}\n`).join('')))
@@ -46,9 +52,10 @@ function band(number: 1 | 2, payload: Buffer): Buffer {
 export class AnswerReader {
   finished = false
   readonly #reader = new PktReader()
-  readonly #explain: (report: string) => readonly string[]
+  readonly #explain: Explain
+  #said = ''
 
-  constructor(explain: (report: string) => readonly string[]) {
+  constructor(explain: Explain) {
     this.#explain = explain
   }
 
@@ -60,7 +67,8 @@ export class AnswerReader {
         out.push(flushPkt)
         continue
       }
-      const lines = pkt.data[0] === 1 ? this.#explain(pkt.data.toString('latin1', 1)) : []
+      if (pkt.data[0] === 2) this.#said = (this.#said + pkt.data.toString('latin1', 1)).slice(-keptChars)
+      const lines = pkt.data[0] === 1 ? this.#explain(pkt.data.toString('latin1', 1), this.#said) : []
       if (lines.length > 0) out.push(remoteLines(lines))
       out.push(encodePkt(pkt.data))
     }
