@@ -11,6 +11,7 @@ export type {
   Listener,
   RunOptions,
   Runtime,
+  SeenContainer,
 } from './runtime.ts'
 export type { CheckRequest } from './checks/check.ts'
 export { choosePort, type ChosenPort } from './checks/choose-port.ts'

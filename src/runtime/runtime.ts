@@ -49,6 +49,8 @@ export interface Runtime {
   remove(containerId: string): Promise<void>
   /** All containers of this installation, running or not; of one release when it is given. */
   list(of?: { readonly release: number }): Promise<Instance[]>
+  /** All containers of this installation in one call to the engine, whatever their number. */
+  survey(): Promise<SeenContainer[]>
   /**
    * Calls back when a container of this installation dies, is killed for memory, starts or is removed, and with `resync`
    * each time the stream begins, the first included: whoever looks at what is there then misses nothing. Reconnects by
@@ -109,6 +111,9 @@ export interface Instance {
   readonly startedAt: Date | null
 }
 
+/** What the engine tells of a container without being asked for it by itself. */
+export type SeenContainer = Pick<Instance, 'containerId' | 'name' | 'labels' | 'state' | 'createdAt'>
+
 export interface InstanceLogOptions {
   /** At most so many of the newest lines that are there already. */
   readonly tail: number
@@ -134,6 +139,8 @@ export interface InstanceChange {
   readonly kind: 'started' | 'died' | 'removed' | 'resync'
   readonly containerId: string | null
   readonly labels: Readonly<Record<string, string>>
+  /** Of one that died, when the engine says it. */
+  readonly exitCode?: number
 }
 
 /** The labels that Slipway puts on everything it makes, and the only things it goes by. */

@@ -52,8 +52,9 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     if (away) throw new SlipwayError('unavailable', 'The Docker engine does not answer (fake).')
   }
 
-  function tell(kind: InstanceChange['kind'], { containerId, labels }: Instance): void {
-    for (const watcher of watchers) setImmediate(() => watcher({ kind, containerId, labels }))
+  function tell(kind: InstanceChange['kind'], { containerId, labels, exitCode }: Instance): void {
+    const change = { kind, containerId, labels, ...(kind === 'died' && exitCode !== null ? { exitCode } : {}) }
+    for (const watcher of watchers) setImmediate(() => watcher(change))
   }
 
   function change(container: FakeContainer, fields: Partial<Mutable<Instance>>): Instance {
@@ -192,6 +193,18 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
         .filter(({ foreign }) => !foreign)
         .map(({ instance }) => instance)
         .filter(({ labels }) => of === undefined || labels[labelNames.release] === String(of.release))
+    },
+    async survey() {
+      answer()
+      return [...containers.values()]
+        .filter(({ foreign }) => !foreign)
+        .map(({ instance: { containerId, name, labels, state, createdAt } }) => ({
+          containerId,
+          name,
+          labels,
+          state,
+          createdAt,
+        }))
     },
     watch(onChange, signal) {
       watchers.add(onChange)

@@ -37,6 +37,15 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
       const release = Number(spec.labels['slipway.release'])
       expect(await runtime.list({ release })).toEqual([started])
       expect(await runtime.list({ release: 12345 })).toEqual([])
+      const seen = (await runtime.survey()).find(({ containerId }) => containerId === started.containerId)
+      expect(seen).toEqual({
+        containerId: started.containerId,
+        name: started.name,
+        labels: started.labels,
+        state: 'running',
+        // The engine lists whole seconds.
+        createdAt: expect.any(Date),
+      })
     })
 
     it('adopts what was started already, also when two start it at once', async () => {
@@ -116,6 +125,7 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
       await runtime.stop(containerId, 1000)
       await runtime.stop(containerId, 1000)
       expect((await runtime.inspect(containerId))?.state).toBe('exited')
+      expect((await runtime.survey()).find((seen) => seen.containerId === containerId)?.state).toBe('exited')
       await runtime.remove(containerId)
       await runtime.remove(containerId)
       await runtime.stop(containerId, 1000)

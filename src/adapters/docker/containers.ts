@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../kernel/errors.ts'
-import { labelNames, type Instance } from '../../runtime/index.ts'
+import { labelNames, type Instance, type SeenContainer } from '../../runtime/index.ts'
 import { isNotFound, orNull, type Engine } from './engine.ts'
 import type Docker from 'dockerode'
 
@@ -68,6 +68,27 @@ export async function findOwn(
     )
   }
   return found
+}
+
+/** All of this installation as the engine lists them: one call, and no inspects. */
+export async function surveyOwn(engine: Engine, installation: string): Promise<SeenContainer[]> {
+  const filters = { label: [`${labelNames.installation}=${installation}`] }
+  const found = await engine.call('list containers', (docker, abortSignal) =>
+    docker.listContainers({ all: true, filters, abortSignal }),
+  )
+  return found.map(({ Id, Names, Labels, State, Created }) => ({
+    containerId: Id,
+    name: (Names[0] ?? Id).replace(/^\//, ''),
+    labels: Labels,
+    state: stateOf(State),
+    createdAt: new Date(Created * 1000),
+  }))
+}
+
+/** A paused one is not down: whoever paused it will let it go on. */
+function stateOf(listed: string): SeenContainer['state'] {
+  if (listed === 'running' || listed === 'paused') return 'running'
+  return listed === 'restarting' || listed === 'created' ? listed : 'exited'
 }
 
 /** All of this installation, running or not. Those that vanish while we look are left out. */

@@ -3,7 +3,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import { LineSplitter } from '../../kernel/terminal-text.ts'
 import type { InstanceSpec, Runtime } from '../../runtime/index.ts'
 import { makeCanary } from './canary.ts'
-import { asInstance, findOwn, inspectEnded, listOwn, removeOwn, stopOwn } from './containers.ts'
+import { asInstance, findOwn, inspectEnded, listOwn, removeOwn, stopOwn, surveyOwn } from './containers.ts'
 import { makeDemuxer } from './demux.ts'
 import type { Engine } from './engine.ts'
 import { execIn } from './exec.ts'
@@ -110,6 +110,7 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
     stop: (containerId, graceMs) => stopOwn(engine, installation, containerId, graceMs),
     remove: (containerId) => removeOwn(engine, installation, containerId),
     list: (of) => listOwn(engine, installation, of),
+    survey: () => surveyOwn(engine, installation),
     // An engine that (re)starts writes its own rules: ours must come before them again at once.
     watch: makeContainerWatch({ engine, installation, logger, onBegun: keepFirewall }),
     async tearDown() {

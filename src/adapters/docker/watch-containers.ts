@@ -120,7 +120,13 @@ export function parseEvent(line: string): InstanceChange | null {
   const kind = kinds[event.Action ?? '']
   if (kind === undefined) return null
   const ours = Object.entries(event.Actor?.Attributes ?? {}).filter(([name]) => name.startsWith('slipway.'))
-  return { kind, containerId: event.Actor?.ID ?? null, labels: Object.fromEntries(ours) }
+  const exitCode = Number(event.Actor?.Attributes?.['exitCode'])
+  return {
+    kind,
+    containerId: event.Actor?.ID ?? null,
+    labels: Object.fromEntries(ours),
+    ...(kind === 'died' && Number.isInteger(exitCode) ? { exitCode } : {}),
+  }
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

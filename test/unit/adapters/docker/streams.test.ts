@@ -54,6 +54,7 @@ describe('an event of the engine', () => {
       kind: 'died',
       containerId: 'abc',
       labels: { 'slipway.release': '3' },
+      exitCode: 1,
     })
     expect(parseEvent(JSON.stringify({ ...event, Action: 'exec_start: ls' }))).toBeNull()
     expect(parseEvent('')).toBeNull()
