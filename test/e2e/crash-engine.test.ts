@@ -21,12 +21,12 @@ describe('an engine that', () => {
     clone = await makeClone(slipway, 'shop')
     await clone.write(page('one'))
     expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])
-  }, 120_000)
+  })
 
   afterAll(async () => {
     await clone.remove()
     expect(await machine.remove()).toEqual([])
-  }, 60_000)
+  })
 
   const visitAll = () => Array.from({ length: 4 }, () => visit(slipway.port, 'test--shop.localhost', ['one', 'two']))
   const untilStep = (step: string): Promise<void> =>
@@ -70,18 +70,18 @@ describe('an engine that', () => {
     const bad = await Promise.all(visitors.map((visitor) => visitor.stop()))
     expect(bad.flat()).toEqual([])
     const seen = visitors.flatMap((visitor) => Object.values(visitor.seen())).reduce((sum, n) => sum + n, 0)
-    expect(seen).toBeGreaterThan(200)
-  }, 90_000)
+    expect(seen).toBeGreaterThan(50)
+  })
 
   it('is killed in the middle of a build: that deploy says so, and the next goes live', async () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['one', 'two', 'three'])
     await clone.write(
       page('three', {
-        Dockerfile: `${page('')['Dockerfile']}RUN echo begun; sleep 5\n`,
+        Dockerfile: `${page('')['Dockerfile']}RUN echo begun; sleep 30\n`,
       }),
     )
     await clone.push('develop', '-o', 'nowait')
-    await waitFor('the build to be in its middle', 20_000, async () => {
+    await waitFor('the build to be in its middle', 30_000, async () => {
       const { id } = await newestDeploy(slipway)
       return (await readLog(slipway, id)).some(({ text }) => text === 'begun')
     })
@@ -94,10 +94,10 @@ describe('an engine that', () => {
     await clone.write(page('three'))
     expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])
     expect(await visitor.stop()).toEqual([])
-    await waitFor('what the build left to go', 20_000, async () =>
+    await waitFor('what the build left to go', 30_000, async () =>
       (await listBuilds()).every((id) => id !== String(deploy.buildId)),
     )
-  }, 90_000)
+  })
 
   it('is frozen for a moment during a build is waited for', async () => {
     await clone.write(page('four', { Dockerfile: `${page('')['Dockerfile']}RUN sleep 1\n` }))
@@ -108,21 +108,21 @@ describe('an engine that', () => {
     machine.engine.thaw()
     await untilAllEnded(slipway)
     expect((await newestDeploy(slipway)).state).toBe('live')
-  }, 60_000)
+  })
 
   it('stays frozen during the checks fails the deploy with a clear message, and what it started goes after the thaw', async () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['four'])
     await clone.write(
       page('five', {
         Dockerfile:
-          'FROM slipway-test/busybox:1\nCOPY www /www\nCMD ["/bin/sh", "-c", "sleep 3; exec httpd -f -p $PORT -h /www"]\n',
+          'FROM slipway-test/busybox:1\nCOPY www /www\nCMD ["/bin/sh", "-c", "sleep 20; exec httpd -f -p $PORT -h /www"]\n',
       }),
     )
     await clone.push('develop', '-o', 'nowait')
     await untilStep('check')
     machine.engine.freeze()
     try {
-      await untilAllEnded(slipway, 60_000)
+      await untilAllEnded(slipway)
       const deploy = await newestDeploy(slipway)
       expect(deploy.state).toBe('failed')
       expect((await readLog(slipway, deploy.id)).map(({ text }) => text).join('\n')).toMatch(
@@ -137,5 +137,5 @@ describe('an engine that', () => {
     })
     expect(await visitor.stop()).toEqual([])
     expect(await residentMb(slipway)).toBeLessThan(150)
-  }, 120_000)
+  })
 })

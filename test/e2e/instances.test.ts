@@ -43,13 +43,13 @@ describe('an instance', () => {
     await new Promise<void>((done) => host.listen(0, '0.0.0.0', done))
     hostPort = (host.address() as { port: number }).port
     shop = await makeClone(slipway, 'shop')
-  }, 120_000)
+  })
 
   afterAll(async () => {
     await shop.remove()
     host.close()
     expect(await slipway.remove()).toEqual([])
-  }, 60_000)
+  })
 
   const files = (targets: readonly string[]): Record<string, string> => ({
     Dockerfile: [
@@ -104,7 +104,7 @@ describe('an instance', () => {
     await shop.push('develop')
     expect(await readVariables('test--shop')).toMatchObject({ SLIPWAY_RELEASE: 'v2', SECRET_KEY: test['SECRET_KEY'] })
     expect(slipway.output() + output).not.toContain(test['SECRET_KEY'])
-  }, 60_000)
+  })
 
   it('runs without new privileges, raw sockets or more memory and processes than it was given', async () => {
     const status = await read('test--shop', '/status')
@@ -152,5 +152,5 @@ describe('an instance', () => {
     expect(inside.body).toContain(`${other?.address ?? ''}:8123 nothing`)
     expect(visitors).toEqual([])
     await spy.remove()
-  }, 90_000)
+  })
 })

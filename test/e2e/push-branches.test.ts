@@ -20,12 +20,12 @@ describe('branches and environments', () => {
     shop = await makeClone(slipway, 'shop')
     await shop.write(page('one'))
     expect((await shop.push('develop')).results).toMatchObject([{ environment: 'test', status: 'live' }])
-  }, 120_000)
+  })
 
   afterAll(async () => {
     await Promise.all([shop.remove(), cli.remove()])
     expect(await slipway.remove()).toEqual([])
-  }, 60_000)
+  })
 
   const bodyOf = async (host: string): Promise<string> => (await slipway.get(`${host}.localhost`)).body
   const slipwayCli = async (...args: string[]): Promise<string> => {
@@ -70,7 +70,7 @@ describe('branches and environments', () => {
     expect(queued.output).toMatch(/To watch it: slipway deploys log \d+ -f/)
     expect(await slipwayCli('deploys', 'log', queued.results[0]?.['deploy'] ?? '', '-f')).toMatch(/status=live\n$/)
     expect(await bodyOf('test--shop')).toBe('not waited for\n')
-  }, 90_000)
+  })
 
   it('several branches and tags in one push: what is followed is deployed once, the rest kept and told', async () => {
     await shop.write({ 'www/index.html': 'of several\n' })
@@ -84,7 +84,7 @@ describe('branches and environments', () => {
     expect(await bodyOf('test--shop')).toBe('of several\n')
     const there = (await shop.git('ls-remote', 'slipway')).output
     for (const ref of refs) expect(there).toContain(ref)
-  }, 60_000)
+  })
 
   it('a clone has the default branch checked out', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'clone-'))
@@ -123,7 +123,7 @@ describe('branches and environments', () => {
     await slipwayCli('envs', 'set', 'live', '--allow-forced-push', '-a', 'shop')
     expect((await shop.push('master', '--force')).results).toMatchObject([{ environment: 'live', status: 'live' }])
     expect(await bodyOf('shop')).toBe('another history\n')
-  }, 90_000)
+  })
 
   it('deleting a branch that an environment follows is told; its site goes on', async () => {
     const gone = await shop.git('push', 'slipway', ':refs/heads/develop', ':refs/heads/feature/x', ':refs/tags/v1.0')
@@ -137,10 +137,10 @@ describe('branches and environments', () => {
     // Nor does it make an app.
     await shop.git('push', `${slipway.controlUrl}/never.git`, ':refs/heads/main')
     expect((await slipway.api('GET', '/apps/never')).status).toBe(404)
-  }, 30_000)
+  })
 
   it('a commit that is deployed already is deployed again when its branch is made anew', async () => {
     const again = await shop.git('push', 'slipway', 'HEAD:refs/heads/develop')
     expect(again.output).toMatch(/environment=test release=v\d+ status=live/)
-  }, 30_000)
+  })
 })

@@ -25,12 +25,12 @@ describe('a commit', () => {
     await shop.write(page('one'))
     expect((await shop.push('develop')).results).toMatchObject([{ status: 'live' }])
     before = await listHoldings(slipway)
-  }, 120_000)
+  })
 
   afterAll(async () => {
     await shop.remove()
     expect(await slipway.remove()).toEqual([])
-  }, 60_000)
+  })
 
   /** Nothing went live, nothing is left over, the old release serves, and the last line says so. */
   async function expectRefused({ code, output, results }: Push): Promise<void> {
@@ -66,17 +66,13 @@ describe('a commit', () => {
     ],
     ['a file of 200 KB', `# ${'x'.repeat(200_000)}\n`, ['“slipway.yml” is larger than 64 KiB', 'Nothing was built.']],
     ['a list instead of settings', '- a\n- b\n', ['slipway.yml', 'Nothing was built.']],
-  ])(
-    'whose slipway.yml holds %s is told the lines, and nothing is built',
-    async (_, text, told) => {
-      await shop.write({ 'slipway.yml': text })
-      const pushed = await shop.push('develop')
-      for (const part of told) expect(pushed.output).toContain(part)
-      expect(pushed.output).not.toMatch(/Building|Step 1/)
-      await expectRefused(pushed)
-    },
-    30_000,
-  )
+  ])('whose slipway.yml holds %s is told the lines, and nothing is built', async (_, text, told) => {
+    await shop.write({ 'slipway.yml': text })
+    const pushed = await shop.push('develop')
+    for (const part of told) expect(pushed.output).toContain(part)
+    expect(pushed.output).not.toMatch(/Building|Step 1/)
+    await expectRefused(pushed)
+  })
 
   it.each([
     ['none', null, ['The commit has no Dockerfile.', 'Add a Dockerfile at the top of the repository']],
@@ -108,17 +104,13 @@ describe('a commit', () => {
       `${base}RUN tail /dev/zero\n`,
       ['was killed (exit code 137)', 'SLIPWAY_BUILD_MEMORY_MB'],
     ],
-  ])(
-    'whose Dockerfile has %s says what to do',
-    async (_, dockerfile, told) => {
-      if (dockerfile === null) await shop.git('rm', '-q', 'Dockerfile')
-      await shop.write({ 'slipway.yml': 'drain: 2s\n', ...(dockerfile === null ? {} : { Dockerfile: dockerfile }) })
-      const pushed = await shop.push('develop')
-      for (const part of told) expect(pushed.output).toContain(part)
-      await expectRefused(pushed)
-    },
-    60_000,
-  )
+  ])('whose Dockerfile has %s says what to do', async (_, dockerfile, told) => {
+    if (dockerfile === null) await shop.git('rm', '-q', 'Dockerfile')
+    await shop.write({ 'slipway.yml': 'drain: 2s\n', ...(dockerfile === null ? {} : { Dockerfile: dockerfile }) })
+    const pushed = await shop.push('develop')
+    for (const part of told) expect(pushed.output).toContain(part)
+    await expectRefused(pushed)
+  })
 
   it('that takes another app’s image is refused, by tag, by id and from a stage', async () => {
     const { stdout } = await run('docker', [
@@ -148,7 +140,7 @@ describe('a commit', () => {
     }
     expect(await listHoldings(slipway)).toEqual(before)
     await thief.remove()
-  }, 60_000)
+  })
 
   it('whose build prints escapes and forges Slipway’s lines deceives nobody', async () => {
     const forged = 'slipway: deploy=1 environment=test release=v9 status=live'
@@ -169,7 +161,7 @@ describe('a commit', () => {
     expect(output).toContain('^[]0;owned^G')
     expect(output).toMatch(/^remote: {8}=====> v9 is live/m)
     await clone.remove()
-  }, 60_000)
+  })
 
   it('with odd file names, links that lead outside, a submodule and LFS pointers is built as it is', async () => {
     const clone = await makeClone(slipway, 'odd')
@@ -214,7 +206,7 @@ describe('a commit', () => {
     const count = Number((await slipway.get('test--odd.localhost', '/count')).body)
     expect(count).toBe(names.length + 1 + 3 + 6)
     await clone.remove()
-  }, 60_000)
+  })
 
   it('with a folder called .git or a malicious submodule is refused whole by fsck', async () => {
     const clone = await makeClone(slipway, 'nested')
@@ -241,5 +233,5 @@ describe('a commit', () => {
     }
     expect((await slipway.api('GET', '/apps/nested')).status).toBe(404)
     await clone.remove()
-  }, 60_000)
+  })
 })

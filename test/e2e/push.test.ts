@@ -10,11 +10,11 @@ describe('a push', () => {
     await ensureBaseImage()
     slipway = await makeSlipway()
     await slipway.start()
-  }, 120_000)
+  })
 
   afterAll(async () => {
     expect(await slipway.remove()).toEqual([])
-  }, 60_000)
+  })
 
   it('to an app that is not there makes it and goes live at its address and its release’s', async () => {
     const clone = await makeClone(slipway, 'shop')
@@ -41,7 +41,7 @@ describe('a push', () => {
     expect(broken.output).toMatch(/test still serves v2, untouched/)
     expect((await slipway.get('test--shop.localhost')).body).toBe('two\n')
     await clone.remove()
-  }, 120_000)
+  })
 
   it('of a branch that nobody follows is kept, and says how to deploy it', async () => {
     const clone = await makeClone(slipway, 'shop')
@@ -52,7 +52,7 @@ describe('a push', () => {
     expect(pushed.output).toMatch(/slipway envs set test --branch feature\/x/)
     expect((await clone.git('ls-remote', 'slipway')).output).toMatch(/refs\/heads\/feature\/x/)
     await clone.remove()
-  }, 60_000)
+  })
 
   it('leaves sites serving when Slipway is interrupted, and the next start finds them', async () => {
     expect(await slipway.stop('SIGINT')).toBe(0)
@@ -63,5 +63,5 @@ describe('a push', () => {
     await slipway.start()
     expect((await slipway.get('test--shop.localhost')).body).toBe('two\n')
     expect((await slipway.get('slipway.localhost', '/readyz')).status).toBe(200)
-  }, 60_000)
+  })
 })
