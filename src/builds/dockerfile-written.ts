@@ -21,12 +21,14 @@ export interface WrittenStep {
 
 /**
  * Writes the Dockerfile anew: images by the ids that were checked (a tag could move meanwhile), stages by number, and each
- * stage labelled in its first step, so that all its containers and images can be told from others, also after a crash.
+ * stage labelled, so that all its containers and images can be told from others, also after a crash: by its base image when
+ * there is one that is `labelled` already (by the id that `idOf` says), else in its first step.
  */
 export function writeDockerfile(
   file: Dockerfile,
   idOf: (image: ImageReference) => string,
   labels: Readonly<Record<string, string>>,
+  labelled: ReadonlyMap<string, string> = new Map(),
 ): WrittenDockerfile {
   const lines = [`# escape=${file.escape}`]
   const steps: WrittenStep[] = []
@@ -41,10 +43,14 @@ export function writeDockerfile(
   for (const stage of file.stages) {
     const name = stage.name === null ? '' : ` AS ${stage.name}`
     const shown = `FROM ${sourceName(stage.from, file, (image) => image.name)}${name}`
-    add(`FROM ${writeBase(stage.from, file, idOf)}${name}`, { line: stage.line, shown, keyword: 'FROM' })
-    const base = stage.from.kind === 'image' ? { [baseLabel]: idOf(stage.from.image) } : {}
-    const label = Object.entries({ ...labels, ...base }).map(writeLabel)
-    add(`LABEL ${label.join(' ')}`, { line: stage.line, shown: null, keyword: 'LABEL' })
+    const base = stage.from.kind === 'image' ? idOf(stage.from.image) : null
+    const likeness = base === null ? undefined : labelled.get(base)
+    const from = writeBase(stage.from, file, likeness === undefined ? idOf : () => likeness)
+    add(`FROM ${from}${name}`, { line: stage.line, shown, keyword: 'FROM' })
+    if (likeness === undefined) {
+      const label = Object.entries({ ...labels, ...(base === null ? {} : { [baseLabel]: base }) }).map(writeLabel)
+      add(`LABEL ${label.join(' ')}`, { line: stage.line, shown: null, keyword: 'LABEL' })
+    }
     for (const step of stage.steps) {
       const { line, keyword } = step
       add(writeStep(step, idOf), { line, shown: `${keyword} ${shownFlags(step)}${step.rest}`, keyword })

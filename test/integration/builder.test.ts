@@ -59,6 +59,8 @@ describe('a build', () => {
       'slipway.deploy': '12',
       'slipway.kind': 'build',
     })
+    // The labels cost no step.
+    expect(await docker('history', '--format', '{{.CreatedBy}}', image.digest)).toHaveLength(6)
     expect(await runIn(image.digest, 'ls', '-A', '/app')).toEqual(['Dockerfile', 'a b.txt'])
     expect(await builder.find(4711)).toEqual(image)
     expect(await builder.find(4712)).toBeNull()
@@ -66,6 +68,22 @@ describe('a build', () => {
     await builder.cleanUp(4711)
     expect(await builder.find(4711)).toEqual(image)
     await builder.removeImage(image.digest)
+    await builder.removeImage(image.digest)
+    expect(await builds.traces()).toEqual([])
+  })
+
+  it('has its labels from a step where the engine loads no image for them', async () => {
+    const other = makeTestBuilds(builds.installation, { loadsImages: false })
+    const Dockerfile = `FROM ${base}\nRUN echo one\nFROM ${base}\nRUN echo two\n`
+    const { image, lines } = await other.build({ Dockerfile }, { buildId: 4713 })
+    expect(lines).toEqual([
+      `Step 1/4 : FROM ${base}`,
+      ...['Step 2/4 : RUN echo one', 'one', `Step 3/4 : FROM ${base}`, 'Step 4/4 : RUN echo two', 'two'],
+    ])
+    expect(await docker('history', '--format', '{{.CreatedBy}}', image.digest)).toContainEqual(
+      expect.stringContaining('LABEL slipway.'),
+    )
+    expect(await builder.find(4713)).toEqual(image)
     await builder.removeImage(image.digest)
     expect(await builds.traces()).toEqual([])
   })
@@ -325,7 +343,8 @@ describe('what an abandoned build left', () => {
     await running
     const traces = await builds.traces()
     expect(traces.filter((line) => line.startsWith('container'))).toHaveLength(1)
-    expect(traces.filter((line) => line.startsWith('image')).length).toBeGreaterThanOrEqual(4)
+    // The base with labels, and a step of each stage.
+    expect(traces.filter((line) => line.startsWith('image')).length).toBeGreaterThanOrEqual(3)
     // The clean-up of a restarted server, while the engine still works on it.
     await makeTestBuilds(builds.installation).builder.cleanUp(99)
     await lost

@@ -25,9 +25,12 @@ export interface TestBuilds {
 
 export function makeTestBuilds(
   installation: string,
-  options: { minFreeBytes?: number; socketPath?: string; network?: string } = {},
+  options: { minFreeBytes?: number; socketPath?: string; network?: string; loadsImages?: boolean } = {},
 ): TestBuilds {
   const engine = makeEngine({ socketPath: options.socketPath ?? '/var/run/docker.sock' })
+  if (options.loadsImages === false) {
+    engine.docker.loadImage = (() => Promise.reject(new Error('refused'))) as typeof engine.docker.loadImage
+  }
   const builder = makeBuilder({
     engine,
     installation,

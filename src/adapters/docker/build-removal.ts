@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import { baseLabel } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { type BuildLabels, namesOf } from './build-labels.ts'
 import { type Engine, engineReason, isNotFound } from './engine.ts'
+import { inspectContainer } from './containers.ts'
 import { inspectImage } from './built-image.ts'
 import { labelNames } from '../../runtime/index.ts'
 
@@ -38,9 +40,11 @@ export async function removeBuildContainers(engine: Engine, own: BuildLabels, bu
         .call('remove container', (docker) => docker.getContainer(Id).remove({ force: true, v: true }), {
           timeoutMs: removeTimeoutMs,
         })
-        .catch((error: unknown) => {
-          // Gone already, or being removed by the engine itself.
-          if (!isNotFound(error) && !isConflict(error)) throw error
+        .catch(async (error: unknown) => {
+          if (isNotFound(error)) return
+          if (!isConflict(error)) throw error
+          // The engine removes it itself; until it is gone its image is in use.
+          for (let i = 0; i < 50 && (await inspectContainer(engine, Id)) !== null; i++) await sleep(100)
         }),
     ),
   )

@@ -4,6 +4,7 @@ import {
   type BuildOptions,
   type BuildRequest,
   type BuiltImage,
+  type ImageReference,
   readDockerfile,
   writeDockerfile,
 } from '../../builds/index.ts'
@@ -23,6 +24,7 @@ import { findBuiltImage, readBuiltImage } from './built-image.ts'
 import type { Engine } from './engine.ts'
 import { runEngineBuild } from './engine-build.ts'
 import { freeBytes, rememberHost } from './host-facts.ts'
+import { labelBases, type LabelledBases } from './labelled-bases.ts'
 import { makeProcessLimit } from './limit-processes.ts'
 
 export interface BuilderOptions {
@@ -51,12 +53,17 @@ export function makeBuilder(options: BuilderOptions): Builder {
     if (await isFull()) throw noSpaceError()
     // Git reads its first blocks while the engine is asked for the base images.
     const source = begin(request.openContext(signal))
+    let labelling: Promise<LabelledBases> | null = null
     try {
       const bases = await prepareBases(engine, file, { pull: request.pull, onLine, signal })
       const labels = { ...request.labels, ...own.labelsOf(buildId, request.app) }
+      const idOf = (image: ImageReference): string => idIn(bases, keyOf(image))
+      const ids = file.stages.flatMap(({ from }) => (from.kind === 'image' ? [idOf(from.image)] : []))
+      const labelled = labelBases(engine, { ids, labels }, logger)
+      labelling = labelled
       const digest = await runEngineBuild(engine, {
         ...{ request, source, file, platform, network, onLine, room, isFull, signal },
-        written: writeDockerfile(file, (image) => idIn(bases, keyOf(image)), labels),
+        written: labelled.then((likenesses) => writeDockerfile(file, idOf, labels, likenesses)),
         tag: own.tagOf(buildId),
         onContainer: makeProcessLimit(engine, own.filterOf(buildId), logger),
       })
@@ -66,6 +73,8 @@ export function makeBuilder(options: BuilderOptions): Builder {
       return image
     } finally {
       source.destroy()
+      // Of a build that is over nothing comes after it.
+      await labelling
     }
   }
 
@@ -82,7 +91,7 @@ export function makeBuilder(options: BuilderOptions): Builder {
   }
 
   return {
-    async build(request, { onLine, room, signal }) {
+    async build(request, { onLine, room, isHeld, signal }) {
       const limit = new AbortController()
       const timer = setTimeout(() => limit.abort(timeLimitError(request.limits.timeoutMs)), request.limits.timeoutMs)
       const either = AbortSignal.any([limit.signal, signal])
@@ -90,7 +99,10 @@ export function makeBuilder(options: BuilderOptions): Builder {
         return await build(request, { onLine, ...(room === undefined ? {} : { room }), signal: either })
       } catch (error) {
         const failure = either.aborted ? reasonOf(either) : asSlipwayError(error)
-        await discard(request.buildId).catch((cause: unknown) => {
+        const tidy = async (): Promise<void> => {
+          if ((await isHeld?.()) !== false) await discard(request.buildId)
+        }
+        await tidy().catch((cause: unknown) => {
           logger.warn('a failed build left something behind', { buildId: request.buildId, cause })
         })
         throw failure

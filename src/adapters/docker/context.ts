@@ -24,14 +24,14 @@ export interface ExtraFile {
  */
 export function filterContext(
   rules: IgnoreRules,
-  finish: (dockerignore: string | null) => readonly ExtraFile[],
+  finish: (dockerignore: string | null) => Promise<readonly ExtraFile[]>,
 ): Transform {
   return new ContextFilter(rules, finish)
 }
 
 class ContextFilter extends Transform {
   readonly #rules: IgnoreRules
-  readonly #finish: (dockerignore: string | null) => readonly ExtraFile[]
+  readonly #finish: (dockerignore: string | null) => Promise<readonly ExtraFile[]>
   /** Not yet a whole header. */
   #rest: Buffer = Buffer.alloc(0)
   /** Bytes of the current entry that are still to come, with their padding. */
@@ -49,7 +49,7 @@ class ContextFilter extends Transform {
   #mtime = 0
   #ended = false
 
-  constructor(rules: IgnoreRules, finish: (dockerignore: string | null) => readonly ExtraFile[]) {
+  constructor(rules: IgnoreRules, finish: (dockerignore: string | null) => Promise<readonly ExtraFile[]>) {
     super()
     this.#rules = rules
     this.#finish = finish
@@ -72,8 +72,12 @@ class ContextFilter extends Transform {
       done(new SlipwayError('internal', 'The files of the commit ended in the middle of one.'))
       return
     }
+    this.#finish(this.#dockerignore).then((files) => this.#append(files, done), done)
+  }
+
+  #append(files: readonly ExtraFile[], done: TransformCallback): void {
     const archive = pack()
-    for (const { name, text } of this.#finish(this.#dockerignore)) {
+    for (const { name, text } of files) {
       archive.entry({ name, mode: 0o644, mtime: new Date(this.#mtime * 1000) }, text)
     }
     archive.finalize()

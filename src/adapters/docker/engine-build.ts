@@ -20,7 +20,8 @@ export interface EngineBuild {
   /** The files of the commit, as a tar stream; ended with the build. */
   readonly source: Readable
   readonly file: Dockerfile
-  readonly written: WrittenDockerfile
+  /** May come while the engine takes in the files; the engine waits for it. */
+  readonly written: Promise<WrittenDockerfile>
   readonly platform: string
   readonly network: string | null
   readonly tag: string
@@ -35,15 +36,18 @@ export interface EngineBuild {
 
 /** One build by the engine's own builder, from the context to the digest of the image. */
 export async function runEngineBuild(engine: Engine, build: EngineBuild): Promise<string> {
-  const { request, written, signal } = build
-  const output = makeBuildOutput({ steps: written.steps, onLine: build.onLine, onContainer: build.onContainer })
+  const { request, signal } = build
   const context = openContext(build)
+  // Who needs it hears of its failure.
+  build.written.catch(() => undefined)
   try {
     const stream = await engine.docker.buildImage(context.stream, {
       ...engineOptions(build),
       dockerfile: context.dockerfile,
       abortSignal: signal,
     })
+    const { steps } = await build.written
+    const output = makeBuildOutput({ steps, onLine: build.onLine, onContainer: build.onContainer })
     let digest: string | null = null
     for await (const message of readMessages(stream)) {
       if (message.error !== undefined) {
@@ -60,7 +64,7 @@ export async function runEngineBuild(engine: Engine, build: EngineBuild): Promis
     return digest
   } catch (error) {
     signal.throwIfAborted()
-    throw failureOf(error, written.steps)
+    throw failureOf(error, (await build.written).steps)
   } finally {
     context.close()
   }
@@ -98,12 +102,12 @@ function openContext({ request, source, written }: EngineBuild): {
   close: () => void
 } {
   const dockerfile = `.slipway-dockerfile-${randomBytes(12).toString('hex')}`
-  const filter = filterContext(readIgnoreRules(request.ignore), (own) => [
+  const filter = filterContext(readIgnoreRules(request.ignore), async (own) => [
     {
       name: '.dockerignore',
       text: own === null ? `.dockerignore\n${dockerfile}\n` : `${own}\n!.dockerignore\n${dockerfile}\n`,
     },
-    { name: dockerfile, text: written.text },
+    { name: dockerfile, text: (await written).text },
   ])
   // Errors of either reach the request through the filter, which the pipeline destroys.
   pipeline(source, filter, () => undefined)

@@ -9,7 +9,7 @@ import { pack } from 'tar-stream'
 import { filterContext } from '../../../../src/adapters/docker/context.ts'
 import { readIgnoreRules } from '../../../../src/builds/index.ts'
 
-const extra = (dockerignore: string | null) => [{ name: '.dockerignore', text: dockerignore ?? 'none' }]
+const extra = async (dockerignore: string | null) => [{ name: '.dockerignore', text: dockerignore ?? 'none' }]
 
 /** Goes through the filter in pieces of `size` bytes. */
 async function filtered(tar: Buffer, rules: string, size = 1000): Promise<Buffer> {
