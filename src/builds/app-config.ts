@@ -75,6 +75,9 @@ const health = z.strictObject({
   deadline: durationMs({ from: '1s', to: '1h' }).prefault('60s'),
 })
 
+/** All release commands of a deploy: for as long the deploys after it wait. */
+const longestReleaseMs = 24 * 3_600_000
+
 const releaseCommand = z.strictObject({
   label: line(60).optional(),
   run: command,
@@ -108,7 +111,14 @@ const schema = z.strictObject({
     .default(null),
   health: health.prefault({}),
   self_tests: z.array(command, { error: 'must be a list of commands' }).max(50).default([]),
-  release: z.array(releaseCommand, { error: 'must be a list of commands' }).max(50).optional(),
+  release: z
+    .array(releaseCommand, { error: 'must be a list of commands' })
+    .max(50)
+    .refine(
+      (commands) => commands.reduce((sum, { timeout }) => sum + timeout, 0) <= longestReleaseMs,
+      'may take at most 24h together: give the commands shorter timeouts (30m unless given)',
+    )
+    .optional(),
   drain: durationMs({ from: '0', to: '24h' }).prefault('30s'),
   stop: durationMs({ from: '0', to: '1h' }).prefault('10s'),
   resources: resources.prefault({}),

@@ -1,9 +1,8 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { parseAppConfig } from '../../../src/builds/app-config.ts'
 import { SlipwayError } from '../../../src/kernel/errors.ts'
+import { cpuMsOf } from '../../support/cpu-time.ts'
 
 const full = `
 build:
@@ -149,6 +148,11 @@ drain: -1s
     ['too much memory', 'resources: { memory: 4000g }', /between 8m and 1024g/],
     ['a number too big', 'resources: { pids: 1000000 }', 'line 1: resources.pids must be at most 4096'],
     ['a key called __proto__', '__proto__: { port: 1 }', /^line 1: unknown key "__proto__"/],
+    [
+      'release commands that could take more than a day',
+      'port: 80\nrelease: [ { run: a, timeout: 23h }, { run: b, timeout: 61m } ]',
+      /^line 2: release may take at most 24h together/,
+    ],
     ['a wrong member of a list', 'release: [ { run: a, on: [deploy, push] } ]', /^line 1: release.1.on.2 /],
   ])('refuses %s', (_, text, expected) => {
     const [first = ''] = mistakesIn(text)
@@ -193,13 +197,14 @@ drain: -1s
     zeros: '\0'.repeat(kib),
   }
 
-  it.each(Object.entries(bombs))('refuses a bomb of %s at once', async (_, text) => {
-    const { longest, refused } = await longestStall(() => mistakesIn(text))
-    expect(refused).toBe(true)
-    expect(longest).toBeLessThan(50)
+  it.each(Object.entries(bombs))('refuses a bomb of %s at once', (_, text) => {
+    let mistakes: readonly string[] = []
+    // 20 ms on a quiet machine; what explodes takes seconds to minutes.
+    expect(cpuMsOf(() => (mistakes = mistakesIn(text)))).toBeLessThan(400)
+    expect(mistakes).not.toEqual([])
   })
 
-  it('stands anything: mutated configurations are read or refused, and nothing stalls', async () => {
+  it('stands anything: mutated configurations are read or refused, and nothing stalls', () => {
     const pieces = fc.constantFrom(
       ...full.split(/(?<=[\s{}[\]:,"])/),
       '&a ',
@@ -220,25 +225,14 @@ drain: -1s
       { numRuns: 300, seed: 7 },
     )
     for (const text of texts) {
-      const started = performance.now()
-      try {
-        parseAppConfig(text, text)
-      } catch (error) {
-        expect(error).toBeInstanceOf(SlipwayError)
-      }
-      // A stall is seconds; a busy machine alone takes 200 ms now and then.
-      expect(performance.now() - started).toBeLessThan(1000)
+      const spent = cpuMsOf(() => {
+        try {
+          parseAppConfig(text, text)
+        } catch (error) {
+          expect(error).toBeInstanceOf(SlipwayError)
+        }
+      })
+      expect(spent).toBeLessThan(400)
     }
   })
 })
-
-async function longestStall(work: () => unknown): Promise<{ longest: number; refused: boolean }> {
-  const loop = monitorEventLoopDelay({ resolution: 1 })
-  loop.enable()
-  await delay(10)
-  loop.reset()
-  const result = work()
-  await delay(5)
-  loop.disable()
-  return { longest: loop.max / 1e6, refused: result !== undefined }
-}

