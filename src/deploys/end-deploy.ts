@@ -74,7 +74,8 @@ export async function endWithout(ending: Ending, failure: SlipwayError | null): 
 }
 
 async function recordFailure({ deploy, own, log, logs, tools }: Ending, failure: SlipwayError): Promise<void> {
-  const ran = deploy.commandsRan ? ' Release commands ran, not swapped.' : ''
+  // A cancel says which.
+  const ran = deploy.commandsRan && failure.code !== 'cancelled' ? ' Release commands ran, not swapped.' : ''
   const message = failure.message + ran
   const lines: NewLine[] = [
     ...failure.evidence.map((text) => ({ kind: 'output' as const, text: plainLine(text) })),

@@ -1,5 +1,15 @@
-export type { Deploy, DeployRequest, DeployState, DeployStep, LogKind, LogLine, QueuedDeploy } from './deploy.ts'
+export type {
+  Deploy,
+  DeployKind,
+  DeployRequest,
+  DeployState,
+  DeployStep,
+  LogKind,
+  LogLine,
+  QueuedDeploy,
+} from './deploy.ts'
 export { hasEnded, renderLine } from './deploy.ts'
+export { countAhead } from './line.ts'
 export { type Deploys, makeDeploys } from './deploys.ts'
 export { type DeployReads, makeDeployReads } from './reads.ts'
 export type { InstanceRecord } from './instances.ts'

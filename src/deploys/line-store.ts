@@ -1,7 +1,8 @@
+import type { Supersede } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { DeployRequest } from './deploy.ts'
-import { type InLine, placeOf, type Supersede } from './line.ts'
+import { type InLine, placeOf } from './line.ts'
 
 /*
  * The SQL of the lines: what waits, who takes it, and for how long that holds. Times are the database's.

@@ -1,4 +1,5 @@
-import type { DeployKind, DeployStep } from './deploy.ts'
+import type { Supersede } from '../environments/index.ts'
+import { type Deploy, type DeployKind, type DeployStep, hasEnded } from './deploy.ts'
 
 /*
  * The line of an environment: what comes first, and what may take whose place. Pure: who asks holds the line meanwhile.
@@ -18,8 +19,7 @@ export interface InLine {
   readonly isEnding: boolean
 }
 
-/** `running`: a newer push also takes the place of a running one that has not reached its release commands. */
-export type Supersede = 'waiting' | 'running'
+type Ordered = Pick<InLine, 'id' | 'state' | 'priority'>
 
 /** Only pushes are replaced: a person waits for everything else. Rollbacks go first. */
 export function placeOf(kind: DeployKind): Pick<InLine, 'priority' | 'replaceable'> {
@@ -49,19 +49,27 @@ function mayInterrupt({ state, step, waitsForSlot, isEnding }: InLine, supersede
 }
 
 /** Those that come before, the running one first. */
-export function findAhead(line: readonly InLine[], id: number): readonly InLine[] {
+export function findAhead<E extends Ordered>(line: readonly E[], id: number): readonly E[] {
   const own = line.find((entry) => entry.id === id)
   if (own === undefined) return []
   return line.filter((other) => other.id !== id && comesBefore(other, own)).toSorted(byOrder)
 }
 
-function comesBefore(one: InLine, other: InLine): boolean {
+/** How many deploys come before a waiting one, of those that `others` holds of its environment; null when it has begun. */
+export function countAhead(deploy: Deploy, others: readonly Deploy[]): number | null {
+  if (deploy.state !== 'waiting') return null
+  const open = others.filter((other) => !hasEnded(other.state))
+  const line = open.map(({ id, state, kind }) => ({ id, state: state as 'waiting' | 'running', ...placeOf(kind) }))
+  return findAhead(line, deploy.id).length
+}
+
+function comesBefore(one: Ordered, other: Ordered): boolean {
   return byOrder(one, other) < 0
 }
 
 const stateOrder = { running: 0, waiting: 1 } as const
 
-function byOrder(one: InLine, other: InLine): number {
+function byOrder(one: Ordered, other: Ordered): number {
   return stateOrder[one.state] - stateOrder[other.state] || other.priority - one.priority || one.id - other.id
 }
 

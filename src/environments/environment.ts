@@ -23,13 +23,18 @@ export interface Environment {
   readonly deployOnPush: boolean
   /** Whether the branch it follows may be pushed with force. */
   readonly allowForcedPush: boolean
+  readonly supersede: Supersede
 }
+
+/** What a newer push takes the place of: a waiting push, or also a running one that has not reached its release commands. */
+export type Supersede = 'waiting' | 'running'
 
 export interface EnvironmentChange {
   /** null: follow the default branch again. Left out: as it is. */
   readonly branch?: string | null
   readonly deployOnPush?: boolean
   readonly allowForcedPush?: boolean
+  readonly supersede?: Supersede
 }
 
 /** What every new app starts with. */

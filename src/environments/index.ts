@@ -4,7 +4,7 @@ import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import { type App, type Environment, type EnvironmentChange, firstEnvironments, labelOf } from './environment.ts'
 import * as store from './store.ts'
 
-export type { App, Environment, EnvironmentChange } from './environment.ts'
+export type { App, Environment, EnvironmentChange, Supersede } from './environment.ts'
 export { firstEnvironments } from './environment.ts'
 
 /** Apps and their environments. */

@@ -1,5 +1,5 @@
 import type { Queryable } from '../postgres/database.ts'
-import type { App, Environment, EnvironmentChange } from './environment.ts'
+import type { App, Environment, EnvironmentChange, Supersede } from './environment.ts'
 
 interface AppRow {
   id: number
@@ -19,6 +19,7 @@ interface EnvironmentRow {
   followed_branch: string | null
   deploy_on_push: boolean
   allow_forced_push: boolean
+  supersede: Supersede
 }
 
 const toApp = (row: AppRow): App => ({
@@ -39,10 +40,12 @@ const toEnvironment = (row: EnvironmentRow): Environment => ({
   followedBranch: row.followed_branch,
   deployOnPush: row.deploy_on_push,
   allowForcedPush: row.allow_forced_push,
+  supersede: row.supersede,
 })
 
 const environmentColumns = `e.id, e.app_id, a.name as app, e.name, e.label, e.live, e.branch,
-  coalesce(e.branch, a.default_branch) as followed_branch, e.deploy_on_push, e.allow_forced_push`
+  coalesce(e.branch, a.default_branch) as followed_branch, e.deploy_on_push, e.allow_forced_push,
+  e.supersede`
 
 export async function findApp(q: Queryable, name: string): Promise<App | null> {
   const rows = await q.query<AppRow>('select id, name, default_branch, created_at from apps where name = $1', [name])
@@ -99,7 +102,8 @@ export async function updateEnvironment(q: Queryable, id: number, change: Enviro
     `update environments set
        branch = case when $2 then $3 else branch end,
        deploy_on_push = coalesce($4, deploy_on_push),
-       allow_forced_push = coalesce($5, allow_forced_push)
+       allow_forced_push = coalesce($5, allow_forced_push),
+       supersede = coalesce($6, supersede)
      where id = $1`,
     [
       id,
@@ -107,6 +111,7 @@ export async function updateEnvironment(q: Queryable, id: number, change: Enviro
       change.branch ?? null,
       change.deployOnPush ?? null,
       change.allowForcedPush ?? null,
+      change.supersede ?? null,
     ],
   )
 }

@@ -112,7 +112,7 @@ export interface Queued extends QueuedDeploy {
 export function tellReplaced({ environment, deployId, replaced }: Queued): string[] {
   if (replaced.length === 0) return []
   const those = replaced.map((id) => `deploy ${id}`).join(', ')
-  return [detail(`Deploy ${deployId} to ${environment} takes the place of ${those}, which had not begun`)]
+  return [detail(`Deploy ${deployId} to ${environment} takes the place of ${those}`)]
 }
 
 export function tellNotWaiting({ environment, deployId, ahead }: Queued): string[] {

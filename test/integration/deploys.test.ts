@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { makeDeployLogs } from '../../src/deploys/log.ts'
+import { makeHeldBuild } from '../support/held-build.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -12,27 +13,6 @@ beforeEach(async () => {
   spine = await makeSpine()
 })
 afterEach(() => spine.close())
-
-/** A build that waits until it is told to go on; a cancel ends it. */
-function gate(): { open: () => void; reached: Promise<void>; hook: Spine['onBuild'] } {
-  let open = (): void => undefined
-  let reach = (): void => undefined
-  const opened = new Promise<void>((resolve) => (open = resolve))
-  const reached = new Promise<void>((resolve) => (reach = resolve))
-  return {
-    open: () => open(),
-    reached,
-    hook: (_build, signal) => {
-      reach()
-      return Promise.race([
-        opened,
-        new Promise<never>((_, reject) =>
-          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
-        ),
-      ])
-    },
-  }
-}
 
 const states = (): Promise<{ id: number; state: string; superseded_by: number | null }[]> =>
   spine.db.query('select id, state, superseded_by from deploys order by id')
@@ -102,7 +82,7 @@ describe('a deploy', () => {
 
 describe('the line', () => {
   it('runs one deploy of an environment at a time, in order, and those of others beside it', async () => {
-    const held = gate()
+    const held = makeHeldBuild()
     spine.onBuild = (build, signal) => (build.commit === commitOf('a') ? held.hook(build, signal) : Promise.resolve())
     const first = await spine.push('test', commitOf('a'))
     await held.reached
@@ -118,7 +98,7 @@ describe('the line', () => {
   })
 
   it('lets a newer push take the place of a waiting one and tells it; a deploy by hand keeps its place', async () => {
-    const held = gate()
+    const held = makeHeldBuild()
     spine.onBuild = held.hook
     const first = await spine.push('test', commitOf('a'))
     await held.reached
@@ -154,7 +134,7 @@ describe('the line', () => {
 
 describe('cancelling', () => {
   it('ends a waiting deploy at once', async () => {
-    const held = gate()
+    const held = makeHeldBuild()
     spine.onBuild = held.hook
     await spine.push('test', commitOf('a'))
     await held.reached
@@ -165,7 +145,7 @@ describe('cancelling', () => {
   })
 
   it('ends a running build, and the next in line begins', async () => {
-    const held = gate()
+    const held = makeHeldBuild()
     spine.onBuild = (build, signal) => (build.commit === commitOf('a') ? held.hook(build, signal) : Promise.resolve())
     const first = await spine.push('test', commitOf('a'))
     await held.reached
@@ -211,7 +191,7 @@ describe('the log of a deploy', () => {
 
 describe('a restart', () => {
   it('goes on with a deploy in the middle of its build, and its log goes on where it was', async () => {
-    const held = gate()
+    const held = makeHeldBuild()
     spine.onBuild = held.hook
     const id = await spine.push('test', commitOf('a'))
     await held.reached

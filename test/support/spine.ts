@@ -9,7 +9,7 @@ import {
   makeBuilds,
   type Source,
 } from '../../src/builds/index.ts'
-import { type Deploys, makeDeploys, type Tools } from '../../src/deploys/index.ts'
+import { type DeployKind, type Deploys, makeDeploys, type Tools } from '../../src/deploys/index.ts'
 import { type Environment, makeEnvironments } from '../../src/environments/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
@@ -39,6 +39,8 @@ export interface Spine {
   environment(name: 'test' | 'live'): Promise<Environment>
   push(environment: 'test' | 'live', commit: string): Promise<number>
   deploy(environment: 'test' | 'live', commit: string): Promise<number>
+  /** Any other kind. */
+  request(kind: DeployKind, environment: 'test' | 'live', commit: string): Promise<number>
   log(deployId: number): Promise<string[]>
   /** A second server on the same database and machine, as after a restart. */
   restart(): Promise<void>
@@ -80,7 +82,7 @@ export async function makeSpine(options: { buildSlots?: number } = {}): Promise<
   let deploys = makeDeploys(tools)
   await deploys.start()
 
-  const request = async (kind: 'push' | 'deploy', name: 'test' | 'live', commit: string): Promise<number> => {
+  const request = async (kind: DeployKind, name: 'test' | 'live', commit: string): Promise<number> => {
     const { id } = await environments.get(app.name, name)
     const queued = await db.transaction((tx) =>
       deploys.request(tx, { environmentId: id, kind, branch: 'main', commit, requestedBy: 'ada', pushId: null }),
@@ -103,6 +105,7 @@ export async function makeSpine(options: { buildSlots?: number } = {}): Promise<
     environment: (name) => environments.get(app.name, name),
     push: (name, commit) => request('push', name, commit),
     deploy: (name, commit) => request('deploy', name, commit),
+    request,
     async log(deployId) {
       const lines: string[] = []
       for await (const line of deploys.follow(deployId, { after: 0, signal: AbortSignal.timeout(20_000) })) {

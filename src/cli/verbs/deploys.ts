@@ -116,6 +116,7 @@ function printDeploy(out: Output, deploy: Deploy): void {
     ['Environment', `${deploy.environment} of ${deploy.app}`],
     ['State', deploy.cancelRequested && deploy.state === 'running' ? 'running (to be cancelled)' : deploy.state],
     ['Step', deploy.step],
+    ['Waits', deploy.waitingFor],
     ['Release', deploy.release],
     ['Branch', deploy.branch],
     ['Commit', deploy.commit],

@@ -19,6 +19,7 @@ interface SetOptions extends CommonOptions {
   readonly followDefault?: boolean
   readonly deployOnPush?: boolean
   readonly allowForcedPush?: boolean
+  readonly supersede?: string
 }
 
 export function addEnvironmentVerbs(program: Command, run: Run): void {
@@ -40,10 +41,15 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     .option('--no-deploy-on-push', 'a push to its branch does not deploy')
     .option('--allow-forced-push', 'its branch may be pushed with force')
     .option('--no-allow-forced-push', 'its branch may not be pushed with force')
+    .option(
+      '--supersede <what>',
+      'what a newer push takes the place of: a “waiting” one (usual), or also a “running” one before its release commands',
+    )
   withExample(
     withJson(withEnvironment(set, named)).action(run<[string | undefined], SetOptions>(setEnvironment)),
     'slipway envs set live --branch master',
     'slipway envs set live --branch master --no-deploy-on-push',
+    'slipway envs set test --supersede running',
   )
 }
 
@@ -88,18 +94,25 @@ async function setEnvironment(session: Session, [name]: [string | undefined], op
     out.note('A branch of its own turned deploy-on-push on. To keep it off: --no-deploy-on-push')
   }
   out.note(`Forced pushes to its branch are ${environment.allowForcedPush ? 'allowed' : 'refused'}.`)
+  if (environment.supersede === 'running') {
+    out.note('A newer push also ends a running deploy of it that has not reached its release commands.')
+  }
 }
 
 function readChange(options: SetOptions): Record<string, unknown> {
-  const { branch, followDefault, deployOnPush, allowForcedPush } = options
+  const { branch, followDefault, deployOnPush, allowForcedPush, supersede } = options
   if (branch !== undefined && followDefault === true) {
     throw new Failure(exits.wrongUse, 'Either --branch or --follow-default, not both.')
+  }
+  if (supersede !== undefined && supersede !== 'waiting' && supersede !== 'running') {
+    throw new Failure(exits.wrongUse, `--supersede takes “waiting” or “running”, not “${supersede}”.`)
   }
   const change = {
     ...(branch === undefined ? {} : { branch }),
     ...(followDefault === true ? { branch: null } : {}),
     ...(deployOnPush === undefined ? {} : { deployOnPush }),
     ...(allowForcedPush === undefined ? {} : { allowForcedPush }),
+    ...(supersede === undefined ? {} : { supersede }),
   }
   if (Object.keys(change).length > 0) return change
   throw new Failure(exits.wrongUse, 'Nothing to change was given.', 'See what can be: slipway envs set --help')

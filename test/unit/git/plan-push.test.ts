@@ -20,6 +20,7 @@ const environment = (name: string, change: Partial<Environment> = {}): Environme
   followedBranch: 'main',
   deployOnPush: name !== 'live',
   allowForcedPush: name !== 'live',
+  supersede: 'waiting',
   ...change,
 })
 const environments = [environment('test'), environment('live')]

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Deploy, type DeployState, hasEnded } from '../../../deploys/index.ts'
+import type { Deploy, DeployState } from '../../../deploys/index.ts'
 import { isoTime, isoTimeOrNull, time } from '../../schemas.ts'
 
 const states = ['waiting', 'running', 'live', 'failed', 'cancelled', 'superseded'] as const satisfies DeployState[]
@@ -17,6 +17,8 @@ export const deploySchema = z.strictObject({
   step: z.string().nullable(),
   /** `v12`; null until there is one. */
   release: z.string().nullable(),
+  /** What it waits for, in words; null once it has begun, or when it is the next. */
+  waitingFor: z.string().nullable(),
   supersededBy: z.number().int().nullable(),
   cancelRequested: z.boolean(),
   /** True once a release command of this deploy has begun. */
@@ -39,6 +41,7 @@ export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
     state: deploy.state,
     step: deploy.step,
     release: deploy.releaseNumber === null ? null : `v${deploy.releaseNumber}`,
+    waitingFor: deploy.waitingFor,
     supersededBy: deploy.supersededBy,
     cancelRequested: deploy.cancelRequested,
     commandsRan: deploy.commandsRan,
@@ -47,13 +50,4 @@ export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
     startedAt: isoTimeOrNull(deploy.startedAt),
     finishedAt: isoTimeOrNull(deploy.finishedAt),
   }
-}
-
-/**
- * How many deploys of the environment come before this one; null when it has begun. `newestFirst` holds all that have not
- * ended.
- */
-export function placeInLine(deploy: Deploy, newestFirst: readonly Deploy[]): number | null {
-  if (deploy.state !== 'waiting') return null
-  return newestFirst.filter((other) => other.id < deploy.id && !hasEnded(other.state)).length
 }

@@ -14,6 +14,8 @@ export const environmentSchema = z.strictObject({
   followedBranch: z.string().nullable(),
   deployOnPush: z.boolean(),
   allowForcedPush: z.boolean(),
+  /** What a newer push takes the place of: a waiting push, or also a running one that has not reached its release commands. */
+  supersede: z.enum(['waiting', 'running']),
 })
 
 export function presentEnvironment(environment: Environment, facts: Facts): z.input<typeof environmentSchema> {
@@ -27,5 +29,6 @@ export function presentEnvironment(environment: Environment, facts: Facts): z.in
     followedBranch: environment.followedBranch,
     deployOnPush: environment.deployOnPush,
     allowForcedPush: environment.allowForcedPush,
+    supersede: environment.supersede,
   }
 }

@@ -12,6 +12,7 @@ const change = z
     branch: z.string().min(1).max(200).nullable().optional(),
     deployOnPush: z.boolean().optional(),
     allowForcedPush: z.boolean().optional(),
+    supersede: z.enum(['waiting', 'running']).optional(),
   })
   .refine((given) => Object.values(given).some((value) => value !== undefined), 'nothing to change was given')
 

@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { type Deploy, hasEnded } from '../../../deploys/index.ts'
+import { countAhead, type Deploy, hasEnded } from '../../../deploys/index.ts'
 import type { Environment } from '../../../environments/index.ts'
 import type { HttpNeeds, RunningRelease } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { appParams, environmentParams, isoTime, isoTimeOrNull, nothing, time } from '../../schemas.ts'
-import { deploySchema, placeInLine, presentDeploy } from '../deploys/presenter.ts'
+import { deploySchema, presentDeploy } from '../deploys/presenter.ts'
 import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 
 const instanceSchema = z.strictObject({
@@ -110,5 +110,5 @@ function lineOf(newestFirst: readonly Deploy[]) {
   return newestFirst
     .filter((deploy) => !hasEnded(deploy.state))
     .toReversed()
-    .map((deploy) => ({ ...presentDeploy(deploy), ahead: placeInLine(deploy, newestFirst) }))
+    .map((deploy) => ({ ...presentDeploy(deploy), ahead: countAhead(deploy, newestFirst) }))
 }
