@@ -24,10 +24,10 @@ import { makeRuntimeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
 import { makeAddresses } from './routing/index.ts'
-import { pushHello } from './setup/demo.ts'
-import { ensureSecrets, type InstallationSecrets } from './setup/secrets.ts'
-import { untilStopped } from './setup/until-stopped.ts'
-import { farewellText, welcomeText } from './setup/welcome.ts'
+import { pushHello } from './server/demo.ts'
+import { ensureSecrets, type InstallationSecrets } from './server/secrets.ts'
+import { untilStopped } from './server/until-stopped.ts'
+import { farewellText, welcomeText } from './server/welcome.ts'
 
 /** How long open requests to Slipway itself may take to finish when it stops. */
 const closeGraceMs = 2_000

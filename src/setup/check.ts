@@ -12,7 +12,7 @@ import { probeEngine } from './engine-call.ts'
 import { stopDaemon } from './engine-start.ts'
 import { findLeftOver, lookBefore } from './left-over.ts'
 import { ensurePackages } from './packages.ts'
-import { fail, say, tellError } from './tell.ts'
+import { fail, say, tellError } from '../kernel/tell.ts'
 
 /*
  * `npm test`: makes the machine ready (packages, an engine when none answers, one PostgreSQL for all tests), runs every stage,

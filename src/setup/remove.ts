@@ -6,7 +6,7 @@ import { readSettings } from '../config.ts'
 import { silentLogger } from '../kernel/logger.ts'
 import { makeCluster } from '../postgres/cluster.ts'
 import { lockDataDir } from './preflight.ts'
-import { fail, say } from './tell.ts'
+import { fail, say } from '../kernel/tell.ts'
 
 /*
  * `npm run remove`: takes an installation off this machine: its containers, images, networks and firewall rules, its proxy

@@ -7,7 +7,7 @@ import { clusterPaths, findPrograms } from '../postgres/cluster-files.ts'
 import { makeCluster } from '../postgres/cluster.ts'
 import { makePool, migrate } from '../postgres/index.ts'
 import { dumpSchema } from '../postgres/schema-dump.ts'
-import { fail } from './tell.ts'
+import { fail } from '../kernel/tell.ts'
 
 /*
  * `npm run schema` writes sql/schema.sql from the migrations; with --check it fails when the file differs. The migrations

@@ -8,7 +8,7 @@ import { ensureEngine, inspectMachine } from './engine.ts'
 import { probeEngine } from './engine-call.ts'
 import { ensurePackages } from './packages.ts'
 import { assertMayFilter, assertNetworkFree, assertPortFree, lockDataDir, prepareDataDir } from './preflight.ts'
-import { fail, say, tellError } from './tell.ts'
+import { fail, say, tellError } from '../kernel/tell.ts'
 
 /*
  * `npm start`: makes the machine ready, then runs the server in the foreground. What cannot be mended ends in one sentence,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Secret } from '../kernel/secret.ts'
-import { say, tellError } from './tell.ts'
+import { say, tellError } from '../kernel/tell.ts'
 
 /**
  * Pushes the app `hello` from the built-in boilerplate, as any user would: with git, over HTTP, with the token. What git
@@ -45,7 +45,7 @@ async function runGit(args: readonly string[], cwd: string, token: Secret): Prom
     [`GIT_CONFIG_VALUE_${n}`, value],
   ])
   const env = {
-    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+    PATH: '/usr/local/bin:/usr/bin:/bin',
     HOME: cwd,
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_TERMINAL_PROMPT: '0',

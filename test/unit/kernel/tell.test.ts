@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
-import { tellError } from '../../../src/setup/tell.ts'
+import { tellError } from '../../../src/kernel/tell.ts'
 
 describe('telling what went wrong', () => {
   const written = jest.spyOn(process.stderr, 'write').mockReturnValue(true)

@@ -1,5 +1,5 @@
-import { SlipwayError } from '../kernel/errors.ts'
-import { plainLine, sanitizeLine } from '../kernel/terminal-text.ts'
+import { SlipwayError } from './errors.ts'
+import { plainLine, sanitizeLine } from './terminal-text.ts'
 
 /** A line of progress. */
 export function say(line: string): void {
