@@ -2,6 +2,7 @@ import { assertMay, type Principal } from '../accounts/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { parseAppName, quote } from '../kernel/names.ts'
 import type { GitDependencies } from './dependencies.ts'
+import { type HeldCommits, levelHeldCommits } from './held-commits.ts'
 import { makeHooks } from './hooks.ts'
 import { makeOpenPushes, type OpenPush } from './open-pushes.ts'
 import { receivePush } from './receive-push.ts'
@@ -25,8 +26,18 @@ export interface Git {
   setDefaultBranch(app: string, branch: string): Promise<void>
   /** Cleans up and finishes what a crash left. Before any push is let in. */
   start(): Promise<void>
+  /**
+   * Levels the hidden refs of an app's deploys with the database, then tidies its repository, unless somebody pushes to it.
+   * Commits of deploys that ended without a release are held for `keepDays`.
+   */
+  tidy(app: string, options: { keepDays: number; signal: AbortSignal }): Promise<Tidied>
   /** Lets go of the pushes that are followed; what they began goes on. */
   stop(): void
+}
+
+export interface Tidied extends HeldCommits {
+  /** False when somebody pushed just then: the next night comes. */
+  readonly packed: boolean
 }
 
 export function makeGit(deps: GitDependencies): Git {
@@ -66,6 +77,12 @@ export function makeGit(deps: GitDependencies): Git {
     async start() {
       await deps.repositories.sweep()
       await recoverPushes(deps)
+    },
+    async tidy(app, { keepDays, signal }) {
+      if (!(await deps.repositories.exists(app))) return { held: 0, dropped: 0, packed: false }
+      const levelled = await levelHeldCommits(deps, app, keepDays)
+      const packed = await pushes.whileIdle(app, (came) => deps.repositories.tidy(app, AbortSignal.any([came, signal])))
+      return { ...levelled, packed }
     },
     stop: () => hooks.close(),
   }

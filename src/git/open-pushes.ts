@@ -1,5 +1,6 @@
 import { assertMay, type Principal } from '../accounts/index.ts'
 import type { Environments } from '../environments/index.ts'
+import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import { parseAppName } from '../kernel/names.ts'
 import type { HookPipes } from './git-child.ts'
@@ -30,6 +31,11 @@ export interface OpenPushes {
   open(principal: Principal, app: string, clientGone: AbortSignal): Promise<OpenPush>
   /** Called when the decision about a taken push has been carried out. */
   settle(push: OpenPush): Promise<void>
+  /**
+   * Does something to a repository while nobody pushes to it. A push that comes ends it by the signal, and waits for that.
+   * False when it was not begun, because somebody pushes.
+   */
+  whileIdle(app: string, work: (signal: AbortSignal) => Promise<void>): Promise<boolean>
 }
 
 export function makeOpenPushes(deps: {
@@ -76,6 +82,7 @@ export function makeOpenPushes(deps: {
       return push
     },
     settle: (push) => users.leave(push.app),
+    whileIdle: (app, work) => users.whileIdle(app, work),
   }
 }
 
@@ -87,8 +94,10 @@ function makeRepositoryUsers(deps: { environments: Environments; repositories: R
   enter(app: string): Promise<void>
   join(app: string): void
   leave(app: string): Promise<void>
+  whileIdle(app: string, work: (signal: AbortSignal) => Promise<void>): Promise<boolean>
 } {
   const counts = new Map<string, number>()
+  const idle = new Map<string, { stop: AbortController; done: Promise<void> }>()
   const lines = new Map<string, Promise<void>>()
   // One after the other for each app: nobody enters while the folder is being removed.
   const inLine = (app: string, work: () => Promise<void>): Promise<void> => {
@@ -109,8 +118,15 @@ function makeRepositoryUsers(deps: { environments: Environments; repositories: R
   return {
     enter: (app) =>
       inLine(app, async () => {
-        await deps.repositories.ensure(app)
         add(app, 1)
+        try {
+          idle.get(app)?.stop.abort(pushCame)
+          await idle.get(app)?.done
+          await deps.repositories.ensure(app)
+        } catch (error) {
+          add(app, -1)
+          throw error
+        }
       }),
     join: (app) => void add(app, 1),
     leave: (app) =>
@@ -122,5 +138,19 @@ function makeRepositoryUsers(deps: { environments: Environments; repositories: R
           deps.logger.warn('an unused repository could not be removed', { app, error })
         }
       }),
+    async whileIdle(app, work) {
+      if (counts.has(app) || idle.has(app)) return false
+      const stop = new AbortController()
+      const working = work(stop.signal)
+      const done = working.then(
+        () => undefined,
+        () => undefined,
+      )
+      idle.set(app, { stop, done })
+      await working.finally(() => idle.delete(app))
+      return true
+    },
   }
 }
+
+const pushCame = new SlipwayError('cancelled', 'Somebody pushes.')

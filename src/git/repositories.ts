@@ -32,6 +32,12 @@ export interface Repositories {
    * while no push runs.
    */
   readonly sweep: () => Promise<void>
+  /**
+   * Packs what has come in since and drops what no ref has reached for two weeks, when there is enough of it to be worth
+   * while; removes temporary objects that are older than a day. Only while nobody pushes to it; safe to break off at any
+   * point.
+   */
+  readonly tidy: (app: string, signal: AbortSignal) => Promise<void>
 }
 
 export interface RefMove {
@@ -47,6 +53,7 @@ export const zeroId = '0'.repeat(40)
 
 /** Where the commits of deploys and of unfinished pushes are held. Hidden from clients, not pushable. */
 export const heldRefs = {
+  ofDeploys: 'refs/slipway/deploys/',
   ofDeploy: (deployId: number): string => `refs/slipway/deploys/${deployId}`,
   ofPush: (pushId: number): string => `refs/slipway/pushes/${pushId}/`,
 } as const

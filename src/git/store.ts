@@ -38,3 +38,20 @@ export async function findUnfinishedPushes(q: Queryable): Promise<UnfinishedPush
   )
   return rows.map(({ pushed_by: pushedBy, ...row }) => ({ ...row, pushedBy }))
 }
+
+/** Deploys of the app whose commits must stay: see `levelHeldCommits`. */
+export async function listCommitsToHold(
+  q: Queryable,
+  app: string,
+  keepDays: number,
+): Promise<{ id: number; commit: string }[]> {
+  return q.query(
+    `select d.id, d.commit
+     from apps a join environments e on e.app_id = a.id join deploys d on d.environment_id = e.id
+     left join releases r on r.id = d.release_id
+     left join builds b on b.id = r.build_id
+     where a.name = $1 and (d.finished_at is null or d.finished_at > now() - make_interval(days => $2)
+       or (b.state = 'succeeded' and b.image_removed_at is null))`,
+    [app, keepDays],
+  )
+}

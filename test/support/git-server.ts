@@ -74,6 +74,7 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
     openPush: (...args) => server.git.openPush(...args),
     setDefaultBranch: (...args) => server.git.setDefaultBranch(...args),
     start: () => server.git.start(),
+    tidy: (...args) => server.git.tidy(...args),
     stop: () => server.git.stop(),
   }
   server.http = new GitHttp({

@@ -37,6 +37,7 @@ export function makeGitCli(options: GitCliOptions): GitCli {
   const repositories = makeRepositories(
     join(options.dataDir, 'repositories'),
     makeSpawnGit({ environment, memory: unbounded }),
+    spawnGit,
   )
   return { repositories, source: makeSource(spawnGit, repositories.pathOf), spawnGit, memoryBound: memory.kind }
 }

@@ -5,6 +5,7 @@ import { heldRefs, type RefMove, type Repositories, type SpawnGit, zeroId } from
 import { SlipwayError } from '../../kernel/errors.ts'
 import { parseAppName, parseBranchName, parseCommitId, quote } from '../../kernel/names.ts'
 import { plainEnvironment } from './git-environment.ts'
+import { tidyRepository } from './maintenance.ts'
 import { explainRefFailure } from './ref-failures.ts'
 import { runGit } from './spawn-git.ts'
 import { sweepRepository } from './sweep.ts'
@@ -13,7 +14,7 @@ const newPrefix = '.new-'
 const empty = '.empty.git'
 
 /** Bare repositories below `root`, one folder for each app. No hooks, no configuration of their own beyond git's. */
-export function makeRepositories(root: string, spawnGit: SpawnGit): Repositories {
+export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded = spawnGit): Repositories {
   const pathOf = (app: string): string => join(root, `${parseAppName(app)}.git`)
   const run = (app: string, args: readonly string[], input?: string | Buffer) =>
     runGit(spawnGit, args, { repository: pathOf(app), ...(input === undefined ? {} : { input }) })
@@ -75,6 +76,7 @@ export function makeRepositories(root: string, spawnGit: SpawnGit): Repositories
         else if (name.endsWith('.git')) await sweepRepository(join(root, name))
       }
     },
+    tidy: (app, signal) => tidyRepository(spawnBounded, pathOf(app), signal),
   }
 }
 
