@@ -36,6 +36,10 @@ CREATE TABLE public.builds (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    lease_owner text,
+    error_code text,
+    error_hint text,
+    image_removed_at timestamp with time zone,
     CONSTRAINT builds_check CHECK (((state = 'succeeded'::text) = (image IS NOT NULL))),
     CONSTRAINT builds_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
@@ -89,6 +93,7 @@ CREATE TABLE public.deploys (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    log_removed_at timestamp with time zone,
     replaceable boolean DEFAULT false NOT NULL,
     priority smallint DEFAULT 0 NOT NULL,
     waiting_for text,
@@ -176,6 +181,14 @@ ALTER TABLE public.instances ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.nightly (
+    one boolean DEFAULT true NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    outcome jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT nightly_one_check CHECK (one)
+);
+
 CREATE TABLE public.pushes (
     id bigint NOT NULL,
     app_id bigint NOT NULL,
@@ -216,7 +229,8 @@ CREATE TABLE public.releases (
     number integer NOT NULL,
     build_id bigint NOT NULL,
     variables bytea,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    pinned boolean DEFAULT false NOT NULL
 );
 
 ALTER TABLE public.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -297,6 +311,9 @@ ALTER TABLE ONLY public.instances
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_release_id_position_key UNIQUE (release_id, "position");
 
+ALTER TABLE ONLY public.nightly
+    ADD CONSTRAINT nightly_pkey PRIMARY KEY (one);
+
 ALTER TABLE ONLY public.pushes
     ADD CONSTRAINT pushes_pkey PRIMARY KEY (id);
 
@@ -325,13 +342,27 @@ CREATE INDEX addresses_free ON public.addresses USING btree (reusable_at) WHERE 
 
 CREATE INDEX builds_by_commit ON public.builds USING btree (app_id, commit);
 
+CREATE INDEX builds_by_digest ON public.builds USING btree (((image ->> 'digest'::text))) WHERE (image_removed_at IS NULL);
+
+CREATE INDEX builds_with_image ON public.builds USING btree (app_id) WHERE ((state = 'succeeded'::text) AND (image_removed_at IS NULL));
+
+CREATE INDEX deploys_by_build ON public.deploys USING btree (build_id);
+
 CREATE INDEX deploys_by_environment ON public.deploys USING btree (environment_id, id DESC);
+
+CREATE INDEX deploys_by_release ON public.deploys USING btree (release_id);
 
 CREATE INDEX deploys_leases ON public.deploys USING btree (lease_until) WHERE (state = 'running'::text);
 
 CREATE INDEX deploys_waiting ON public.deploys USING btree (priority DESC, id) WHERE (state = 'waiting'::text);
 
+CREATE INDEX deploys_with_log ON public.deploys USING btree (finished_at, id) WHERE ((log_removed_at IS NULL) AND (finished_at IS NOT NULL));
+
+CREATE INDEX events_by_time ON public.events USING btree (at);
+
 CREATE INDEX instances_there ON public.instances USING btree (release_id) WHERE (state <> 'retired'::text);
+
+CREATE UNIQUE INDEX one_build_for_each_key ON public.builds USING btree (key) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE UNIQUE INDEX one_live_environment ON public.environments USING btree (app_id) WHERE live;
 
@@ -340,6 +371,8 @@ CREATE UNIQUE INDEX one_running_deploy ON public.deploys USING btree (environmen
 CREATE UNIQUE INDEX one_waiting_replaceable ON public.deploys USING btree (environment_id) WHERE ((state = 'waiting'::text) AND replaceable);
 
 CREATE INDEX pushes_receiving ON public.pushes USING btree (id) WHERE (state = 'receiving'::text);
+
+CREATE INDEX releases_by_build ON public.releases USING btree (build_id);
 
 ALTER TABLE ONLY public.addresses
     ADD CONSTRAINT addresses_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id) ON DELETE SET NULL;

@@ -30,6 +30,8 @@ export interface BuildOptions {
   readonly onLine: (line: string) => void
   /** Resolves when more lines may come; the engine's output is read no faster. */
   readonly room?: () => Promise<void>
+  /** Asked before what a failed build left is removed: false when another server makes the build now. Always true when left out. */
+  readonly isHeld?: () => Promise<boolean>
   readonly signal: AbortSignal
 }
 

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
-import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
-import { makeSlots } from '../kernel/slots.ts'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Database, Transaction } from '../postgres/database.ts'
-import { isDatabaseAway } from '../postgres/index.ts'
-import type { Builder, BuiltImage } from './builder.ts'
+import type { Builder } from './builder.ts'
+import { type BuildSettings, makeBuild } from './make-build.ts'
 import { type BuildPlan, readBuildPlan } from './read-plan.ts'
+import { type OpenShare, openShare, type Waiter } from './share.ts'
+import { makeBuildSlots } from './slots.ts'
 import type { Source } from './source.ts'
 import * as store from './store.ts'
 import type { Build } from './store.ts'
@@ -22,106 +22,87 @@ export { assertImageAllowed, isImageId, type LocalImage, mayBeOutdated, readRefe
 export { baseLabel, type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
 export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
 export { holdImage, type Images, makeImages } from './images.ts'
+export type { BuildSettings } from './make-build.ts'
 export type { BuildPlan } from './read-plan.ts'
 export type { Source, WantedFile } from './source.ts'
 export type { Build } from './store.ts'
 
-export interface BuildSettings {
-  readonly pull: 'always' | 'missing'
-  readonly memoryBytes: number
-  readonly cpus: number
-  readonly slots: number
-  readonly timeoutMs: number
-  /** What the image will run on: part of a build's key. */
-  readonly platform: string
+/** What a deploy wants built. */
+export interface BuildWish {
+  readonly appId: number
+  readonly commit: string
+  readonly plan: BuildPlan
 }
 
-export interface RunOptions {
+export interface WaitOptions extends Waiter {
   readonly app: string
-  /** What the build prints: foreign text. */
-  readonly onLine: (line: string) => void
-  /** Resolves when more of it may come. */
-  readonly room: () => Promise<void>
-  /** What Slipway has to say meanwhile. */
-  readonly onNote: (text: string) => void
-  readonly labels: Readonly<Record<string, string>>
-  readonly signal: AbortSignal
 }
 
 export interface Builds {
   /** What the commit wants; throws `config_invalid`, `build_failed` or `too_large` with a sentence for the pusher. */
   readPlan(app: string, commit: string, signal: AbortSignal): Promise<BuildPlan>
-  /** Makes the build's row with its number and frozen configuration. */
-  create(tx: Transaction, request: { appId: number; commit: string; plan: BuildPlan }): Promise<Build>
-  /** Builds, or adopts the image when an earlier life of the server had finished it. Resolves with the succeeded build. */
-  run(build: Build, plan: BuildPlan, options: RunOptions): Promise<Build>
+  /**
+   * The build that makes this image: the one that waits or runs already, whichever deploy it was made for, else a new one
+   * with its number and frozen configuration. The caller records in the same transaction that its deploy waits for it.
+   */
+  join(tx: Transaction, wish: BuildWish): Promise<Build>
+  /**
+   * Waits for a build of which the deploy's row tells that it waits for it, and makes it if nobody does. Resolves with the
+   * succeeded build; null when it was ended meanwhile because nobody waited for it: join another. Rejects with the build's
+   * failure, the same for all who wait, or with the reason of the signal. The last one who leaves ends it.
+   */
+  wait(build: Build, plan: BuildPlan, options: WaitOptions): Promise<Build | null>
   get(id: number): Promise<Build>
-  /** Removes what builds that came to nothing left on the engine while it was away. Returns how many there were. */
+  /** Ends builds that nobody waits for, and removes what builds that came to nothing left. Returns how many left something. */
   sweep(): Promise<number>
 }
 
 export function makeBuilds(deps: { db: Database; source: Source; builder: Builder; settings: BuildSettings }): Builds {
   const { db, source, builder, settings } = deps
-  const slots = makeSlots(settings.slots)
+  const worker = randomBytes(6).toString('hex')
+  const workshop = { ...deps, slots: makeBuildSlots(settings.slots), worker }
+  /** The builds that this server makes now, by id. */
+  const shares = new Map<number, OpenShare>()
 
-  const get = async (id: number): Promise<Build> => {
-    const build = await store.findBuild(db, id)
-    if (build === null) throw new SlipwayError('not_found', `There is no build ${id}.`)
-    return build
-  }
-
-  const buildImage = async (build: Build, plan: BuildPlan, options: RunOptions): Promise<BuiltImage> => {
-    const release = await slots.take(options.signal, (ahead) =>
-      options.onNote(`Waiting for a build slot (${ahead} before this one, ${settings.slots} on this host)`),
-    )
-    try {
-      const { dockerfile, context, target, args, builder: kind } = plan.config.build
-      const request = {
-        buildId: build.id,
-        app: options.app,
-        labels: options.labels,
-        openContext: (signal: AbortSignal) => source.archive(options.app, build.commit, context, signal),
-        ignore: plan.ignore,
-        dockerfile: { path: dockerfile, text: plan.dockerfileText },
-        target,
-        builder: kind,
-        args,
-        pull: settings.pull,
-        limits: { memoryBytes: settings.memoryBytes, cpus: settings.cpus, timeoutMs: settings.timeoutMs },
-      }
-      return await builder.build(request, { onLine: options.onLine, room: options.room, signal: options.signal })
-    } finally {
-      release()
-    }
+  const open = (build: Build, job: { app: string; plan: BuildPlan }): OpenShare => {
+    const share = openShare({
+      buildNumber: build.number,
+      make: (inside) => makeBuild(workshop, { id: build.id, ...job }, inside),
+      abandon: (left) => store.abandonBuild(db, { id: build.id, worker }, left),
+      onSettled: () => shares.delete(build.id),
+    })
+    shares.set(build.id, share)
+    return share
   }
 
   return {
     readPlan: (app, commit, signal) => readBuildPlan(source, app, commit, signal),
-    create: (tx, { appId, commit, plan }) =>
-      store.insertBuild(tx, { appId, commit, config: plan.config, key: keyOf(appId, commit, plan, settings.platform) }),
-    get,
-    async sweep() {
-      const abandoned = await store.findAbandonedBuilds(db, await builder.listTraces())
-      for (const id of abandoned) await builder.discard(id)
-      return abandoned.length
-    },
-    async run(build, plan, options) {
-      if (build.state === 'succeeded') return build
-      try {
-        // A build that is running already was begun in an earlier life of the server.
-        const finished = build.state === 'running' ? await builder.find(build.id) : null
-        if (build.state === 'running') await builder.cleanUp(build.id)
-        await store.markBuildRunning(db, build.id, 'local')
-        const image = finished ?? (await buildImage(build, plan, options))
-        await store.markBuildSucceeded(db, build.id, image)
-        return { ...build, state: 'succeeded', image }
-      } catch (thrown) {
-        // It may be finished: whoever takes the deploy up again looks.
-        if (isDatabaseAway(thrown)) throw thrown
-        const error = asSlipwayError(thrown)
-        await store.markBuildEnded(db, build.id, error.code === 'cancelled' ? 'cancelled' : 'failed', error.message)
-        throw thrown
+    // Images that were made before are not looked for: every build is a new one.
+    join: (tx, { appId, commit, plan }) =>
+      store.findOrInsertBuild(tx, {
+        appId,
+        commit,
+        config: plan.config,
+        key: keyOf(appId, commit, plan, settings.platform),
+      }),
+    async wait(build, plan, options) {
+      for (;;) {
+        options.signal.throwIfAborted()
+        const share = shares.get(build.id) ?? open(build, { app: options.app, plan })
+        const ending = share.ending()
+        if (ending !== null) await ending
+        const waited = ending === null ? await share.attend(options) : 'again'
+        if (waited !== 'again') return waited
       }
+    },
+    get: (id) => store.getBuild(db, id),
+    async sweep() {
+      for (const share of [...shares.values()]) await share.reconsider()
+      await store.endAbandonedBuilds(db, [...shares.keys()])
+      const abandoned = await store.findAbandonedBuilds(db, await builder.listTraces())
+      const left = abandoned.filter((id) => !shares.has(id))
+      for (const id of left) await builder.discard(id)
+      return left.length
     },
   }
 }

@@ -1,3 +1,4 @@
+import { type ErrorCode, SlipwayError } from '../kernel/errors.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { AppConfig } from './app-config.ts'
 import type { BuiltImage } from './builder.ts'
@@ -10,8 +11,22 @@ export interface Build {
   readonly number: number
   readonly commit: string
   readonly config: AppConfig
+  /** `waiting` for a slot, `running` once it has one. */
   readonly state: 'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled'
   readonly image: BuiltImage | null
+}
+
+/** A build and the life of a server that makes it. */
+export interface OwnBuild {
+  readonly id: number
+  readonly worker: string
+}
+
+/** Another server makes it now, or it has ended: whoever sees this records nothing more. */
+export class LostBuildError extends SlipwayError {
+  constructor({ id }: OwnBuild) {
+    super('conflict', `Build ${id} has ended, or another server makes it now.`)
+  }
 }
 
 interface BuildRow {
@@ -43,7 +58,14 @@ export interface NewBuild {
   readonly config: AppConfig
 }
 
-export async function insertBuild(tx: Transaction, build: NewBuild): Promise<Build> {
+/** The app's row serialises those who look for a build with those who make one. */
+export async function findOrInsertBuild(tx: Transaction, build: NewBuild): Promise<Build> {
+  await tx.query('select 1 from apps where id = $1 for no key update', [build.appId])
+  const active = await tx.query<BuildRow>(
+    `select ${columns} from builds where key = $1 and state in ('waiting', 'running')`,
+    [build.key],
+  )
+  if (active[0] !== undefined) return toBuild(active[0])
   const numbers = await tx.query<{ n: number }>(
     'update apps set last_build_number = last_build_number + 1 where id = $1 returning last_build_number as n',
     [build.appId],
@@ -60,29 +82,94 @@ export async function findBuild(q: Queryable, id: number): Promise<Build | null>
   return rows[0] === undefined ? null : toBuild(rows[0])
 }
 
-export async function markBuildRunning(q: Queryable, id: number, host: string): Promise<void> {
-  await q.query(
-    `update builds set state = 'running', host = $2, started_at = coalesce(started_at, now()) where id = $1`,
-    [id, host],
-  )
+export async function getBuild(q: Queryable, id: number): Promise<Build> {
+  const build = await findBuild(q, id)
+  if (build === null) throw new SlipwayError('not_found', `There is no build ${id}.`)
+  return build
 }
 
-export async function markBuildSucceeded(q: Queryable, id: number, image: BuiltImage): Promise<void> {
-  await q.query(`update builds set state = 'succeeded', image = $2, finished_at = now() where id = $1`, [
-    id,
-    JSON.stringify(image),
+/** Makes a build this server's, whoever had it. Whether it was running; null when it has ended. */
+export async function claimBuild(q: Queryable, own: OwnBuild): Promise<boolean | null> {
+  const rows = await q.query<{ state: Build['state'] }>(
+    `update builds set lease_owner = $2 where id = $1 and state in ('waiting', 'running') returning state`,
+    [own.id, own.worker],
+  )
+  return rows[0] === undefined ? null : rows[0].state === 'running'
+}
+
+export async function isHeld(q: Queryable, own: OwnBuild): Promise<boolean> {
+  const rows = await q.query('select 1 from builds where id = $1 and lease_owner = $2', [own.id, own.worker])
+  return rows.length > 0
+}
+
+/** Every record of a build's making goes through here: whoever lost it changes nothing. */
+async function updateOwn(q: Queryable, own: OwnBuild, set: string, values: readonly unknown[] = []): Promise<void> {
+  const rows = await q.query(
+    `update builds set ${set} where id = $1 and lease_owner = $2 and state in ('waiting', 'running') returning id`,
+    [own.id, own.worker, ...values],
+  )
+  if (rows.length === 0) throw new LostBuildError(own)
+}
+
+export async function markBuildWaiting(q: Queryable, own: OwnBuild): Promise<void> {
+  await updateOwn(q, own, `state = 'waiting'`)
+}
+
+export async function markBuildRunning(q: Queryable, own: OwnBuild, host: string): Promise<void> {
+  await updateOwn(q, own, `state = 'running', host = $3, started_at = coalesce(started_at, now())`, [host])
+}
+
+export async function markBuildSucceeded(q: Queryable, own: OwnBuild, image: BuiltImage): Promise<void> {
+  await updateOwn(q, own, `state = 'succeeded', image = $3, finished_at = now()`, [JSON.stringify(image)])
+}
+
+export async function markBuildFailed(q: Queryable, own: OwnBuild, error: SlipwayError): Promise<void> {
+  await updateOwn(q, own, `state = 'failed', error = $3, error_code = $4, error_hint = $5, finished_at = now()`, [
+    error.message,
+    error.code,
+    error.hint ?? null,
   ])
 }
 
-export async function markBuildEnded(
-  q: Queryable,
-  id: number,
-  state: 'failed' | 'cancelled',
-  error: string,
-): Promise<void> {
+export async function findFailure(q: Queryable, id: number): Promise<SlipwayError | null> {
+  const rows = await q.query<{ code: ErrorCode; message: string; hint: string | null }>(
+    `select coalesce(error_code, 'build_failed') as code, coalesce(error, '') as message, error_hint as hint
+     from builds where id = $1 and state = 'failed'`,
+    [id],
+  )
+  if (rows[0] === undefined) return null
+  const { code, message, hint } = rows[0]
+  return new SlipwayError(code, message, hint === null ? {} : { hint })
+}
+
+/** Deploys that want a build and are not about to end. */
+const waits = `d.state in ('waiting', 'running') and d.cancel_requested_at is null and d.error_code is null`
+
+/**
+ * Ends a build that no deploy waits for, but for those that have left.
+ * @returns false when one does, and it goes on
+ */
+export async function abandonBuild(q: Queryable, own: OwnBuild, left: readonly number[]): Promise<boolean> {
+  const rows = await q.query<{ wanted: boolean }>(
+    `with wanted as (
+       select exists (select 1 from deploys d where d.build_id = $1 and d.id <> all($3::bigint[]) and ${waits}) as wanted
+     ), ended as (
+       update builds set state = 'cancelled', error = 'Nobody waited for it any more.', finished_at = now()
+       where id = $1 and lease_owner = $2 and state in ('waiting', 'running') and not (select wanted from wanted)
+     )
+     select wanted from wanted`,
+    [own.id, own.worker, left],
+  )
+  return rows[0]?.wanted !== true
+}
+
+/** Ends the builds that wait or run in the table alone: their deploys have ended, and nobody makes them. */
+export async function endAbandonedBuilds(q: Queryable, made: readonly number[]): Promise<void> {
   await q.query(
-    `update builds set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running')`,
-    [id, state, error],
+    `update builds b set state = 'cancelled', error = 'Nobody waited for it any more.', finished_at = now()
+     where b.state in ('waiting', 'running') and b.id <> all($1::bigint[])
+       and not exists (select 1 from deploys d where d.build_id = b.id and d.state in ('waiting', 'running'))`,
+    [made],
   )
 }
 

@@ -1,23 +1,18 @@
-import { type Build, type BuildPlan } from '../../builds/index.ts'
+import type { Build, BuildPlan } from '../../builds/index.ts'
 import { createRelease } from '../../releases/index.ts'
-import { labelNames } from '../../runtime/index.ts'
 import { recordBuild, recordRelease } from '../store.ts'
 import type { Step, StepContext } from './step.ts'
 
-/** Makes the image of the commit, without any layer cache, and then the release: the build with a number in this environment. */
+/**
+ * Waits for the image of the commit, made without any layer cache for all deploys that want it now, and then makes the
+ * release: the build with a number in this environment.
+ */
 export const build: Step = async (context) => {
   const { deploy, own, log, signal, tools } = context
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
   log.write('step', `Building ${deploy.commit.slice(0, 7)} without layer cache`)
   for (const warning of plan.warnings) log.write('detail', `Warning: ${warning}`)
-  const built = await tools.builds.run(await findOrCreate(context, plan), plan, {
-    app: deploy.app,
-    labels: { [labelNames.app]: deploy.app, [labelNames.deploy]: String(deploy.id) },
-    onLine: (line) => log.write('output', line),
-    room: () => log.room(),
-    onNote: (text) => log.write('detail', text),
-    signal,
-  })
+  const built = await waitForBuild(context, plan)
   if (built.image !== null)
     log.write(
       'detail',
@@ -30,12 +25,29 @@ export const build: Step = async (context) => {
   })
 }
 
-async function findOrCreate({ deploy, own, tools }: StepContext, plan: BuildPlan): Promise<Build> {
-  if (deploy.buildId !== null) return tools.builds.get(deploy.buildId)
+/** An earlier life of the server may have recorded which build the deploy waits for. */
+async function waitForBuild(context: StepContext, plan: BuildPlan): Promise<Build> {
+  const { deploy, log, signal, tools } = context
+  for (let id = deploy.buildId; ; id = null) {
+    const wanted = id === null ? await join(context, plan) : await tools.builds.get(id)
+    await context.assertHeld()
+    const built = await tools.builds.wait(wanted, plan, {
+      deployId: deploy.id,
+      app: deploy.app,
+      onLine: (line) => log.write('output', line),
+      room: () => log.room(),
+      onNote: (text) => log.write('detail', text),
+      signal,
+    })
+    if (built !== null) return built
+  }
+}
+
+async function join({ deploy, own, tools }: StepContext, plan: BuildPlan): Promise<Build> {
   return tools.db.transaction(async (tx) => {
-    const created = await tools.builds.create(tx, { appId: deploy.appId, commit: deploy.commit, plan })
-    await recordBuild(tx, own, created.id)
-    return created
+    const joined = await tools.builds.join(tx, { appId: deploy.appId, commit: deploy.commit, plan })
+    await recordBuild(tx, own, joined.id)
+    return joined
   })
 }
 

@@ -1,0 +1,116 @@
+import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
+import type { Database } from '../postgres/database.ts'
+import { isDatabaseAway } from '../postgres/index.ts'
+import type { Builder, BuiltImage } from './builder.ts'
+import type { BuildPlan } from './read-plan.ts'
+import type { Share } from './share.ts'
+import type { BuildSlots } from './slots.ts'
+import type { Source } from './source.ts'
+import * as store from './store.ts'
+import { type Build, LostBuildError } from './store.ts'
+
+export interface BuildSettings {
+  readonly pull: 'always' | 'missing'
+  readonly memoryBytes: number
+  readonly cpus: number
+  /** How many builds at once. */
+  readonly slots: number
+  readonly timeoutMs: number
+  /** What the image will run on: part of a build's key. */
+  readonly platform: string
+}
+
+export interface Workshop {
+  readonly db: Database
+  readonly source: Source
+  readonly builder: Builder
+  readonly settings: BuildSettings
+  readonly slots: BuildSlots
+  /** Who records: this life of this server. */
+  readonly worker: string
+}
+
+export interface Job {
+  readonly id: number
+  readonly app: string
+  readonly plan: BuildPlan
+}
+
+/**
+ * Makes the image of a build, or adopts it when an earlier life of the server had finished it. Null when the build was ended
+ * before, because nobody waited for it. A build that failed fails again with the same words.
+ */
+export async function makeBuild(shop: Workshop, job: Job, share: Share): Promise<Build | null> {
+  const own = { id: job.id, worker: shop.worker }
+  const begunBefore = await store.claimBuild(shop.db, own)
+  if (begunBefore === null) return outcomeOf(shop, job.id)
+  try {
+    const image = (begunBefore && (await adopt(shop, own, share))) || (await buildImage(shop, { job, own, share }))
+    await store.markBuildSucceeded(shop.db, own, image)
+  } catch (thrown) {
+    // Ended by nobody's waiting, taken over, or maybe finished: whoever takes its deploys up again looks.
+    if (share.signal.aborted || thrown instanceof LostBuildError || isDatabaseAway(thrown)) throw thrown
+    await store.markBuildFailed(shop.db, own, asSlipwayError(thrown))
+    throw thrown
+  }
+  return outcomeOf(shop, job.id)
+}
+
+async function outcomeOf({ db }: Workshop, id: number): Promise<Build | null> {
+  const build = await store.findBuild(db, id)
+  if (build === null || build.state === 'cancelled') return null
+  if (build.state === 'failed')
+    throw (await store.findFailure(db, id)) ?? new SlipwayError('build_failed', 'It failed.')
+  return build
+}
+
+/** A build that an earlier life of the server had begun: its image if it was finished, else what it left is removed. */
+async function adopt({ db, builder }: Workshop, own: store.OwnBuild, share: Share): Promise<BuiltImage | null> {
+  const finished = await builder.find(own.id)
+  if (finished !== null) return finished
+  if (!(await store.isHeld(db, own))) throw new LostBuildError(own)
+  await builder.cleanUp(own.id)
+  await store.markBuildWaiting(db, own)
+  share.say('The build was cut off in its middle and starts over')
+  return null
+}
+
+async function buildImage(
+  { db, source, builder, settings, slots }: Workshop,
+  { job, own, share }: { job: Job; own: store.OwnBuild; share: Share },
+): Promise<BuiltImage> {
+  const build = await store.getBuild(db, own.id)
+  const { output, signal } = share
+  const release = await slots.take(build, signal, (before) => share.sayPlace(placeWords(before)))
+  share.sayPlace(null)
+  try {
+    await store.markBuildRunning(db, own, 'local')
+    const { dockerfile, context, target, args, builder: kind } = job.plan.config.build
+    const request = {
+      buildId: build.id,
+      app: job.app,
+      labels: {},
+      openContext: (until: AbortSignal) => source.archive(job.app, build.commit, context, until),
+      ignore: job.plan.ignore,
+      dockerfile: { path: dockerfile, text: job.plan.dockerfileText },
+      target,
+      builder: kind,
+      args,
+      pull: settings.pull,
+      limits: { memoryBytes: settings.memoryBytes, cpus: settings.cpus, timeoutMs: settings.timeoutMs },
+    }
+    const isHeld = (): Promise<boolean> => store.isHeld(db, own)
+    return await builder.build(request, {
+      onLine: (line) => output.write(line),
+      room: () => output.room(),
+      isHeld,
+      signal,
+    })
+  } finally {
+    release()
+  }
+}
+
+function placeWords(before: number): string {
+  return `Waiting for a build slot: ${before === 0 ? 'this one is next' : `${before} before this one`}`
+}

@@ -1,0 +1,278 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { makeBuilds } from '../../src/builds/index.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
+import { waitFor } from '../support/slipway.ts'
+import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
+
+let spine: Spine
+
+beforeEach(async () => {
+  spine = await makeSpine({ buildSlots: 1 })
+})
+afterEach(() => spine.close())
+
+/** Builds print what is said here, and end when they are let. */
+function hold(): { say(line: string): void; finish(error?: Error): void } {
+  let print: (line: string) => void = () => undefined
+  let end: { resolve: () => void; reject: (error: Error) => void }[] = []
+  const said: string[] = []
+  spine.builder.work = (_id, { onLine }) =>
+    new Promise((resolve, reject) => {
+      print = onLine
+      end.push({ resolve, reject })
+      onLine('begun')
+    })
+  return {
+    say(line) {
+      said.push(line)
+      print(line)
+    },
+    finish(error) {
+      for (const { resolve, reject } of end) {
+        if (error === undefined) resolve()
+        else reject(error)
+      }
+      end = []
+    },
+  }
+}
+const stateOf = async (id: number): Promise<string> => (await spine.deploys.get(id)).state
+const untilState = (id: number, ...states: string[]): Promise<void> =>
+  waitFor(`deploy ${id} to be ${states.join(' or ')}`, 30_000, async () => states.includes(await stateOf(id)))
+const builds = (): Promise<{ id: number; state: string }[]> =>
+  spine.db.query('select id, state from builds order by id')
+const stored = async (id: number): Promise<string[]> =>
+  (
+    await spine.db.query<{ line: string }>(
+      `select kind || ': ' || text as line from deploy_log where deploy_id = $1 order by seq`,
+      [id],
+    )
+  ).map(({ line }) => line)
+const untilSaid = (id: number, text: string | RegExp): Promise<void> =>
+  waitFor(`“${text}” in the log of ${id}`, 30_000, async () =>
+    (await stored(id)).some((line) => (typeof text === 'string' ? line === text : text.test(line))),
+  )
+const output = (lines: string[]): string[] =>
+  lines.filter((line) => /^output: \w+$/.test(line)).map((line) => line.slice(8))
+
+describe('a build that several deploys want', () => {
+  it('is made once; each of them has all of its output, the one that came late, too', async () => {
+    const work = hold()
+    const first = await spine.push('test', commitOf('a'))
+    await untilSaid(first, 'output: begun')
+    work.say('early')
+    const second = await spine.push('live', commitOf('a'))
+    await untilSaid(second, 'output: early')
+    work.say('late')
+    work.finish()
+    const [one, two] = [await spine.log(first), await spine.log(second)]
+    expect([await stateOf(first), await stateOf(second)]).toEqual(['live', 'live'])
+    expect(output(one)).toEqual(['begun', 'early', 'late'])
+    expect(output(two)).toEqual(['begun', 'early', 'late'])
+    expect(two).toContain(`detail: Deploy ${first} builds the same: this one waits for its build 1, too`)
+    expect(one.join('\n')).not.toMatch(/builds the same/)
+    expect(spine.builder.begun).toHaveLength(1)
+    expect(await builds()).toMatchObject([{ state: 'succeeded' }])
+    // An image that was made before is made anew.
+    work.finish()
+    const third = await spine.deploy('test', commitOf('a'))
+    await untilSaid(third, 'output: begun')
+    work.finish()
+    await untilState(third, 'live')
+    expect(spine.builder.begun).toHaveLength(2)
+  })
+
+  it('has one row, however many look for it at once', async () => {
+    // Nobody sweeps meanwhile (the comparison after the start ends before this one): no deploy waits for these.
+    await spine.deploys.stop()
+    await spine.deploys.reconcile()
+    const { appId } = await spine.environment('test')
+    const wish = { appId, commit: commitOf('a'), plan: await spine.tools.builds.readPlan('shop', 'a', never) }
+    const joined = await Promise.all(
+      Array.from({ length: 20 }, () => spine.db.transaction((tx) => spine.tools.builds.join(tx, wish))),
+    )
+    expect(new Set(joined.map(({ id }) => id)).size).toBe(1)
+    expect(await builds()).toHaveLength(1)
+  })
+
+  it('goes on when one of them is cancelled, and ends with the last', async () => {
+    const work = hold()
+    const first = await spine.push('test', commitOf('a'))
+    const second = await spine.push('live', commitOf('a'))
+    await untilSaid(second, 'output: begun')
+    await untilSaid(first, 'output: begun')
+    await spine.deploys.cancel(first, 'ada')
+    await untilState(first, 'cancelled')
+    expect(spine.builder.containers.size).toBe(1)
+    work.say('further')
+    await untilSaid(second, 'output: further')
+    expect(output(await spine.log(first))).toEqual(['begun'])
+    await spine.deploys.cancel(second, 'ada')
+    await untilState(second, 'cancelled')
+    expect([...spine.builder.containers, ...spine.builder.images.keys()]).toEqual([])
+    expect(await builds()).toMatchObject([{ state: 'cancelled' }])
+    // Who comes now gets a build of its own.
+    const third = await spine.push('test', commitOf('a'))
+    await untilSaid(third, 'output: begun')
+    work.finish()
+    await untilState(third, 'live')
+    expect(await builds()).toMatchObject([{ state: 'cancelled' }, { state: 'succeeded' }])
+  })
+
+  it('fails all of them with the same words', async () => {
+    const work = hold()
+    const ids = [await spine.push('test', commitOf('a')), await spine.push('live', commitOf('a'))]
+    for (const id of ids) await untilSaid(id, 'output: begun')
+    work.finish(new SlipwayError('build_failed', 'Step 2 ended with exit code 1.', { hint: 'Mend it.' }))
+    for (const id of ids) {
+      await untilState(id, 'failed')
+      expect((await spine.deploys.get(id)).error).toEqual({
+        code: 'build_failed',
+        message: 'Step 2 ended with exit code 1.',
+      })
+      expect(await stored(id)).toContain('error: Mend it.')
+    }
+    expect(spine.builder.begun).toHaveLength(1)
+  })
+
+  it('tells one that comes when it has failed already the same, and does not begin again', async () => {
+    spine.builder.work = () => Promise.reject(new SlipwayError('build_failed', 'It is broken.', { hint: 'Mend it.' }))
+    const failed = await spine.push('test', commitOf('a'))
+    await untilState(failed, 'failed')
+    const [build] = await builds()
+    const plan = await spine.tools.builds.readPlan('shop', 'a', never)
+    const late = spine.tools.builds.wait(await spine.tools.builds.get(build?.id ?? 0), plan, quietWaiter(99))
+    await expect(late).rejects.toMatchObject({ code: 'build_failed', message: 'It is broken.', hint: 'Mend it.' })
+    expect(spine.builder.begun).toHaveLength(1)
+  })
+
+  it('whose output one of them cannot store goes on for the others', async () => {
+    const work = hold()
+    const first = await spine.push('test', commitOf('a'))
+    await untilSaid(first, 'output: begun')
+    const [build] = await builds()
+    const plan = await spine.tools.builds.readPlan('shop', 'a', never)
+    const broken = { ...quietWaiter(99), room: () => Promise.reject(new Error('full')) }
+    await expect(spine.tools.builds.wait(await spine.tools.builds.get(build?.id ?? 0), plan, broken)).rejects.toThrow(
+      'full',
+    )
+    work.say('further')
+    work.finish()
+    await untilState(first, 'live')
+    expect(output(await spine.log(first))).toEqual(['begun', 'further'])
+  })
+})
+
+describe('a build that waits for a slot', () => {
+  it('says so in its row and its place in the log, and begins when it is its turn', async () => {
+    const work = hold()
+    const first = await spine.push('test', commitOf('a'))
+    await untilSaid(first, 'output: begun')
+    const second = await spine.push('live', commitOf('b'))
+    await untilSaid(second, 'detail: Waiting for a build slot: this one is next')
+    expect(await builds()).toMatchObject([{ state: 'running' }, { state: 'waiting' }])
+    work.finish()
+    await untilState(first, 'live')
+    await untilSaid(second, 'output: begun')
+    expect(await builds()).toMatchObject([{ state: 'succeeded' }, { state: 'running' }])
+    work.finish()
+    await untilState(second, 'live')
+  })
+
+  it('leaves the line when its deploy is cancelled', async () => {
+    const work = hold()
+    const first = await spine.push('test', commitOf('a'))
+    await untilSaid(first, 'output: begun')
+    const second = await spine.push('live', commitOf('b'))
+    await untilSaid(second, /Waiting for a build slot/)
+    await spine.deploys.cancel(second, 'ada')
+    await untilState(second, 'cancelled')
+    expect(await builds()).toMatchObject([{ state: 'running' }, { state: 'cancelled' }])
+    work.finish()
+    await untilState(first, 'live')
+    expect(spine.builder.begun).toHaveLength(1)
+  })
+})
+
+describe('a build whose server ends', () => {
+  it('starts over once for all that wait', async () => {
+    const work = hold()
+    const ids = [await spine.push('test', commitOf('a')), await spine.push('live', commitOf('a'))]
+    for (const id of ids) await untilSaid(id, 'output: begun')
+    await spine.restart()
+    for (const id of ids) await untilSaid(id, 'detail: The build was cut off in its middle and starts over')
+    await waitFor('the build to begin again', 30_000, () => spine.builder.begun.length === 2)
+    expect(await builds()).toMatchObject([{ state: 'running' }])
+    work.finish()
+    for (const id of ids) await untilState(id, 'live')
+    expect(new Set(spine.builder.begun).size).toBe(1)
+    expect(spine.builder.begun).toHaveLength(2)
+    expect(await builds()).toMatchObject([{ state: 'succeeded' }])
+  })
+
+  it('is adopted when its image was finished, and not built again', async () => {
+    hold()
+    const ids = [await spine.push('test', commitOf('a')), await spine.push('live', commitOf('a'))]
+    for (const id of ids) await untilSaid(id, 'output: begun')
+    const [build] = await builds()
+    await spine.deploys.stop()
+    const made = { digest: `sha256:${'1'.repeat(64)}`, sizeBytes: 1, exposedPorts: [], healthcheck: null }
+    spine.builder.images.set(build?.id ?? 0, made)
+    await spine.succeed()
+    for (const id of ids) await untilState(id, 'live')
+    expect(spine.builder.begun).toHaveLength(1)
+  })
+
+  it('and that another took over records nothing and removes nothing', async () => {
+    const work = hold()
+    const id = await spine.push('test', commitOf('a'))
+    await untilSaid(id, 'output: begun')
+    await spine.db.query(`update builds set lease_owner = 'another'`)
+    work.finish(new SlipwayError('build_failed', 'Its connection was lost.'))
+    await untilState(id, 'failed')
+    expect(await spine.db.query('select state, lease_owner as owner from builds')).toEqual([
+      { state: 'running', owner: 'another' },
+    ])
+    expect(spine.builder.containers.size).toBe(1)
+  })
+
+  it('and that nobody waits for any more is ended and swept', async () => {
+    const { appId } = await spine.environment('test')
+    const plan = await spine.tools.builds.readPlan('shop', 'a', never)
+    const build = await spine.db.transaction((tx) =>
+      spine.tools.builds.join(tx, { appId, commit: commitOf('a'), plan }),
+    )
+    await spine.db.query(`update builds set state = 'running', lease_owner = 'gone'`)
+    spine.builder.containers.add(build.id)
+    expect(await spine.tools.builds.sweep()).toBe(1)
+    expect(await builds()).toMatchObject([{ state: 'cancelled' }])
+    expect(spine.builder.containers.size).toBe(0)
+  })
+
+  it('stays when it is swept while a deploy waits for it', async () => {
+    const work = hold()
+    const id = await spine.push('test', commitOf('a'))
+    await untilSaid(id, 'output: begun')
+    expect(await spine.tools.builds.sweep()).toBe(0)
+    // As another server that does not make it sees it.
+    const other = makeBuilds({
+      db: spine.db,
+      builder: spine.builder,
+      source: undefined as never,
+      settings: { slots: 1 } as never,
+    })
+    expect(await other.sweep()).toBe(0)
+    work.finish()
+    await untilState(id, 'live')
+  })
+})
+
+const never = new AbortController().signal
+const quietWaiter = (deployId: number) => ({
+  deployId,
+  app: 'shop',
+  onLine: () => undefined,
+  room: async () => undefined,
+  onNote: () => undefined,
+  signal: never,
+})
