@@ -3,7 +3,8 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ensureBaseImage } from '../support/base-image.ts'
 import { openStream } from '../support/event-reader.ts'
-import { type Clone, freePort, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
+import { freePort } from '../support/free-port.ts'
+import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
 import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
 
 const run = promisify(execFile)

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { assertPortFree, lockDataDir, parseRoutes, prepareDataDir } from '../../src/setup/preflight.ts'
 import { makeTestSite } from '../support/docker-runtime.ts'
-import { freePort } from '../support/proxy.ts'
+import { freePort } from '../support/free-port.ts'
 
 const run = promisify(execFile)
 

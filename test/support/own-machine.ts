@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process'
 import { connect, createServer, type Server } from 'node:net'
 import { promisify } from 'node:util'
 import { type OwnEngine, startOwnEngine } from './own-engine.ts'
-import { freePort, makeSlipway, type Slipway } from './slipway.ts'
+import { freePort } from './free-port.ts'
+import { makeSlipway, type Slipway } from './slipway.ts'
 
 const run = promisify(execFile)
 

@@ -7,12 +7,15 @@ import {
   type Server,
   request,
 } from 'node:http'
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { makeProxy, type Proxy, type ProxyOptions } from '../../src/adapters/haproxy/index.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
 import type { Target } from '../../src/routing/index.ts'
+import { freePort } from './free-port.ts'
+
+export { freePort }
 
 export const controlHost = 'slipway.example.org'
 const root = resolve(__dirname, '../..')
@@ -53,14 +56,6 @@ export async function startTestProxy(options: Partial<ProxyOptions> = {}): Promi
       await rm(dataDir, { recursive: true, force: true })
     },
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1')
-  await new Promise((done) => server.once('listening', done))
-  const { port } = server.address() as AddressInfo
-  await new Promise((done) => server.close(done))
-  return port
 }
 
 export interface Backend {

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from './free-port.ts'
 
 /** Debian's image registry on a free loopback port; the engine speaks plain HTTP to 127.0.0.0/8. */
 export interface Registry {
@@ -31,7 +31,7 @@ export async function startRegistry(): Promise<Registry> {
   const start = async (): Promise<void> => {
     const started = spawn('docker-registry', ['serve', config], { stdio: 'ignore' })
     child = started
-    for (let attempt = 0; attempt < 200; attempt++) {
+    for (let attempt = 0; attempt < 1_000; attempt++) {
       if (started.exitCode !== null) throw new Error(`docker-registry ended with ${started.exitCode}`)
       const answers = await fetch(`http://${address}/v2/`).then(
         (response) => response.ok,
@@ -61,13 +61,4 @@ export async function startRegistry(): Promise<Registry> {
       await rm(folder, { recursive: true, force: true })
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (typeof address !== 'object' || address === null) throw new Error('no port')
-  return address.port
 }
