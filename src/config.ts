@@ -56,6 +56,14 @@ const schema = z.object({
   SLIPWAY_BUILD_SLOTS: whole.optional(),
   SLIPWAY_BUILD_TIMEOUT_MINUTES: positive.default(30),
   SLIPWAY_MAX_PUSH_MB: whole.default(1024),
+  SLIPWAY_KEEP_RELEASES: whole.default(10),
+  SLIPWAY_KEEP_DAYS: whole.default(90),
+  SLIPWAY_DISK_FLOOR_MB: whole.optional(),
+  SLIPWAY_MEMORY_FLOOR_MB: whole.optional(),
+  SLIPWAY_NIGHTLY_AT: z
+    .string()
+    .regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day such as 03:30')
+    .default('03:30'),
   SLIPWAY_TRUSTED_PROXIES: list(cidr).default([]),
   SLIPWAY_LOG_LEVEL: z
     .enum(['error', 'warn', 'info', 'debug'], { error: 'must be error, warn, info or debug' })
@@ -87,6 +95,18 @@ export interface Settings {
     readonly timeoutMs: number
   }
   readonly maxPushBytes: number
+  /** What is kept of releases that do not run. */
+  readonly keep: {
+    readonly releases: number
+    /** Logs of deploys whose release is not kept, and events. */
+    readonly days: number
+  }
+  /** Below it nothing is built; null: chosen by the disk's size. */
+  readonly diskFloorBytes: number | null
+  /** What a start must leave of the host's memory; null: chosen by how much there is. */
+  readonly memoryFloorBytes: number | null
+  /** Local time, `03:30`. */
+  readonly nightlyAt: string
   readonly trustedProxies: readonly string[]
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   /** null: made on the first start and kept in the data folder. */
@@ -132,6 +152,10 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
       timeoutMs: s.SLIPWAY_BUILD_TIMEOUT_MINUTES * 60_000,
     },
     maxPushBytes: s.SLIPWAY_MAX_PUSH_MB * mb,
+    keep: { releases: s.SLIPWAY_KEEP_RELEASES, days: s.SLIPWAY_KEEP_DAYS },
+    diskFloorBytes: s.SLIPWAY_DISK_FLOOR_MB === undefined ? null : s.SLIPWAY_DISK_FLOOR_MB * mb,
+    memoryFloorBytes: s.SLIPWAY_MEMORY_FLOOR_MB === undefined ? null : s.SLIPWAY_MEMORY_FLOOR_MB * mb,
+    nightlyAt: s.SLIPWAY_NIGHTLY_AT,
     trustedProxies: s.SLIPWAY_TRUSTED_PROXIES,
     logLevel: s.SLIPWAY_LOG_LEVEL,
     secretKey: s.SLIPWAY_SECRET_KEY === undefined ? null : new Secret(s.SLIPWAY_SECRET_KEY),

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Database, Transaction } from '../postgres/database.ts'
 import type { Builder } from './builder.ts'
+import type { DiskRoom } from './disk-room.ts'
 import { type BuildSettings, makeBuild } from './make-build.ts'
 import { type BuildPlan, readBuildPlan } from './read-plan.ts'
 import { type OpenShare, openShare, type Waiter } from './share.ts'
@@ -21,6 +22,7 @@ export {
 export { assertImageAllowed, isImageId, type LocalImage, mayBeOutdated, readReference } from './dockerfile-images.ts'
 export { baseLabel, type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
 export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
+export { type DiskPlace, type DiskRoom, makeDiskRoom } from './disk-room.ts'
 export { holdImage, type Images, makeImages } from './images.ts'
 export type { BuildSettings } from './make-build.ts'
 export type { BuildPlan } from './read-plan.ts'
@@ -57,7 +59,16 @@ export interface Builds {
   sweep(): Promise<number>
 }
 
-export function makeBuilds(deps: { db: Database; source: Source; builder: Builder; settings: BuildSettings }): Builds {
+export interface BuildDependencies {
+  readonly db: Database
+  readonly source: Source
+  readonly builder: Builder
+  readonly settings: BuildSettings
+  /** Asked before each build; without it none is refused. */
+  readonly disk?: DiskRoom
+}
+
+export function makeBuilds(deps: BuildDependencies): Builds {
   const { db, source, builder, settings } = deps
   const worker = randomBytes(6).toString('hex')
   const workshop = { ...deps, slots: makeBuildSlots(settings.slots), worker }

@@ -1,7 +1,9 @@
 import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
+import { faultPoint } from '../kernel/fault-point.ts'
 import type { Database } from '../postgres/database.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
 import type { Builder, BuiltImage } from './builder.ts'
+import type { DiskRoom } from './disk-room.ts'
 import type { BuildPlan } from './read-plan.ts'
 import type { Share } from './share.ts'
 import type { BuildSlots } from './slots.ts'
@@ -26,6 +28,7 @@ export interface Workshop {
   readonly builder: Builder
   readonly settings: BuildSettings
   readonly slots: BuildSlots
+  readonly disk?: DiskRoom
   /** Who records: this life of this server. */
   readonly worker: string
 }
@@ -46,8 +49,11 @@ export async function makeBuild(shop: Workshop, job: Job, share: Share): Promise
   if (begunBefore === null) return outcomeOf(shop, job.id)
   try {
     const image = (begunBefore && (await adopt(shop, own, share))) || (await buildImage(shop, { job, own, share }))
+    faultPoint('build.made')
     await store.markBuildSucceeded(shop.db, own, image)
   } catch (thrown) {
+    // The last deploy left in the moment in which the image was made.
+    if (thrown instanceof LostBuildError && (await store.isCancelled(shop.db, own))) await shop.builder.discard(own.id)
     // Ended by nobody's waiting, taken over, or maybe finished: whoever takes its deploys up again looks.
     if (share.signal.aborted || thrown instanceof LostBuildError || isDatabaseAway(thrown)) throw thrown
     await store.markBuildFailed(shop.db, own, asSlipwayError(thrown))
@@ -76,7 +82,7 @@ async function adopt({ db, builder }: Workshop, own: store.OwnBuild, share: Shar
 }
 
 async function buildImage(
-  { db, source, builder, settings, slots }: Workshop,
+  { db, source, builder, settings, slots, disk }: Workshop,
   { job, own, share }: { job: Job; own: store.OwnBuild; share: Share },
 ): Promise<BuiltImage> {
   const build = await store.getBuild(db, own.id)
@@ -84,7 +90,9 @@ async function buildImage(
   const release = await slots.take(build, signal, (before) => share.sayPlace(placeWords(before)))
   share.sayPlace(null)
   try {
+    await disk?.assertForBuild((text) => share.say(text), signal)
     await store.markBuildRunning(db, own, 'local')
+    faultPoint('build.running')
     const { dockerfile, context, target, args, builder: kind } = job.plan.config.build
     const request = {
       buildId: build.id,

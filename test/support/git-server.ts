@@ -207,9 +207,14 @@ async function unfinished({ db, dataDir }: GitServer): Promise<string[]> {
 }
 
 function leftFiles(dataDir: string): string[] {
-  return readdirSync(join(dataDir, 'repositories'), { recursive: true })
-    .map(String)
-    .filter((path) => /(?:^|\/)(?:tmp_|incoming-|\.tmp-|\.new-)|\.lock$/.test(path))
+  try {
+    return readdirSync(join(dataDir, 'repositories'), { recursive: true })
+      .map(String)
+      .filter((path) => /(?:^|\/)(?:tmp_|incoming-|\.tmp-|\.new-)|\.lock$/.test(path))
+  } catch (error) {
+    // A folder went while it was read.
+    return [String(error)]
+  }
 }
 
 /** Processes that work in the folder or name it. */

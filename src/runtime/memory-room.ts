@@ -1,0 +1,95 @@
+import type { Clock } from '../kernel/clock.ts'
+import { SlipwayError } from '../kernel/errors.ts'
+import { makeMutex } from '../kernel/mutex.ts'
+import { floorOf, formatRoom, type Room } from '../kernel/room.ts'
+
+/*
+ * Whether the host has the memory for one more instance. Limits of running instances may add up to more than the host has:
+ * most sites use a fraction of theirs. What protects the host is what is really free: a start must leave a floor of it,
+ * after what this instance will most likely use and what others that just started have not taken yet.
+ */
+
+export interface MemoryRoom {
+  /** Throws `unavailable` with figures. When it does not, the memory counts as taken for a minute. */
+  assertForStart(wanted: WantedMemory): Promise<void>
+}
+
+export interface WantedMemory {
+  readonly limitBytes: number
+  /**
+   * What the instance that serves now really uses; null when there is none. Asked only when it matters.
+   */
+  readonly readUse: () => Promise<number | null>
+  /** The limits of all running instances together, for the message. */
+  readonly readLimits: () => Promise<number>
+}
+
+export interface StartFigures {
+  /** Free for use (MemAvailable) and all there is. */
+  readonly memory: Room
+  /** Of instances that started within the last minute. */
+  readonly startingBytes: number
+  readonly limitBytes: number
+  readonly useBytes: number | null
+  readonly floorBytes: number
+}
+
+const mostFloorBytes = 512 * 1024 ** 2
+/** After that what it uses is seen in what is free. */
+const settleMs = 60_000
+
+export function makeMemoryRoom(deps: {
+  /** null: this host does not tell. */
+  readonly measure: () => Promise<Room | null>
+  readonly floorBytes: number | null
+  readonly clock: Clock
+}): MemoryRoom {
+  const rule = { setBytes: deps.floorBytes, mostBytes: mostFloorBytes }
+  const inTurn = makeMutex()
+  let starting: { bytes: number; untilMs: number }[] = []
+  return {
+    assertForStart: (wanted) =>
+      inTurn(async () => {
+        const memory = await deps.measure()
+        if (memory === null) return
+        const nowMs = deps.clock.monotonicMs()
+        starting = starting.filter(({ untilMs }) => untilMs > nowMs)
+        const startingBytes = starting.reduce((sum, { bytes }) => sum + bytes, 0)
+        const { limitBytes } = wanted
+        const figures = { memory, startingBytes, limitBytes, useBytes: null, floorBytes: floorOf(memory, rule) }
+        // With room for all that it may ever take, nobody needs to be asked what it takes.
+        const known = hasRoom(figures, limitBytes) ? figures : { ...figures, useBytes: await wanted.readUse() }
+        const expected = expectUse(known)
+        if (!hasRoom(known, expected)) throw refused(known, await wanted.readLimits())
+        starting.push({ bytes: expected, untilMs: nowMs + settleMs })
+      }),
+  }
+}
+
+/**
+ * What the instance will most likely use: a quarter more than the one that serves now; half its limit when there is none.
+ * Never more than its limit.
+ */
+export function expectUse({ limitBytes, useBytes }: Pick<StartFigures, 'limitBytes' | 'useBytes'>): number {
+  return Math.min(limitBytes, Math.ceil(useBytes === null ? limitBytes / 2 : useBytes * 1.25))
+}
+
+export function hasRoom({ memory, startingBytes, floorBytes }: StartFigures, bytes: number): boolean {
+  return memory.freeBytes - startingBytes - bytes >= floorBytes
+}
+
+function refused(figures: StartFigures, limitsBytes: number): SlipwayError {
+  const { memory, startingBytes, limitBytes, useBytes, floorBytes } = figures
+  const others = startingBytes > 0 ? `, of which ${formatRoom(startingBytes)} are for what has just started` : ''
+  const needs =
+    useBytes === null
+      ? `half of its limit of ${formatRoom(limitBytes)}`
+      : `${formatRoom(expectUse(figures))}, by what the running one uses`
+  return new SlipwayError(
+    'unavailable',
+    `The server has too little memory to start it: ${formatRoom(memory.freeBytes)} of ${formatRoom(memory.sizeBytes)} are free${others}; it is expected to need ${needs}, and ${formatRoom(floorBytes)} must stay free. Running instances may take ${formatRoom(limitsBytes)} together.`,
+    {
+      hint: 'Lower resources.memory in slipway.yml, stop what is not needed, or have memory added; the limit is SLIPWAY_MEMORY_FLOOR_MB. Then deploy again.',
+    },
+  )
+}
