@@ -15,7 +15,7 @@ export type {
 } from './runtime.ts'
 export type { CheckRequest } from './checks/check.ts'
 export { choosePort, type ChosenPort } from './checks/choose-port.ts'
-export { runChecks, type CheckReport } from './checks/run-checks.ts'
+export { keepChecked, runChecks, type CheckReport } from './checks/run-checks.ts'
 export { freeAddress, takeAddress } from './addresses.ts'
 export { tryConnect, waitForPort } from './wait-for-port.ts'
 export { makeMemoryRoom, type MemoryRoom } from './memory-room.ts'

@@ -82,6 +82,36 @@ describe('at a call of a deploy', () => {
   })
 })
 
+it('an instance that ends while it is to serve: the deploy fails, and the traffic is back where it was', async () => {
+  await spine.succeed()
+  await expectAllWell(await spine.push('test', commitOf('a')), 0)
+  const routes = await spine.router.read()
+  await spine.deploys.stop()
+  const { runtime } = spine
+  await spine.succeed((tools) => ({
+    ...tools,
+    runtime: {
+      ...tools.runtime,
+      async keepRunning(id) {
+        await runtime.keepRunning(id)
+        runtime.end(id, { exitCode: 9 })
+      },
+    },
+  }))
+  const id = await spine.push('test', commitOf('b'))
+  await untilEnded(id)
+  const [deploy] = await spine.db.query<{ state: string; error_message: string }>(
+    'select state, error_message from deploys where id = $1',
+    [id],
+  )
+  expect(deploy?.state).toBe('failed')
+  expect(deploy?.error_message).toContain('The app ended with exit code 9 while it was checked.')
+  const now = await spine.router.read()
+  const key = [...routes.hosts].find(([host]) => host === 'test--shop.localhost')?.[1] as string
+  expect(now.keys.get(key)).toEqual(routes.keys.get(key))
+  expect(runtime.names()).toHaveLength(1)
+})
+
 const letter = (at: number): string => 'abcdef'[at % 6] as string
 
 async function untilHit(gate: Gate): Promise<void> {
@@ -117,6 +147,11 @@ async function expectAllWell(id: number, at: number): Promise<void> {
     before = times
     await eventually(async () => {
       expect(spine.runtime.names()).toHaveLength(1)
+      const [serves] = await spine.db.query<{ container_id: string }>(
+        'select container_id from instances where release_id = $1',
+        [deploy?.release_id],
+      )
+      expect([...spine.runtime.kept]).toContain(serves?.container_id)
       const routes = await spine.router.read()
       const set = `r${deploy?.release_id}`
       expect([...routes.keys.values()]).toEqual([

@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
-import { choosePort, runChecks, type CheckReport, type InstanceSpec } from '../../src/runtime/index.ts'
+import {
+  choosePort,
+  keepChecked,
+  runChecks,
+  type CheckReport,
+  type CheckRequest,
+  type InstanceSpec,
+} from '../../src/runtime/index.ts'
 import { makeImage, makeTestRuntime, removeImage, type TestRuntime } from '../support/docker-runtime.ts'
 
 /** Answers every request with the status and body. */
@@ -49,7 +56,7 @@ describe('the checks on real containers', () => {
     }
     const attempts: string[] = []
     try {
-      const report = await runChecks({
+      const request: CheckRequest = {
         runtime: test.runtime,
         clock: systemClock,
         instance,
@@ -60,7 +67,9 @@ describe('the checks on real containers', () => {
         scheme: 'http',
         onAttempt: (line) => attempts.push(line),
         signal: new AbortController().signal,
-      })
+      }
+      const report = await runChecks(request)
+      await keepChecked(request)
       const info = await test.engine.docker.getContainer(instance.containerId).inspect()
       expect(info.HostConfig.RestartPolicy?.Name).toBe('unless-stopped')
       return { report, attempts }

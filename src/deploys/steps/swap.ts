@@ -3,6 +3,7 @@ import { faultPoint } from '../../kernel/fault-point.ts'
 import { environmentKey, releaseKey, releaseSet, type Target } from '../../routing/index.ts'
 import { listInstancesOfRelease } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
+import { keepInstances } from './keep-instances.ts'
 import type { Step } from './step.ts'
 
 /**
@@ -12,6 +13,9 @@ import type { Step } from './step.ts'
 export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   const { router, addresses } = tools
   const spec = await readReleaseSpec(deploy, tools)
+  // Beside the swap, which is undone when this fails: the engine takes longer for it than the proxy for all the rest.
+  const kept = keepInstances(spec, tools)
+  kept.catch(() => undefined)
   const targets = (await listInstancesOfRelease(tools.db, spec.releaseId)).map(({ address, port }): Target => {
     if (address === null)
       throw new SlipwayError('internal', `Release ${spec.releaseId} has an instance without an address.`)
@@ -29,4 +33,5 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   await assertHeld()
   await router.swap(environmentKey(deploy.environmentId), to)
   await router.addHost(addresses.environmentHost(deploy.label), environmentKey(deploy.environmentId))
+  await kept
 }

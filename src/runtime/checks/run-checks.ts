@@ -18,8 +18,8 @@ const logLines = 100
 
 /**
  * Runs all checks on a new instance until they pass or the deadline is over: the process stays up, the port opens, then at the
- * same time the HTTP answer, the image's HEALTHCHECK and the app's own tests. From then on the engine keeps it running. Throws
- * `check_failed` with what was seen, as soon as it is certain.
+ * same time the HTTP answer, the image's HEALTHCHECK and the app's own tests. Throws `check_failed` with what was seen, as soon
+ * as it is certain.
  */
 export async function runChecks(request: CheckRequest): Promise<CheckReport> {
   const { clock, instance, runtime, config } = request
@@ -65,9 +65,26 @@ async function checkAll(context: CheckContext, pass: (check: CheckName) => () =>
   }
 }
 
-/** From here on the engine brings it back. Looked at last, so that an end in between is not taken for good. */
-async function confirm({ runtime, instance, config }: CheckContext): Promise<void> {
-  await runtime.keepRunning(instance.containerId)
+/**
+ * From here on the engine brings an instance back that has passed. Looked at once more, so that an end in between is not taken
+ * for good: `check_failed` then. Safe to repeat.
+ */
+export async function keepChecked(request: Pick<CheckRequest, 'runtime' | 'instance' | 'config'>): Promise<void> {
+  const { runtime, instance } = request
+  try {
+    await runtime.keepRunning(instance.containerId)
+    await confirm(request)
+  } catch (error) {
+    throw await withLog(asSlipwayError(error), runtime, instance)
+  }
+}
+
+/** Looked at last, also when the engine has told of nothing. */
+async function confirm({
+  runtime,
+  instance,
+  config,
+}: Pick<CheckRequest, 'runtime' | 'instance' | 'config'>): Promise<void> {
   const now = await runtime.inspect(instance.containerId)
   const end = explainEnd(now, config.resources.memoryBytes)
   if (end !== null) throw failedCheck(end)

@@ -3,7 +3,8 @@ import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { systemClock } from '../../../src/kernel/clock.ts'
 import { SlipwayError } from '../../../src/kernel/errors.ts'
-import { runChecks, type CheckReport, type CheckRequest } from '../../../src/runtime/index.ts'
+import { keepChecked, runChecks, type CheckReport, type CheckRequest } from '../../../src/runtime/index.ts'
+import { freePort } from '../../support/free-port.ts'
 import { makeFakeRuntime } from '../../support/fake-runtime.ts'
 
 const servers: { close(): unknown; closeAllConnections?(): void }[] = []
@@ -22,13 +23,6 @@ async function listen(server: Server | ReturnType<typeof createTcpServer>, port 
   servers.push(server)
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   return (server.address() as AddressInfo).port
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer()
-  const port = await listen(server)
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 const health = { path: null, status: { from: 200, to: 399 }, intervalMs: 50, timeoutMs: 700, deadlineMs: 1500 }
@@ -80,12 +74,12 @@ describe('checks that pass', () => {
       seen.push({ url: req.url, host: req.headers.host, proto: req.headers['x-forwarded-proto'] })
       res.end('hello')
     })
-    const { run, runtime, instance, attempts } = await makeCheck(port, { scheme: 'https', config: patient })
+    const { run, runtime, attempts } = await makeCheck(port, { scheme: 'https', config: patient })
     const report = await run()
     expect(seen).toEqual([{ url: '/', host: 'test--shop.localhost:8080', proto: 'https' }])
     expect(report.passed.map(({ check }) => check)).toEqual(['port', 'http', 'process'])
     expect(report.durationMs).toBeLessThan(20_000)
-    expect([...runtime.kept]).toEqual([instance.containerId])
+    expect([...runtime.kept]).toEqual([])
     expect(attempts).toEqual([`GET / on port ${port} → 200 OK`])
   })
 
@@ -260,18 +254,14 @@ describe('checks that fail say what happened', () => {
   })
 
   it('it ended and the engine told nobody: looked at once more when all has passed, and when a check failed', async () => {
-    const port = await serve((_, res) => res.end())
+    let onAnswer = (): void => undefined
+    const port = await serve((_, res) => res.end(onAnswer))
     const passing = await makeCheck(port)
-    const endsLast: typeof passing.runtime = {
-      ...passing.runtime,
-      watch: () => undefined,
-      async keepRunning(id) {
-        await passing.runtime.keepRunning(id)
-        passing.runtime.end(id, { exitCode: 1 })
-      },
-    }
+    onAnswer = () => passing.runtime.end(passing.instance.containerId, { exitCode: 1 })
+    const silent: typeof passing.runtime = { ...passing.runtime, watch: () => undefined }
     const ended = 'The app ended with exit code 1 while it was checked.'
-    expect((await failure(() => runChecks({ ...passing.request, runtime: endsLast }))).message).toBe(ended)
+    expect((await failure(() => runChecks({ ...passing.request, runtime: silent }))).message).toBe(ended)
+    onAnswer = () => undefined
 
     const failing = await makeCheck(port, { config: { selfTests: ['exit 3'] } })
     const endsInTest: typeof failing.runtime = {
@@ -285,6 +275,26 @@ describe('checks that fail say what happened', () => {
     }
     const error = await failure(() => runChecks({ ...failing.request, runtime: endsInTest }))
     expect(error.message).toBe(ended)
+  })
+
+  it('it ended while the engine was told to keep it', async () => {
+    const { runtime, request, instance } = await makeCheck(await serve((_, res) => res.end()))
+    const endsThen: typeof runtime = {
+      ...runtime,
+      async keepRunning(id) {
+        await runtime.keepRunning(id)
+        runtime.end(id, { exitCode: 1 })
+      },
+    }
+    runtime.writeLog(instance.containerId, 'last words')
+    await keepChecked(request)
+    expect(runtime.kept.has(instance.containerId)).toBe(true)
+    const error = await failure(() => keepChecked({ ...request, runtime: endsThen }) as Promise<never>)
+    expect([error.code, error.message]).toEqual([
+      'check_failed',
+      'The app ended with exit code 1 while it was checked.',
+    ])
+    expect(error.evidence).toContain('last words')
   })
 
   it('one that fails ends the others', async () => {
