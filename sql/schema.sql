@@ -169,6 +169,14 @@ CREATE TABLE public.instances (
     drain_ms integer NOT NULL,
     stop_ms integer NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    down_since timestamp with time zone,
+    last_exit_code integer,
+    last_out_of_memory boolean DEFAULT false NOT NULL,
+    end_count integer DEFAULT 0 NOT NULL,
+    ends timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    crash_loop_since timestamp with time zone,
+    start_attempts integer DEFAULT 0 NOT NULL,
+    next_start_at timestamp with time zone,
     CONSTRAINT instances_state_check CHECK ((state = ANY (ARRAY['starting'::text, 'serving'::text, 'draining'::text, 'retired'::text])))
 );
 

@@ -1,19 +1,19 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
-import { makeMutex } from '../kernel/mutex.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { Deploy, DeployRequest, LogLine, QueuedDeploy } from './deploy.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
+import { makeLevelKeeper } from './keep-level.ts'
 import { findAhead, planArrival } from './line.ts'
 import * as line from './line-store.ts'
 import { type DeployLogs, makeDeployLogs } from './log.ts'
+import type { Difference } from './plan-reconcile.ts'
 import { makeQueue } from './queue.ts'
-import { type Reconciled, reconcile } from './reconcile.ts'
+import { findDifferences, type Reconciled } from './reconcile.ts'
 import { machineLine } from './end-deploy.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
 import { tellLine } from './tell-line.ts'
-import { watchInstances } from './watch-instances.ts'
 import { supersededBy } from './why-it-ends.ts'
 
 /** What the rest of Slipway can ask of deploys. */
@@ -35,12 +35,11 @@ export interface Deploys {
   start(): Promise<Reconciled>
   /** The same comparison again, while working. */
   reconcile(): Promise<Reconciled>
+  /** What it would do now. */
+  findDifferences(): Promise<Difference[]>
   /** Takes nothing new and lets go of running deploys without ending them. */
   stop(): Promise<void>
 }
-
-/** Looking at a container takes the engine 2 ms or so: this is a thousandth of a core with 30 of them. */
-const reconcileEveryMs = 60_000
 
 export function makeDeploys(tools: Tools): Deploys {
   const { db } = tools
@@ -55,15 +54,7 @@ export function makeDeploys(tools: Tools): Deploys {
     queue.wake()
   }
 
-  const inTurn = makeMutex()
-  const reconcileNow = (): Promise<Reconciled> =>
-    inTurn(async () => {
-      const found = await reconcile(tools)
-      if (found.started + found.removed > 0)
-        tools.logger.info('the engine was brought to what the database says', { ...found })
-      for (const releaseId of found.draining) queue.retire(releaseId)
-      return found
-    })
+  const level = makeLevelKeeper(tools, (releaseId) => queue.retire(releaseId))
 
   return {
     async request(tx, request) {
@@ -93,18 +84,13 @@ export function makeDeploys(tools: Tools): Deploys {
     follow: (id, options) => logs.follow(id, options),
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     async start() {
-      const found = await reconcileNow()
+      const found = await level.reconcile()
       await queue.start()
-      const again = (): void => {
-        reconcileNow().catch((error: unknown) => tools.logger.warn('reconciling failed; it is tried again', { error }))
-      }
-      watchInstances(tools, again, watching.signal)
-      // For what could not be removed, and for strangers that have become old.
-      const timer = setInterval(again, reconcileEveryMs)
-      watching.signal.addEventListener('abort', () => clearInterval(timer), { once: true })
+      level.watch(watching.signal)
       return found
     },
-    reconcile: reconcileNow,
+    reconcile: () => level.reconcile(),
+    findDifferences: () => findDifferences(tools),
     async stop() {
       watching.abort()
       await queue.stop()

@@ -17,11 +17,27 @@ export interface InstanceRecord {
   /** What is left of the drain time, by the database's clock; null unless draining. */
   readonly drainLeftMs: number | null
   readonly stopMs: number
+  /** Since when no request is led to it: it ended, and is not back or does not listen yet. Null: it takes requests. */
+  readonly downSince: Date | null
+  /** Its ends that Slipway knows of while it served. */
+  readonly endCount: number
+  /** How its last end was; null when nobody knows. */
+  readonly lastExitCode: number | null
+  readonly lastOutOfMemory: boolean
+  /** Since when it ends again and again. */
+  readonly crashLoopSince: Date | null
+  /** How often Slipway has started it again in a row. */
+  readonly startAttempts: number
+  /** How long Slipway waits until it starts it again; 0: it may at once. */
+  readonly startDueMs: number
 }
 
 const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "releaseNumber", i.deploy_id as "deployId",
     r.environment_id as "environmentId", e.label, e.live, i.position, i.container_id as "containerId", host(ad.address) as address,
-    i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs", i.stop_ms as "stopMs"
+    i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs", i.stop_ms as "stopMs",
+    i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
+    i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",
+    coalesce(greatest(0, extract(epoch from i.next_start_at - now()) * 1000), 0)::float8 as "startDueMs"
   from instances i
   join releases r on r.id = i.release_id
   join environments e on e.id = r.environment_id
@@ -90,12 +106,39 @@ export async function markRetired(q: Queryable, instanceId: number): Promise<voi
   await q.query(`update instances set state = 'retired' where id = $1`, [instanceId])
 }
 
+/** Which release an environment serves. */
+export interface Route {
+  readonly environmentId: number
+  readonly label: string
+  readonly live: boolean
+  readonly releaseId: number
+  readonly releaseNumber: number
+}
+
+const selectRoute = `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber"
+     from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`
+
 /** Which release each environment's route points to. */
-export async function listRoutes(
-  q: Queryable,
-): Promise<{ environmentId: number; label: string; live: boolean; releaseId: number; releaseNumber: number }[]> {
-  return q.query(
-    `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber"
-     from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`,
-  )
+export async function listRoutes(q: Queryable): Promise<Route[]> {
+  return q.query(selectRoute)
+}
+
+/** The route that leads to a release; null when none does. */
+export async function findRouteTo(q: Queryable, releaseId: number): Promise<Route | null> {
+  const rows = await q.query<Route>(`${selectRoute} where t.release_id = $1`, [releaseId])
+  return rows[0] ?? null
+}
+
+export async function findRouteOf(q: Queryable, environmentId: number): Promise<Route | null> {
+  const rows = await q.query<Route>(`${selectRoute} where t.environment_id = $1`, [environmentId])
+  return rows[0] ?? null
+}
+
+/** Which of these deploys have ended; those that the database does not know are not among them. */
+export async function listEndedDeploys(q: Queryable, ids: readonly number[]): Promise<number[]> {
+  if (ids.length === 0) return []
+  const rows = await q.query<{ id: number }>('select id from deploys where id = any($1) and finished_at is not null', [
+    ids,
+  ])
+  return rows.map((row) => row.id)
 }

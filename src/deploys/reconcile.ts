@@ -1,16 +1,21 @@
-import { environmentKey, releaseKey, type Routes, type RouteTarget, releaseSet, type Target } from '../routing/index.ts'
+import { SlipwayError } from '../kernel/errors.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
-import { type Instance, labelNames } from '../runtime/index.ts'
-import { hasEnded } from './deploy.ts'
+import { type Instance, tryConnect } from '../runtime/index.ts'
+import { delayAfterStartMs } from './back-off.ts'
+import { recordRecovered, recordStartAttempt } from './instance-ends.ts'
 import { type InstanceRecord, listInstances, listInstancesOfRelease, listRoutes, recordContainer } from './instances.ts'
+import { bringBack, takeOutEnded } from './lead-routes.ts'
+import { observe } from './observe.ts'
+import { type Act, type Difference, nameOf, planReconcile } from './plan-reconcile.ts'
 import { readReleaseSpec } from './release-spec.ts'
 import { removeInstances } from './retire.ts'
+import { routesOf } from './routes-of.ts'
 import type { Tools } from './steps/index.ts'
-import { findDeploy, getDeploy, listRunningDeploys } from './store.ts'
+import { getDeploy } from './store.ts'
 
-/** A container that nobody knows is left alone this long: somebody may be about to record it. */
-const strangerAgeMs = 10 * 60 * 1000
 const startLimitMs = 60_000
+/** A machine that was restarted may have hundreds of instances to start; an engine starts some three at once as fast as it can. */
+const startsAtOnce = 3
 
 export interface Reconciled {
   readonly routes: number
@@ -18,171 +23,149 @@ export interface Reconciled {
   readonly removed: number
   /** Releases that were draining; their drain goes on. */
   readonly draining: readonly number[]
+  readonly mended: readonly Mended[]
+  /** When something is due that cannot be done now; null: nothing is. */
+  readonly nextLookMs: number | null
+}
+
+/** A difference, and why it could not be mended; null where it was, or where nothing was to be done. */
+export interface Mended extends Difference {
+  readonly failed: string | null
 }
 
 /**
  * Makes what is there agree with the database, which wins: routes in the proxy, serving instances in the engine, and nothing
- * else with this installation's label. What does not answer is unknown: then this throws and removes nothing.
+ * else with this installation's label. What does not answer is unknown: then this throws and nothing is touched.
  */
 export async function reconcile(tools: Tools): Promise<Reconciled> {
-  const containers = await tools.runtime.list()
-  const instances = await levelRoutes(tools, containers)
-  const started = await startServing(tools, instances, containers)
-  if (started > 0) await levelRoutes(tools, await tools.runtime.list())
-  const removed = (await removeLeftOver(tools, instances, containers)) + (await tools.builds.sweep())
-  const draining = [...new Set(instances.filter((i) => i.state === 'draining').map((i) => i.releaseId))]
-  return { routes: (await listRoutes(tools.db)).length, started, removed, draining }
+  await recordRecovered(tools.db)
+  const { wanted, there } = await observe(tools)
+  const mended = await carryOut(tools, planReconcile(wanted, there))
+  const count = (kind: Act['do']): number =>
+    mended.filter(({ act, failed }) => act?.do === kind && failed === null).length
+  const removed = count('end-release') + count('remove-container') + (await tools.builds.sweep())
+  const draining = [...new Set(wanted.instances.filter((i) => i.state === 'draining').map((i) => i.releaseId))]
+  const dueMs = mended.flatMap(({ act }) =>
+    act?.do === 'start' ? [delayAfterStartMs(act.instance.startAttempts + 1)] : [],
+  )
+  const waitMs = wanted.instances.filter((i) => i.startDueMs > 0 && i.downSince !== null).map((i) => i.startDueMs)
+  return {
+    routes: wanted.routeCount,
+    started: count('start'),
+    removed,
+    draining,
+    mended,
+    nextLookMs: dueMs.length + waitMs.length === 0 ? null : Math.min(...dueMs, ...waitMs),
+  }
 }
 
-/** @returns the instances that the routes were made from */
-async function levelRoutes(tools: Tools, containers: readonly Instance[]): Promise<InstanceRecord[]> {
-  return tools.whileRoutesHold(async () => {
-    const known = await listInstances(tools.db)
-    const down = await findDown(tools, known, containers)
-    await tools.router.replaceAll(await wantedRoutes(tools, known, down))
-    return known
+/** What `reconcile` would do. */
+export async function findDifferences(tools: Tools): Promise<Difference[]> {
+  const { wanted, there } = await observe(tools)
+  return planReconcile(wanted, there)
+}
+
+/** Traffic first; what takes long last. */
+const order: readonly Act['do'][] = [
+  'take-out',
+  'bring-back',
+  'level-routes',
+  'start',
+  'end-release',
+  'remove-container',
+]
+
+async function carryOut(tools: Tools, plan: readonly Difference[]): Promise<Mended[]> {
+  const failures = new Map<Difference, string>()
+  for (const kind of order) {
+    const due = plan.filter(({ act }) => act?.do === kind)
+    // Whatever the number of differences: the routes are made right as a whole.
+    const works = kind === 'level-routes' ? due.slice(0, 1) : due
+    await inLanes(kind === 'start' ? startsAtOnce : 1, works, async (difference) => {
+      const failed = await attempt(tools, difference)
+      if (failed === null) return
+      for (const other of kind === 'level-routes' ? due : [difference]) failures.set(other, failed)
+    })
+  }
+  return plan.map((difference) => ({ ...difference, failed: failures.get(difference) ?? null }))
+}
+
+/** One that fails keeps no other from being mended; but without the database, the engine or the proxy nothing goes on. */
+async function attempt(tools: Tools, { what, act }: Difference): Promise<string | null> {
+  if (act === null) return null
+  try {
+    await execute(tools, act)
+    return null
+  } catch (error) {
+    // A start is `unavailable`, too, when the image is gone.
+    if (isDatabaseAway(error) || (act.do !== 'start' && isAway(error))) throw error
+    tools.logger.error('a difference could not be mended', { what, error })
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
+}
+
+async function execute(tools: Tools, act: Act): Promise<void> {
+  switch (act.do) {
+    case 'take-out': {
+      const { exitCode = null, outOfMemory = false } = act.found ?? {}
+      if (await takeOutEnded(tools, act.instance, { exitCode, outOfMemory }))
+        tools.logger.warn('a serving instance is down', { instance: nameOf(act.instance), exitCode })
+      return
+    }
+    case 'bring-back':
+      await bringBack(tools, act.instance)
+      return
+    case 'level-routes':
+      return levelRoutes(tools)
+    case 'start':
+      return startAgain(tools, act.instance)
+    case 'end-release':
+      return removeInstances(tools, act.releaseId)
+    case 'remove-container':
+      return tools.runtime.remove(act.containerId)
+  }
+}
+
+/** Read again while routes hold: a swap may have come in between. */
+async function levelRoutes({ db, router, addresses: hosts, whileRoutesHold }: Tools): Promise<void> {
+  await whileRoutesHold(async () => {
+    const routes = await listRoutes(db)
+    if (routes.length === 0 && (await router.read()).keys.size > 0) return
+    await router.replaceAll(routesOf({ routes, instances: await listInstances(db), hosts }))
   })
 }
 
-/**
- * Releases that serve and of which nothing runs: requests to them are answered at once and do not wait for an address that
- * nobody has. Whoever follows the engine's events points the traffic back when an instance listens again.
- */
-async function findDown(
-  tools: Tools,
-  instances: readonly InstanceRecord[],
-  containers: readonly Instance[],
-): Promise<ReadonlySet<number>> {
-  const running = new Set(containers.filter(isRunning).map((c) => c.containerId))
-  const down = new Set<number>()
-  const up = new Set<number>()
-  for (const { containerId, releaseId } of instances.filter((i) => i.state === 'serving')) {
-    // The list may be older than the instance.
-    const runs =
-      containerId !== null && (running.has(containerId) || isRunning(await tools.runtime.inspect(containerId)))
-    ;(runs ? up : down).add(releaseId)
-  }
-  for (const releaseId of up) down.delete(releaseId)
-  return down
-}
-
-const isRunning = (container: Instance | null): boolean => container?.state === 'running'
-
-/** The proxy's maps as the database wants them. */
-async function wantedRoutes(
-  tools: Tools,
-  instances: readonly InstanceRecord[],
-  down: ReadonlySet<number>,
-): Promise<Routes> {
-  const hosts = new Map<string, string>()
-  const keys = new Map<string, RouteTarget>()
-  const sets = new Map<string, readonly Target[]>()
-  const targetsOf = Map.groupBy(
-    instances.filter((instance) => instance.state !== 'starting' && instance.address !== null),
-    (instance) => instance.releaseId,
-  )
-  for (const [releaseId, members] of targetsOf) {
-    sets.set(
-      releaseSet(releaseId),
-      members.map(({ address, port }) => ({ address: address as string, port })),
-    )
-  }
-  for (const route of await listRoutes(tools.db)) {
-    const size = sets.get(releaseSet(route.releaseId))?.length ?? 0
-    const to: RouteTarget =
-      size === 0 || down.has(route.releaseId) ? { state: 'failed' } : { set: releaseSet(route.releaseId), size }
-    hosts.set(tools.addresses.environmentHost(route.label), environmentKey(route.environmentId))
-    keys.set(environmentKey(route.environmentId), to)
-    if (!route.live) {
-      hosts.set(tools.addresses.releaseHost(route.label, route.releaseNumber), releaseKey(route.releaseId))
-      keys.set(releaseKey(route.releaseId), to)
-    }
-  }
-  return { hosts, keys, sets }
-}
-
-/** Serving instances whose container stopped or is gone are started again, from the same image and with the same address. */
-async function startServing(
-  tools: Tools,
-  instances: readonly InstanceRecord[],
-  containers: readonly Instance[],
-): Promise<number> {
-  const up = new Set(containers.filter(isUp).map((c) => c.containerId))
-  const down = instances.filter((i) => i.state === 'serving' && (i.containerId === null || !up.has(i.containerId)))
-  let started = 0
-  for (const instance of down) {
-    try {
-      if (await startAgain(tools, instance)) started += 1
-    } catch (error) {
-      if (isDatabaseAway(error)) throw error
-      tools.logger.error('a serving instance could not be started again', {
-        instance: instance.id,
-        label: instance.label,
-        error,
-      })
-    }
-  }
-  return started
-}
-
-const isUp = (container: Instance): boolean => container.state === 'running' || container.state === 'restarting'
-
-/** The list that said it is down may be older than the instance: looked at once more. False when there is nothing to do. */
-async function startAgain(tools: Tools, { id, releaseId, deployId, position }: InstanceRecord): Promise<boolean> {
+/** Looked at once more: what said that it is down may be older than the instance. */
+async function startAgain(tools: Tools, { id, releaseId, deployId, position }: InstanceRecord): Promise<void> {
   const instance = (await listInstancesOfRelease(tools.db, releaseId)).find((i) => i.id === id && i.state === 'serving')
-  if (instance === undefined) return false
+  if (instance === undefined || instance.startDueMs > 0) return
   const found = instance.containerId === null ? null : await tools.runtime.inspect(instance.containerId)
-  if (found !== null && isUp(found)) return false
+  if (isUp(found)) return
+  await recordStartAttempt(tools.db, id, instance.startAttempts + 1)
   // One that has run is not started over: its log and exit code were read.
   if (found !== null) await tools.runtime.remove(found.containerId)
   const spec = await readReleaseSpec(await getDeploy(tools.db, deployId), tools)
   const container = spec.container({ name: String(position), kind: 'instance', address: instance.address })
-  const { containerId } = await tools.runtime.start(container, AbortSignal.timeout(startLimitMs))
+  const { containerId, address } = await tools.runtime.start(container, AbortSignal.timeout(startLimitMs))
   await recordContainer(tools.db, id, containerId)
   await tools.runtime.keepRunning(containerId)
-  return true
+  // One that listens at once need not wait until the engine's event is dealt with.
+  if (address === null) return
+  const signal = AbortSignal.timeout(startLimitMs)
+  if ((await tryConnect({ address, port: instance.port }, { timeoutMs: 250, signal })) === 'open')
+    await bringBack(tools, instance)
 }
 
-/** Ends what deploys that have ended left behind, and old containers that carry our label but that nothing knows. */
-async function removeLeftOver(
-  tools: Tools,
-  instances: readonly InstanceRecord[],
-  containers: readonly Instance[],
-): Promise<number> {
-  let removed = 0
-  for (const releaseId of new Set(instances.filter((i) => i.state === 'starting').map((i) => i.releaseId))) {
-    const deployId = instances.find((i) => i.releaseId === releaseId)?.deployId as number
-    const deploy = await findDeploy(tools.db, deployId)
-    if (deploy === null || hasEnded(deploy.state)) {
-      await removeInstances(tools, releaseId)
-      removed += 1
-    }
+const isUp = (found: Instance | null): boolean => found?.state === 'running' || found?.state === 'restarting'
+
+async function inLanes<T>(lanes: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  const lane = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item)
   }
-  const kept = new Set(instances.map((i) => String(i.releaseId)))
-  const active = new Set((await listRunningDeploys(tools.db)).map(String))
-  for (const container of containers) {
-    if (isWanted(container, kept, active)) continue
-    const known = await isOfEndedDeploy(tools, container)
-    if (!known && tools.clock.now().getTime() - container.createdAt.getTime() < strangerAgeMs) continue
-    await tools.runtime.remove(container.containerId)
-    removed += 1
-  }
-  return removed
-}
-
-function isWanted(container: Instance, keptReleases: ReadonlySet<string>, activeDeploys: ReadonlySet<string>): boolean {
-  // A build's containers belong to the builder.
-  if (container.labels[labelNames.kind] === 'build') return true
-  const deploy = container.labels[labelNames.deploy]
-  if (deploy !== undefined && activeDeploys.has(deploy)) return true
-  return (
-    container.labels[labelNames.kind] === 'instance' && keptReleases.has(container.labels[labelNames.release] ?? '')
-  )
-}
-
-async function isOfEndedDeploy(tools: Tools, container: Instance): Promise<boolean> {
-  const id = Number(container.labels[labelNames.deploy])
-  if (!Number.isSafeInteger(id)) return false
-  const deploy = await findDeploy(tools.db, id)
-  return deploy !== null && hasEnded(deploy.state)
+  await Promise.all(Array.from({ length: lanes }, lane))
 }

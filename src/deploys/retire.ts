@@ -1,9 +1,9 @@
 import { environmentKey, releaseKey, releaseSet } from '../routing/index.ts'
 import { freeAddress } from '../runtime/index.ts'
-import { type InstanceRecord, listInstancesOfRelease, markRetired } from './instances.ts'
+import { findRouteOf, type InstanceRecord, listInstancesOfRelease, markRetired } from './instances.ts'
+import { leadTo } from './lead-routes.ts'
 import type { Deploy } from './deploy.ts'
 import type { Tools } from './steps/index.ts'
-import { findServingRelease } from './store.ts'
 
 /** How often a draining set's open connections are counted. In the background: nobody waits for it. */
 const countEveryMs = 250
@@ -37,14 +37,12 @@ async function waitUntilIdle(tools: Tools, instance: InstanceRecord, signal: Abo
 
 /** Points an environment back at what the database says it serves: after a swap that could not be finished. */
 export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> {
-  const serving = await findServingRelease(tools.db, deploy.environmentId)
-  if (serving === null) {
+  const route = await findRouteOf(tools.db, deploy.environmentId)
+  if (route === null) {
     await tools.router.removeHost(tools.addresses.environmentHost(deploy.label))
     await tools.router.removeKey(environmentKey(deploy.environmentId))
   } else {
-    const { length: size } = await listInstancesOfRelease(tools.db, serving.id)
-    const to = size === 0 ? { state: 'failed' as const } : { set: releaseSet(serving.id), size }
-    await tools.router.swap(environmentKey(deploy.environmentId), to)
+    await leadTo(tools, route, await listInstancesOfRelease(tools.db, route.releaseId))
   }
   if (!deploy.live && deploy.releaseNumber !== null) {
     await tools.router.removeHost(tools.addresses.releaseHost(deploy.label, deploy.releaseNumber))

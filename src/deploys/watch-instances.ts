@@ -1,86 +1,114 @@
-import { environmentKey, type RouteTarget, releaseKey, releaseSet } from '../routing/index.ts'
-import { type InstanceChange, labelNames, waitForPort } from '../runtime/index.ts'
-import { type InstanceRecord, listInstancesOfRelease } from './instances.ts'
+import { type Instance, type InstanceChange, labelNames, waitForPort } from '../runtime/index.ts'
+import { recordEnd } from './instance-ends.ts'
+import { type InstanceRecord, listInstances, listInstancesOfRelease } from './instances.ts'
+import { bringBack, takeOut, takeOutEnded } from './lead-routes.ts'
+import { nameOf } from './plan-reconcile.ts'
 import type { Tools } from './steps/index.ts'
 
 /** The engine restarts what ended by itself, and has said so by then; what somebody stopped or killed by hand it leaves down. */
 const engineRestartsMs = 1_000
-/** One that ends again and again is started again with the minute's comparison, not faster. */
-const missingEveryMs = 60_000
 
 /**
- * Follows the engine's events: an environment whose instance died answers 503 with Retry-After at once instead of hanging on
- * an address that nobody has, and gets its traffic back as soon as the restarted instance listens, however long that takes.
- * `onResync` is called when the comparison with the engine must be made again, as for an instance that was removed by hand.
+ * Follows the engine's events: an instance that died is taken out of its set at once, and an environment that has no other answers
+ * 503 with Retry-After instead of hanging on an address that nobody has. It takes requests again as soon as it listens, however
+ * long that takes. `onResync` is called when the comparison with the engine must be made again, as for an instance that was
+ * removed by hand.
  */
 export function watchInstances(tools: Tools, onResync: () => void, signal: AbortSignal): void {
   // One container's changes are dealt with in their order; the next ends the wait that the one before may have begun.
   const latest = new Map<string, { readonly over: AbortController; readonly done: Promise<void> }>()
-  const askedMs = new Map<number, number>()
-  const onMissing: OnMissing = ({ releaseId, label, releaseNumber }, how) => {
-    const nowMs = tools.clock.monotonicMs()
-    for (const [id, ms] of askedMs) if (nowMs - ms >= missingEveryMs) askedMs.delete(id)
-    if (askedMs.has(releaseId)) return
-    askedMs.set(releaseId, nowMs)
-    tools.logger.warn(`an instance was ${how} by somebody else; starting it again`, { label, release: releaseNumber })
-    onResync()
-  }
-  tools.runtime.watch((change) => {
-    if (change.kind === 'resync' || change.containerId === null) return onResync()
+  const deal = (change: Change): void => {
     const { containerId } = change
     const before = latest.get(containerId)
     before?.over.abort()
     const over = new AbortController()
     const either = AbortSignal.any([signal, over.signal])
-    const deal = async (): Promise<void> => {
+    const work = async (): Promise<void> => {
       await before?.done
       try {
-        await onChange(tools, { ...change, containerId, onMissing }, either)
+        await onChange(tools, { change, onResync, signal: either })
       } catch (error) {
         if (!either.aborted) tools.logger.warn('following an instance failed', { error, change: change.kind })
       }
       if (latest.get(containerId)?.over === over) latest.delete(containerId)
     }
-    latest.set(containerId, { over, done: deal() })
+    latest.set(containerId, { over, done: work() })
+  }
+  /** Nobody waits for those that were down before: a restart of Slipway, or of the engine, ended the wait. */
+  const waitForDown = async (): Promise<void> => {
+    for (const { containerId, state, downSince, releaseId } of await listInstances(tools.db)) {
+      if (state !== 'serving' || downSince === null || containerId === null || latest.has(containerId)) continue
+      const labels = { [labelNames.kind]: 'instance', [labelNames.release]: String(releaseId) }
+      deal({ kind: 'started', containerId, labels })
+    }
+  }
+  tools.runtime.watch((change) => {
+    if (change.kind !== 'resync' && change.containerId !== null) {
+      return deal({ ...change, containerId: change.containerId })
+    }
+    onResync()
+    waitForDown().catch((error: unknown) => {
+      if (!signal.aborted) tools.logger.warn('what is down could not be listed', { error })
+    })
   }, signal)
 }
 
-type Change = InstanceChange & { readonly containerId: string; readonly onMissing: OnMissing }
-type OnMissing = (instance: InstanceRecord, how: 'removed' | 'stopped') => void
+type Change = InstanceChange & { readonly containerId: string }
 
-async function onChange(tools: Tools, change: Change, signal: AbortSignal): Promise<void> {
+interface Dealing {
+  readonly change: Change
+  readonly onResync: () => void
+  readonly signal: AbortSignal
+}
+
+async function onChange(tools: Tools, { change, onResync, signal }: Dealing): Promise<void> {
   if (change.labels[labelNames.kind] !== 'instance') return
-  const releaseId = Number(change.labels[labelNames.release])
-  const instance = await findOnlyServing(tools, releaseId)
-  if (instance === null || instance.address === null) return
-  if (change.kind === 'removed') {
-    if (instance.containerId === change.containerId) change.onMissing(instance, 'removed')
-    return
+  const serving = (await listInstancesOfRelease(tools.db, Number(change.labels[labelNames.release]))).filter(
+    (instance) => instance.state === 'serving',
+  )
+  if (serving.length === 0) return
+  switch (change.kind) {
+    case 'removed': {
+      const instance = serving.find((i) => i.containerId === change.containerId)
+      if (instance === undefined) return
+      await takeOutEnded(tools, instance, { exitCode: null, outOfMemory: false })
+      tools.logger.warn('an instance was removed by somebody else', { instance: nameOf(instance) })
+      return onResync()
+    }
+    case 'died':
+      return onDied(tools, { change, onResync, signal }, serving)
+    case 'started': {
+      const found = await tools.runtime.inspect(change.containerId)
+      const instance = find(serving, found)
+      if (instance?.address == null || found?.state !== 'running') return
+      const { address, port } = instance
+      await waitForPort({ address, port }, { withinMs: Number.POSITIVE_INFINITY, signal })
+      if (await bringBack(tools, instance)) tools.logger.info('an instance is back', { instance: nameOf(instance) })
+      return
+    }
+    case 'resync':
+      return onResync()
   }
-  if (change.kind === 'died') {
-    tools.logger.warn('an instance died', { label: instance.label, release: instance.releaseNumber })
-    await pointTo(tools, releaseId, { state: 'failed' })
-    await tools.clock.sleep(engineRestartsMs, signal)
-    const found = await tools.runtime.inspect(change.containerId)
-    if (found?.state === 'exited') change.onMissing(instance, 'stopped')
-    return
-  }
-  await waitForPort({ address: instance.address, port: instance.port }, { withinMs: Number.POSITIVE_INFINITY, signal })
-  await pointTo(tools, releaseId, { set: releaseSet(releaseId), size: 1 })
 }
 
-/** A release with several instances loses one of them without going down. */
-async function findOnlyServing(tools: Tools, releaseId: number): Promise<InstanceRecord | null> {
-  const [first, ...more] = (await listInstancesOfRelease(tools.db, releaseId)).filter((i) => i.state === 'serving')
-  return first === undefined || more.length > 0 ? null : first
+async function onDied(tools: Tools, dealing: Dealing, serving: readonly InstanceRecord[]): Promise<void> {
+  const { change, onResync, signal } = dealing
+  const instance =
+    serving.find((i) => i.containerId === change.containerId) ??
+    find(serving, await tools.runtime.inspect(change.containerId))
+  if (instance === undefined) return
+  // Why it died may take the engine a second to know; the traffic does not wait for that.
+  await takeOut(tools, instance)
+  const found = await tools.runtime.inspect(change.containerId)
+  const exitCode = change.exitCode ?? found?.exitCode ?? null
+  const outOfMemory = exitCode !== 0 && found?.outOfMemory === true
+  await recordEnd(tools.db, instance.id, { exitCode, outOfMemory })
+  tools.logger.warn('an instance died', { instance: nameOf(instance), exitCode, outOfMemory })
+  await tools.clock.sleep(engineRestartsMs, signal)
+  if ((await tools.runtime.inspect(change.containerId))?.state === 'exited') onResync()
 }
 
-/** Only while it still serves: another release may have taken its place in between. */
-async function pointTo(tools: Tools, releaseId: number, to: RouteTarget): Promise<void> {
-  await tools.whileRoutesHold(async () => {
-    const instance = await findOnlyServing(tools, releaseId)
-    if (instance === null) return
-    await tools.router.swap(environmentKey(instance.environmentId), to)
-    if (!instance.live) await tools.router.swap(releaseKey(releaseId), to)
-  })
+/** By its address: the row of one that was just started does not know its container yet. */
+function find(serving: readonly InstanceRecord[], found: Instance | null): InstanceRecord | undefined {
+  return serving.find((i) => found?.address != null && i.address === found.address)
 }

@@ -98,9 +98,18 @@ describe('while Slipway runs', () => {
     await spine.runtime.remove(before ?? '')
     await waitFor('the instance to be back', 30_000, isBack(before))
     await waitFor('it to be kept', 30_000, async () => spine.runtime.kept.has((await idOf()) ?? ''))
-    await spine.runtime.remove((await idOf()) ?? '')
+    const second = await idOf()
+    const [{ dueMs } = { dueMs: 0 }] = await spine.db.query<{ dueMs: number }>(
+      `select extract(epoch from next_start_at - now()) * 1000 as "dueMs" from instances`,
+    )
+    expect(Number(dueMs)).toBeLessThanOrEqual(1_000)
+    // As after its ninth start in a row.
+    await spine.db.query(`update instances set start_attempts = 9, next_start_at = now() + interval '3 seconds'`)
+    await spine.runtime.remove(second ?? '')
     await systemClock.sleep(1_500)
     expect(await idOf()).toBeUndefined()
+    await waitFor('the instance to be back again', 30_000, isBack(second))
+    expect(await spine.db.query('select start_attempts as attempts from instances')).toEqual([{ attempts: 10 }])
   })
 
   it('starts an instance again that somebody stopped: the engine does not', async () => {

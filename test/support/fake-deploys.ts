@@ -83,6 +83,7 @@ export function makeFakeDeploys(): FakeDeploys {
     listInstances: unused,
     start: unused,
     reconcile: unused,
+    findDifferences: unused,
     stop: unused,
   }
 }

@@ -2,6 +2,7 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import { parseHost, parseRouteKey, parseSetId } from '../../routing/index.ts'
 import type { Router, RouteTarget } from '../../routing/index.ts'
 import { type MapName, mapNames, proxyPaths } from './config.ts'
+import { findDamages } from './damages.ts'
 import { makeDirectWays } from './direct-ways.ts'
 import * as codec from './entries.ts'
 import type { MapFiles } from './map-files.ts'
@@ -57,8 +58,9 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPred
           }),
         ),
       )
-      await repair()
+      await Promise.all([files.mend(), repair()])
     },
+    damages: () => findDamages({ socket, files, path }),
     async addHost(host, routeKey) {
       const entry = [checkHost(host, controlHost), parseRouteKey(routeKey)] as const
       const before = files.entries().hosts.get(host)

@@ -1,8 +1,9 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
-import { environmentKey, releaseKey, releaseSet, type Target } from '../../routing/index.ts'
+import { environmentKey, releaseKey, type RouteTarget } from '../../routing/index.ts'
 import { listInstancesOfRelease } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
+import { routesOf } from '../routes-of.ts'
 import { keepInstances } from './keep-instances.ts'
 import type { Step } from './step.ts'
 
@@ -16,22 +17,27 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   // Beside the swap, which is undone when this fails: the engine takes longer for it than the proxy for all the rest.
   const kept = keepInstances(spec, tools)
   kept.catch(() => undefined)
-  const targets = (await listInstancesOfRelease(tools.db, spec.releaseId)).map(({ address, port }): Target => {
-    if (address === null)
-      throw new SlipwayError('internal', `Release ${spec.releaseId} has an instance without an address.`)
-    return { address, port }
+  const { environmentId, label, live } = deploy
+  const wanted = routesOf({
+    routes: [{ environmentId, label, live, releaseId: spec.releaseId, releaseNumber: spec.number }],
+    // All of them have passed their checks.
+    instances: (await listInstancesOfRelease(tools.db, spec.releaseId)).map((instance) => {
+      return { ...instance, state: 'serving', downSince: null }
+    }),
+    hosts: addresses,
   })
-  log.write('step', `Swapping ${addresses.environmentHost(deploy.label)} to v${spec.number}`)
-  const to = { set: releaseSet(spec.releaseId), size: targets.length }
+  const to = wanted.keys.get(environmentKey(environmentId)) as RouteTarget
+  if ('state' in to) throw new SlipwayError('internal', `Release ${spec.releaseId} has no instance with an address.`)
+  log.write('step', `Swapping ${addresses.environmentHost(label)} to v${spec.number}`)
   await assertHeld()
-  await router.defineSet(to.set, targets)
-  if (!deploy.live) {
+  for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
+  if (!live) {
     await router.swap(releaseKey(spec.releaseId), to)
-    await router.addHost(addresses.releaseHost(deploy.label, spec.number), releaseKey(spec.releaseId))
+    await router.addHost(addresses.releaseHost(label, spec.number), releaseKey(spec.releaseId))
   }
   faultPoint('deploy.swap.before')
   await assertHeld()
-  await router.swap(environmentKey(deploy.environmentId), to)
-  await router.addHost(addresses.environmentHost(deploy.label), environmentKey(deploy.environmentId))
+  await router.swap(environmentKey(environmentId), to)
+  await router.addHost(addresses.environmentHost(label), environmentKey(environmentId))
   await kept
 }

@@ -1,0 +1,40 @@
+import type { Routes, RouteTarget, Target } from '../routing/index.ts'
+
+/** In which entries the proxy differs from what it should hold, a sentence for each. */
+export function compareRoutes(wanted: Routes, there: Routes): string[] {
+  return [
+    ...compare('The host', wanted.hosts, there.hosts, (key) => key),
+    ...compare('The route', wanted.keys, there.keys, textOfTarget),
+    ...compare('The set', wanted.sets, there.sets, textOfMembers),
+    ...compare('The time limit of', wanted.timeouts ?? new Map(), there.timeouts ?? new Map(), String),
+  ]
+}
+
+function compare<V>(
+  what: string,
+  wanted: ReadonlyMap<string, V>,
+  there: ReadonlyMap<string, V>,
+  text: (value: V) => string,
+): string[] {
+  const told: string[] = []
+  for (const [key, value] of wanted) {
+    const now = there.get(key)
+    if (now === undefined) told.push(`${what} ${key} is missing in the proxy (wanted: ${text(value)})`)
+    else if (text(now) !== text(value)) told.push(`${what} ${key} leads to ${text(now)} (wanted: ${text(value)})`)
+  }
+  for (const [key, value] of there) {
+    if (!wanted.has(key)) told.push(`${what} ${key} is in the proxy for nobody (${text(value)})`)
+  }
+  return told
+}
+
+function textOfTarget(to: RouteTarget): string {
+  return 'state' in to ? to.state : `${to.set}/${to.size}`
+}
+
+function textOfMembers(members: readonly Target[]): string {
+  // A damaged map can have gaps.
+  return Array.from(members, (member: Target | undefined) => (member ? `${member.address}:${member.port}` : '-')).join(
+    ' ',
+  )
+}

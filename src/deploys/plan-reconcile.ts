@@ -1,0 +1,169 @@
+import { quote } from '../kernel/names.ts'
+import type { Routes } from '../routing/index.ts'
+import { type Instance, labelNames, type SeenContainer } from '../runtime/index.ts'
+import type { InstanceRecord } from './instances.ts'
+import { compareRoutes } from './compare-routes.ts'
+
+/** A container that nobody knows is left alone this long: somebody may be about to record it. */
+const strangerAgeMs = 10 * 60 * 1000
+
+/** What the database wants. */
+export interface Wanted {
+  readonly instances: readonly InstanceRecord[]
+  readonly routes: Routes
+  readonly runningDeploys: ReadonlySet<number>
+  /** Of the deploys that containers and starting instances name, those that have ended. */
+  readonly endedDeploys: ReadonlySet<number>
+}
+
+/** What was found. What did not answer is not in here: then nothing is planned at all. */
+export interface There {
+  readonly containers: readonly SeenContainer[]
+  /** Serving instances that the list does not show running, looked at one by one; null: the engine has no such container. */
+  readonly looked: ReadonlyMap<number, Instance | null>
+  /** Instances that are down, whose container runs and whose port takes connections. */
+  readonly listening: ReadonlySet<number>
+  readonly routes: Routes
+  /** Sentences of the proxy's adapter: what is not as it last wrote it. */
+  readonly damages: readonly string[]
+  readonly nowMs: number
+}
+
+/** What mends a difference; `execute` in reconcile.ts has one effect for each. */
+export type Act =
+  | { readonly do: 'level-routes' }
+  | { readonly do: 'take-out'; readonly instance: InstanceRecord; readonly found: Instance | null }
+  | { readonly do: 'bring-back'; readonly instance: InstanceRecord }
+  | { readonly do: 'start'; readonly instance: InstanceRecord }
+  | { readonly do: 'end-release'; readonly releaseId: number }
+  | { readonly do: 'remove-container'; readonly containerId: string }
+
+/** One thing that is not as the database wants it. */
+export interface Difference {
+  readonly what: string
+  readonly why: string
+  /** What is done about it, or why nothing is. */
+  readonly then: string
+  readonly act: Act | null
+}
+
+/**
+ * Compares, and says what would be done; safe to do again and again. A list that is empty removes nothing: what the database, the
+ * engine or the proxy does not show may be there all the same.
+ */
+export function planReconcile(wanted: Wanted, there: There): Difference[] {
+  return [
+    ...planInstances(wanted, there),
+    ...planRoutes(wanted, there),
+    ...planLeftOver(wanted, there),
+    ...planContainers(wanted, there),
+  ]
+}
+
+/** For people: `v12.1 of test--shop`. */
+export function nameOf({ label, releaseNumber, position }: InstanceRecord): string {
+  return `v${releaseNumber}.${position} of ${label}`
+}
+
+function planInstances({ instances }: Wanted, there: There): Difference[] {
+  const differences: Difference[] = []
+  for (const instance of instances) {
+    if (instance.state !== 'serving') continue
+    const found = there.looked.get(instance.id)
+    if (found === undefined || found?.state === 'running') {
+      if (!there.listening.has(instance.id)) continue
+      const what = `${nameOf(instance)} is back and takes no requests yet`
+      differences.push({
+        what,
+        why: 'It listens again.',
+        then: 'Its address is led to again.',
+        act: { do: 'bring-back', instance },
+      })
+      continue
+    }
+    const what = found === null ? 'has no container' : `is ${found.state === 'restarting' ? 'down' : found.state}`
+    const why = howItEnded(found)
+    if (instance.downSince === null) {
+      const act: Act = { do: 'take-out', instance, found }
+      differences.push({ what: `${nameOf(instance)} ${what}`, why, then: 'Nothing is led to it.', act })
+    }
+    differences.push({ what: `${nameOf(instance)} ${what}`, why, ...planStart(instance, found) })
+  }
+  return differences
+}
+
+function planStart(instance: InstanceRecord, found: Instance | null): Pick<Difference, 'then' | 'act'> {
+  if (found?.state === 'restarting') return { then: 'The engine starts it again, later each time.', act: null }
+  if (instance.startDueMs > 0) {
+    const seconds = Math.ceil(instance.startDueMs / 1000)
+    return { then: `It is started again in ${seconds} s; it was ${instance.startAttempts} times in a row.`, act: null }
+  }
+  return { then: 'It is started again, from its image and with its address.', act: { do: 'start', instance } }
+}
+
+function howItEnded(found: Instance | null): string {
+  if (found === null) return 'Somebody has removed it.'
+  if (found.outOfMemory) return 'It needed more memory than it may have.'
+  return found.exitCode === null ? 'It was never started.' : `It ended with exit code ${found.exitCode}.`
+}
+
+function planRoutes({ routes }: Wanted, there: There): Difference[] {
+  const act: Act = { do: 'level-routes' }
+  const damages = there.damages.map((what): Difference => {
+    return { what, why: 'Somebody else changed or removed it.', then: 'It is written again.', act }
+  })
+  // A database that knows no route at all may be the wrong one: sites that it does not know are not taken down.
+  const keepsAll = routes.keys.size === 0 && there.routes.keys.size > 0
+  const different = compareRoutes(routes, there.routes).map((what): Difference => {
+    const why = 'The proxy differs from the database.'
+    if (!keepsAll) return { what, why, then: 'The proxy is told what the database has.', act }
+    return { what, why, then: 'It is left alone: the database knows no route at all.', act: null }
+  })
+  return [...damages, ...different]
+}
+
+/** What deploys that have ended had started. */
+function planLeftOver({ instances, endedDeploys }: Wanted, _there: There): Difference[] {
+  const left = instances.filter((i) => i.state === 'starting' && endedDeploys.has(i.deployId))
+  const releases = Map.groupBy(left, (instance) => instance.releaseId)
+  return [...releases].map(([releaseId, [first]]) => ({
+    what: `v${first?.releaseNumber} of ${first?.label} has instances that never served`,
+    why: `Deploy ${first?.deployId} has ended.`,
+    then: 'They are ended and removed.',
+    act: { do: 'end-release', releaseId },
+  }))
+}
+
+function planContainers(wanted: Wanted, there: There): Difference[] {
+  const releases = new Set(wanted.instances.map((i) => String(i.releaseId)))
+  return there.containers
+    .filter((container) => !isWanted(container, releases, wanted.runningDeploys))
+    .map((container) => ({
+      what: `The container ${quote(container.name)} is not needed`,
+      ...judge(container, wanted, there),
+    }))
+}
+
+function judge(container: SeenContainer, wanted: Wanted, there: There): Omit<Difference, 'what'> {
+  const act: Act = { do: 'remove-container', containerId: container.containerId }
+  const deploy = Number(container.labels[labelNames.deploy])
+  if (wanted.endedDeploys.has(deploy)) return { why: `Deploy ${deploy} has ended.`, then: 'It is removed.', act }
+  const why = 'It carries this installation’s label, and the database does not know it.'
+  if (container.labels[labelNames.kind] === 'instance' && wanted.instances.length === 0) {
+    return { why, then: 'It is left alone: the database knows no instance at all.', act: null }
+  }
+  const leftMs = strangerAgeMs - (there.nowMs - container.createdAt.getTime())
+  if (leftMs > 0) return { why, then: `It is removed in ${Math.ceil(leftMs / 60_000)} min.`, act: null }
+  return { why, then: 'It is removed.', act }
+}
+
+function isWanted(
+  { labels }: SeenContainer,
+  releases: ReadonlySet<string>,
+  runningDeploys: ReadonlySet<number>,
+): boolean {
+  // A build's containers belong to the builder.
+  if (labels[labelNames.kind] === 'build') return true
+  if (runningDeploys.has(Number(labels[labelNames.deploy]))) return true
+  return labels[labelNames.kind] === 'instance' && releases.has(labels[labelNames.release] ?? '')
+}

@@ -1,0 +1,61 @@
+import {
+  type Addresses,
+  environmentKey,
+  releaseKey,
+  releaseSet,
+  type Routes,
+  type RouteTarget,
+  type Target,
+} from '../routing/index.ts'
+import type { InstanceRecord, Route } from './instances.ts'
+
+/** What of an instance decides whether and where it takes requests. */
+export type Member = Pick<InstanceRecord, 'releaseId' | 'position' | 'address' | 'port' | 'state' | 'downSince'>
+
+export interface Routed {
+  readonly routes: readonly Route[]
+  readonly instances: readonly Member[]
+  readonly hosts: Pick<Addresses, 'environmentHost' | 'releaseHost'>
+}
+
+/**
+ * What the proxy must hold, as the database has it. Everybody who leads requests asks here.
+ *
+ * A set always has as many places as the release has instances. The place of one that is down is taken by one that is up, and
+ * the route says how many of the first places count: so a set shrinks and grows one place at a time and no place is ever
+ * empty, or leads to nobody, in between. Of a release that is down as a whole the set stays, and its route says `failed`.
+ */
+export function routesOf({ routes, instances, hosts }: Routed): Routes {
+  const wanted = {
+    hosts: new Map<string, string>(),
+    keys: new Map<string, RouteTarget>(),
+    sets: new Map<string, readonly Target[]>(),
+  }
+  const up = new Map<number, number>()
+  for (const [releaseId, members] of Map.groupBy(instances.filter(isInSet), (member) => member.releaseId)) {
+    const all = members.toSorted((a, b) => a.position - b.position)
+    const takers = all.filter(({ state, downSince }) => state !== 'serving' || downSince === null)
+    const places = takers.length === 0 ? all : all.map((_, place) => takers[place % takers.length] as Member)
+    wanted.sets.set(releaseSet(releaseId), places.map(targetOf))
+    up.set(releaseId, takers.length)
+  }
+  for (const { environmentId, label, live, releaseId, releaseNumber } of routes) {
+    const size = up.get(releaseId) ?? 0
+    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(releaseId), size }
+    wanted.hosts.set(hosts.environmentHost(label), environmentKey(environmentId))
+    wanted.keys.set(environmentKey(environmentId), to)
+    if (live) continue
+    wanted.hosts.set(hosts.releaseHost(label, releaseNumber), releaseKey(releaseId))
+    wanted.keys.set(releaseKey(releaseId), to)
+  }
+  return wanted
+}
+
+/** One that drains stays in its set until its last request is over, whatever happened to it. */
+function isInSet({ state, address }: Member): boolean {
+  return (state === 'serving' || state === 'draining') && address !== null
+}
+
+function targetOf({ address, port }: Member): Target {
+  return { address: address as string, port }
+}

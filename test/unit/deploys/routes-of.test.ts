@@ -1,0 +1,127 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Route } from '../../../src/deploys/instances.ts'
+import { type Member, routesOf } from '../../../src/deploys/routes-of.ts'
+import { makeAddresses, type Routes } from '../../../src/routing/index.ts'
+import { makeFakeRouter } from '../../support/fake-router.ts'
+import { leadTo } from '../../../src/deploys/lead-routes.ts'
+
+const hosts = makeAddresses({ domain: 'localhost', httpPort: 8080 })
+const down = new Date(0)
+
+const route = (fields: Partial<Route> = {}): Route => {
+  return { environmentId: 7, label: 'test--shop', live: false, releaseId: 12, releaseNumber: 3, ...fields }
+}
+const member = (position: number, fields: Partial<Member> = {}): Member => ({
+  releaseId: 12,
+  position,
+  address: `10.0.0.${position}`,
+  port: 8080,
+  state: 'serving',
+  downSince: null,
+  ...fields,
+})
+const at = (...positions: number[]) => positions.map((n) => ({ address: `10.0.0.${n}`, port: 8080 }))
+const wants = (instances: readonly Member[], routes: readonly Route[] = [route()]): Routes =>
+  routesOf({ routes, instances, hosts })
+
+describe('where requests are led', () => {
+  it('an environment and its release have one host and one key each; a live one’s release has none', () => {
+    const { hosts: names, keys, sets } = wants([member(1)])
+    expect([...names]).toEqual([
+      ['test--shop.localhost', 'e7'],
+      ['v3--test--shop.localhost', 'r12'],
+    ])
+    expect([...keys]).toEqual([
+      ['e7', { set: 'r12', size: 1 }],
+      ['r12', { set: 'r12', size: 1 }],
+    ])
+    expect([...sets]).toEqual([['r12', at(1)]])
+    const live = wants([member(1)], [route({ live: true, label: 'shop' })])
+    expect([...live.hosts]).toEqual([['shop.localhost', 'e7']])
+    expect([...live.keys.keys()]).toEqual(['e7'])
+  })
+
+  it.each([
+    ['all are up', [], at(1, 2, 3), 3],
+    ['the first is down', [1], at(2, 3, 2), 2],
+    ['the one in the middle is down', [2], at(1, 3, 1), 2],
+    ['two are down', [1, 2], at(3, 3, 3), 1],
+  ])('of a set of three %s', (_, downs, members, size) => {
+    const { sets, keys } = wants([1, 2, 3].map((n) => member(n, downs.includes(n) ? { downSince: down } : {})))
+    expect(sets.get('r12')).toEqual(members)
+    expect(keys.get('e7')).toEqual({ set: 'r12', size })
+  })
+
+  it('of a set that is down as a whole, and of a release without instances, there is the page that says so', () => {
+    const all = wants([member(1, { downSince: down }), member(2, { downSince: down })])
+    expect(all.sets.get('r12')).toEqual(at(1, 2))
+    expect([...all.keys.values()]).toEqual([{ state: 'failed' }, { state: 'failed' }])
+    expect(wants([]).keys.get('e7')).toEqual({ state: 'failed' })
+    expect(wants([]).sets.size).toBe(0)
+  })
+
+  it('those that start, are retired or have no address are led to by nothing; those that drain keep their set', () => {
+    const others = [
+      member(2, { state: 'starting' }),
+      member(3, { state: 'retired' }),
+      member(4, { address: null }),
+      member(5, { releaseId: 11, state: 'draining', downSince: down }),
+    ]
+    const { sets, keys } = wants([member(1), ...others])
+    expect([...sets]).toEqual([
+      ['r12', at(1)],
+      ['r11', at(5)],
+    ])
+    expect(keys.get('e7')).toEqual({ set: 'r12', size: 1 })
+  })
+})
+
+/** Where a request may end in this moment: every place that counts must be there, and up or just gone down. */
+function reachable(routes: Routes, key: string): string[] {
+  const to = routes.keys.get(key)
+  if (to === undefined || 'state' in to) return []
+  const members = routes.sets.get(to.set) ?? []
+  return Array.from({ length: to.size }, (_, place) => members[place]?.address ?? 'nowhere')
+}
+
+describe('a change of a set', () => {
+  it('never leads to an empty place, nor to one that is down when another is up, at any of its steps', async () => {
+    const combinations = Array.from({ length: 8 }, (_, bits) => [1, 2, 3].filter((n) => (bits >> (n - 1)) & 1))
+    const world = (downs: readonly number[]): Member[] =>
+      [1, 2, 3].map((n) => member(n, downs.includes(n) ? { downSince: down } : {}))
+    for (const before of combinations) {
+      for (const after of combinations) {
+        const router = makeFakeRouter()
+        await router.replaceAll(wants(world(before)))
+        const steps: Routes[] = []
+        const recording = {
+          ...router,
+          defineSet: async (...args: Parameters<typeof router.defineSet>) => {
+            // The real one writes place by place.
+            const [id, targets] = args
+            const members = [...((await router.read()).sets.get(id) ?? [])]
+            for (const [place, target] of targets.entries()) {
+              members[place] = target
+              await router.defineSet(id, [...members])
+              steps.push(await router.read())
+            }
+          },
+          swap: async (...args: Parameters<typeof router.swap>) => {
+            await router.swap(...args)
+            steps.push(await router.read())
+          },
+        }
+        await leadTo({ router: recording, addresses: hosts }, route(), world(after))
+        const last = steps.at(-1) as Routes
+        expect(last).toMatchObject({ keys: wants(world(after)).keys, sets: wants(world(after)).sets })
+        for (const step of steps) {
+          const places = reachable(step, 'e7')
+          expect(places).not.toContain('nowhere')
+          // Those that were led to before may still be, until the last step.
+          const known = new Set([...reachable(wants(world(before)), 'e7'), ...reachable(last, 'e7')])
+          for (const place of places) if (before.length < 3 && after.length < 3) expect(known).toContain(place)
+        }
+      }
+    }
+  })
+})
