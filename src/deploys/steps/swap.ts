@@ -14,9 +14,6 @@ import type { Step } from './step.ts'
 export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   const { router, addresses } = tools
   const spec = await readReleaseSpec(deploy, tools)
-  // Beside the swap, which is undone when this fails: the engine takes longer for it than the proxy for all the rest.
-  const kept = keepInstances(spec, tools)
-  kept.catch(() => undefined)
   const { environmentId, label, live } = deploy
   const wanted = routesOf({
     routes: [{ environmentId, label, live, releaseId: spec.releaseId, releaseNumber: spec.number }],
@@ -30,6 +27,9 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   if ('state' in to) throw new SlipwayError('internal', `Release ${spec.releaseId} has no instance with an address.`)
   log.write('step', `Swapping ${addresses.environmentHost(label)} to v${spec.number}`)
   await assertHeld()
+  // Beside the swap, which is undone when this fails: the engine takes longer for it than the proxy for all the rest.
+  const kept = keepInstances(spec, tools)
+  kept.catch(() => undefined)
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
   if (!live) {
     await router.swap(releaseKey(spec.releaseId), to)
