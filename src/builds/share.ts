@@ -55,8 +55,9 @@ export function openShare(work: Work): OpenShare {
   const said: string[] = []
   let place: string | null = null
   let ending: Promise<void> | null = null
-  /** The deploy whose log has all of the output. */
+  /** The deploy that others are pointed to: its log has all of the output, as long as one of those is left. */
   let whole: number | null = null
+  const readAllOfIt = new Set<number>()
   let done = false
 
   const tell = (text: string): void => {
@@ -113,6 +114,7 @@ export function openShare(work: Work): OpenShare {
       greet(waiter)
       waiters.add(waiter)
       const reader = output.read(positions.get(deployId) ?? 0)
+      if (reader.position() === 0) readAllOfIt.add(deployId)
       try {
         await unlessAborted(
           signal,
@@ -123,6 +125,7 @@ export function openShare(work: Work): OpenShare {
         positions.set(deployId, reader.position())
         reader.close()
         waiters.delete(waiter)
+        if (whole === deployId) whole = [...waiters].find((other) => readAllOfIt.has(other.deployId))?.deployId ?? whole
         const forGood = signal.reason instanceof SlipwayError && signal.reason.code === 'cancelled'
         if (forGood) left.add(deployId)
         if (waiters.size === 0 && !done) await beginToEnd(forGood)

@@ -102,6 +102,15 @@ export async function isHeld(q: Queryable, own: OwnBuild): Promise<boolean> {
   return rows.length > 0
 }
 
+/** It was ended because nobody waited for it while this server made it. */
+export async function isCancelled(q: Queryable, own: OwnBuild): Promise<boolean> {
+  const rows = await q.query(`select 1 from builds where id = $1 and lease_owner = $2 and state = 'cancelled'`, [
+    own.id,
+    own.worker,
+  ])
+  return rows.length > 0
+}
+
 /** Every record of a build's making goes through here: whoever lost it changes nothing. */
 async function updateOwn(q: Queryable, own: OwnBuild, set: string, values: readonly unknown[] = []): Promise<void> {
   const rows = await q.query(

@@ -1,7 +1,7 @@
 /** At most so many at once; the others wait in the order in which they came. */
 export interface Slots {
-  /** Waits for a slot; `onWait` hears how many wait before. Call what it resolves with to give the slot back, once or more. */
-  take(signal: AbortSignal, onWait?: (ahead: number) => void): Promise<() => void>
+  /** Waits for a slot. Call what it resolves with to give the slot back, once or more. */
+  take(signal: AbortSignal): Promise<() => void>
 }
 
 export function makeSlots(count: number): Slots {
@@ -34,13 +34,12 @@ export function makeSlots(count: number): Slots {
     })
 
   return {
-    async take(signal, onWait) {
+    async take(signal) {
       signal.throwIfAborted()
       if (free > 0) {
         free -= 1
         return occupied()
       }
-      onWait?.(line.length)
       await turn(signal)
       return occupied()
     },

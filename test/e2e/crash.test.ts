@@ -40,6 +40,8 @@ describe('Slipway killed at every point of a deploy', () => {
 
   const points = [
     'deploy.build.begun',
+    'build.running',
+    'build.made',
     'deploy.build.done',
     'deploy.command.begun',
     'deploy.command.done',

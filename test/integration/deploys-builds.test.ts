@@ -14,7 +14,7 @@ afterEach(() => spine.close())
 /** Builds print what is said here, and end when they are let. */
 function hold(): { say(line: string): void; finish(error?: Error): void } {
   let print: (line: string) => void = () => undefined
-  let end: { resolve: () => void; reject: (error: Error) => void }[] = []
+  const end: { resolve: () => void; reject: (error: Error) => void }[] = []
   const said: string[] = []
   spine.builder.work = (_id, { onLine }) =>
     new Promise((resolve, reject) => {
@@ -28,11 +28,10 @@ function hold(): { say(line: string): void; finish(error?: Error): void } {
       print(line)
     },
     finish(error) {
-      for (const { resolve, reject } of end) {
+      for (const { resolve, reject } of end.splice(0)) {
         if (error === undefined) resolve()
         else reject(error)
       }
-      end = []
     },
   }
 }
@@ -144,6 +143,48 @@ describe('a build that several deploys want', () => {
     const late = spine.tools.builds.wait(await spine.tools.builds.get(build?.id ?? 0), plan, quietWaiter(99))
     await expect(late).rejects.toMatchObject({ code: 'build_failed', message: 'It is broken.', hint: 'Mend it.' })
     expect(spine.builder.begun).toHaveLength(1)
+  })
+
+  it('that prints a flood is held in bounded memory: the first has every line, a late one is told what was cut', async () => {
+    const work = hold()
+    spine.builder.work = async (_id, { onLine, room }) => {
+      for (let n = 0; n < 30_000; n += 1) {
+        onLine(`line ${n}`)
+        if (n % 500 === 0) await room?.()
+      }
+      await new Promise<void>((resolve) => (work.finish = () => resolve()))
+    }
+    const first = await spine.push('test', commitOf('a'))
+    await untilSaid(first, 'output: line 29999')
+    const second = await spine.push('live', commitOf('a'))
+    await untilSaid(second, 'output: line 29999')
+    work.finish()
+    await untilState(second, 'live')
+    await untilState(first, 'live')
+    const [one, two] = [await stored(first), await stored(second)]
+    expect(one.filter((line) => line.startsWith('output: line '))).toHaveLength(30_000)
+    const told = /^detail: The first (\d+) lines are not repeated here: slipway deploys log (\d+)$/.exec(
+      two.find((line) => line.startsWith('detail: The first')) ?? '',
+    )
+    const cut = Number(told?.[1])
+    expect(told?.[2]).toBe(String(first))
+    expect(cut).toBeGreaterThan(10_000)
+    expect(two.filter((line) => line.startsWith('output: line '))).toHaveLength(30_000 - cut)
+    expect(two).toContain(`output: line ${cut}`)
+  })
+
+  it('whose last deploy leaves while its image is made leaves none behind', async () => {
+    const work = hold()
+    const id = await spine.push('test', commitOf('a'))
+    await untilSaid(id, 'output: begun')
+    spine.builder.onImage = async () => {
+      await spine.deploys.cancel(id, 'ada')
+      await waitFor('the build to be ended', 30_000, async () => (await builds())[0]?.state === 'cancelled')
+    }
+    work.finish()
+    await untilState(id, 'cancelled')
+    expect(await builds()).toMatchObject([{ state: 'cancelled' }])
+    await waitFor('the image to go', 30_000, () => spine.builder.images.size === 0)
   })
 
   it('whose output one of them cannot store goes on for the others', async () => {

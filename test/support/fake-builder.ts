@@ -6,6 +6,8 @@ import { SlipwayError } from '../../src/kernel/errors.ts'
 export interface FakeBuilder extends Builder {
   /** What builds do; resolves when the image is made. */
   work: (buildId: number, options: BuildOptions) => Promise<void>
+  /** When an image was made, before anybody hears of it. */
+  onImage: () => Promise<void>
   /** Builds that were begun, in their order; one that starts over comes again. */
   readonly begun: number[]
   /** Builds of which something is there: a container while it runs, an image when it was made. */
@@ -19,6 +21,7 @@ export function makeFakeBuilder(work: FakeBuilder['work']): FakeBuilder {
   const begun: number[] = []
   const builder: FakeBuilder = {
     work,
+    onImage: async () => undefined,
     begun,
     containers,
     images,
@@ -29,6 +32,7 @@ export function makeFakeBuilder(work: FakeBuilder['work']): FakeBuilder {
         await untilAborted(options.signal, builder.work(buildId, options))
         images.set(buildId, imageOf(buildId))
         containers.delete(buildId)
+        await builder.onImage()
         return imageOf(buildId)
       } catch (error) {
         if ((await options.isHeld?.()) !== false) await builder.discard(buildId)
