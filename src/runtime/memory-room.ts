@@ -16,10 +16,8 @@ export interface MemoryRoom {
 
 export interface WantedMemory {
   readonly limitBytes: number
-  /**
-   * What the instance that serves now really uses; null when there is none. Asked only when it matters.
-   */
-  readonly readUse: () => Promise<number | null>
+  /** Those that serve now: what they really use tells what the new one will. Asked only when it matters. */
+  readonly listServing: () => Promise<readonly string[]>
   /** The limits of all running instances together, for the message. */
   readonly readLimits: () => Promise<number>
 }
@@ -41,11 +39,17 @@ const settleMs = 60_000
 export function makeMemoryRoom(deps: {
   /** null: this host does not tell. */
   readonly measure: () => Promise<Room | null>
+  /** What a container really uses; null when nobody knows. */
+  readonly readUse: (containerId: string) => Promise<number | null>
   readonly floorBytes: number | null
   readonly clock: Clock
 }): MemoryRoom {
   const rule = { setBytes: deps.floorBytes, mostBytes: mostFloorBytes }
   const inTurn = makeMutex()
+  const readMostUse = async (containerIds: readonly string[]): Promise<number | null> => {
+    const uses = (await Promise.all(containerIds.map(deps.readUse))).filter((use) => use !== null)
+    return uses.length === 0 ? null : Math.max(...uses)
+  }
   let starting: { bytes: number; untilMs: number }[] = []
   return {
     assertForStart: (wanted) =>
@@ -58,7 +62,9 @@ export function makeMemoryRoom(deps: {
         const { limitBytes } = wanted
         const figures = { memory, startingBytes, limitBytes, useBytes: null, floorBytes: floorOf(memory, rule) }
         // With room for all that it may ever take, nobody needs to be asked what it takes.
-        const known = hasRoom(figures, limitBytes) ? figures : { ...figures, useBytes: await wanted.readUse() }
+        const known = hasRoom(figures, limitBytes)
+          ? figures
+          : { ...figures, useBytes: await readMostUse(await wanted.listServing()) }
         const expected = expectUse(known)
         if (!hasRoom(known, expected)) throw refused(known, await wanted.readLimits())
         starting.push({ bytes: expected, untilMs: nowMs + settleMs })

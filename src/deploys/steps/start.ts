@@ -1,6 +1,7 @@
 import { takeAddress } from '../../runtime/index.ts'
 import { type InstanceRecord, insertInstance, listInstancesOfRelease, recordContainer } from '../instances.ts'
 import { type ReleaseSpec, readReleaseSpec } from '../release-spec.ts'
+import { wantedMemory } from '../wanted-memory.ts'
 import type { Step, StepContext } from './step.ts'
 
 /** Starts the new instance beside the old one. */
@@ -10,6 +11,10 @@ export const start: Step = async (context) => {
   log.write('step', `Starting v${spec.number}`)
   for (const instance of await findOrPlan(context, spec)) {
     const container = spec.container({ name: String(instance.position), kind: 'instance', address: instance.address })
+    if (instance.containerId === null) {
+      const { memoryBytes } = container.limits
+      await tools.memory?.assertForStart(wantedMemory(tools.db, deploy.environmentId, memoryBytes))
+    }
     await assertHeld()
     const started = await tools.runtime.start(container, signal)
     await recordContainer(tools.db, instance.id, started.containerId)

@@ -6,7 +6,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
 import type { Database } from '../../postgres/database.ts'
 import type { Addresses, Router } from '../../routing/index.ts'
-import type { AddressRange, Runtime } from '../../runtime/index.ts'
+import type { AddressRange, MemoryRoom, Runtime } from '../../runtime/index.ts'
 import type { Deploy } from '../deploy.ts'
 import type { DeployLog } from '../log.ts'
 import type { Own } from '../line-store.ts'
@@ -16,6 +16,8 @@ export interface Tools {
   readonly db: Database
   readonly builds: Builds
   readonly runtime: Runtime
+  /** Asked before a new instance starts; without it none is refused. */
+  readonly memory?: MemoryRoom
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */

@@ -8,8 +8,13 @@ const mb = 1024 ** 2
 function makeHost(memory: { freeBytes: number; sizeBytes: number } | null, floorBytes: number | null = null) {
   let nowMs = 0
   const asked: string[] = []
+  const uses: Record<string, number | null> = {}
   const room = makeMemoryRoom({
     measure: async () => memory,
+    readUse: async (containerId) => {
+      asked.push(containerId)
+      return uses[containerId] ?? null
+    },
     floorBytes,
     clock: { now: () => new Date(0), monotonicMs: () => nowMs, sleep: async () => undefined },
   })
@@ -19,9 +24,10 @@ function makeHost(memory: { freeBytes: number; sizeBytes: number } | null, floor
     start: (limitBytes: number, useBytes: number | null = null) =>
       room.assertForStart({
         limitBytes,
-        readUse: async () => {
-          asked.push('use')
-          return useBytes
+        listServing: async () => {
+          asked.push('serving')
+          Object.assign(uses, { web: useBytes })
+          return useBytes === null ? [] : ['web', 'unknown']
         },
         readLimits: async () => {
           asked.push('limits')
@@ -41,7 +47,7 @@ describe('a start', () => {
   it('is let through by what the running one uses, though its limit would not fit', async () => {
     const host = makeHost({ freeBytes: 300 * mb, sizeBytes: gb })
     await host.start(512 * mb, 100 * mb)
-    expect(host.asked).toEqual(['use'])
+    expect(host.asked).toEqual(['serving', 'web', 'unknown'])
   })
 
   it('is refused with figures when that does not fit either', async () => {
