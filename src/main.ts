@@ -232,8 +232,8 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
 
 /** Deploys go on, and everything that Slipway stands on is watched from now on. */
 async function startWork({ cluster, proxy, runtime, logger, stop }: Ground, { deploys }: Modules): Promise<void> {
-  const found = await deploys.start()
-  logger.info('reconciled', { ...found })
+  const { routes, started, removed } = await deploys.start()
+  logger.info('reconciled', { routes, started, removed })
   const reconcile = (): void => {
     deploys.reconcile().catch((error: unknown) => logger.error('reconciling failed', { error }))
   }

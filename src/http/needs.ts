@@ -61,10 +61,19 @@ export interface RunningRelease {
 
 export interface RunningInstance {
   readonly name: string
-  /** `silent`: it runs, but nothing listens on its port. */
-  readonly state: 'running' | 'silent' | 'restarting' | 'stopped' | 'unknown'
+  /** `silent`: it runs, but nothing listens on its port; `crashed`: it ended, and is not back yet. */
+  readonly state: 'running' | 'silent' | 'restarting' | 'stopped' | 'crashed' | 'unknown'
+  /** How often it ended and was started again, as far as anybody counted. */
   readonly restarts: number
   readonly startedAt: Date | null
+  /** Null while it takes requests and does not end again and again. */
+  readonly crash: {
+    readonly since: Date
+    readonly exitCode: number | null
+    readonly outOfMemory: boolean
+    /** It ends again and again. */
+    readonly isLoop: boolean
+  } | null
 }
 
 /** What the instances of an environment print. */

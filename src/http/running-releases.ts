@@ -1,4 +1,4 @@
-import type { DeployReads, Deploys } from '../deploys/index.ts'
+import type { DeployReads, Deploys, InstanceRecord } from '../deploys/index.ts'
 import { withTimeout } from '../kernel/timeout.ts'
 import { type Instance, type Runtime, tryConnect } from '../runtime/index.ts'
 import type { RunningInstance, RunningReleases } from './needs.ts'
@@ -36,7 +36,8 @@ export function makeRunningReleases({ reads, deploys, runtime, listens = isOpen 
             state.state === 'running' &&
             record.address !== null &&
             !(await listens({ ...record, address: record.address }))
-          return { name: `v${serving.number}.${record.position}`, ...state, ...(isSilent ? { state: 'silent' } : {}) }
+          const name = `v${serving.number}.${record.position}`
+          return withCrash(record, { name, ...state, ...(isSilent ? { state: 'silent' as const } : {}) })
         }),
       )
       return { release: serving.number, commit: serving.commit, since: serving.since, instances }
@@ -49,7 +50,18 @@ async function isOpen(place: { address: string; port: number }): Promise<boolean
   return outcome === 'open'
 }
 
-function stateOf(seen: Instance | null | 'unknown'): Omit<RunningInstance, 'name'> {
+/** What the engine shows is how it is now; what it went through is recorded. */
+function withCrash(record: InstanceRecord, seen: Omit<RunningInstance, 'crash'>): RunningInstance {
+  const { downSince, crashLoopSince, endCount, lastExitCode, lastOutOfMemory } = record
+  const restarts = Math.max(endCount, seen.restarts)
+  const since = crashLoopSince ?? downSince
+  if (since === null) return { ...seen, restarts, crash: null }
+  const isDown = downSince !== null && (seen.state === 'stopped' || seen.state === 'restarting')
+  const crash = { since, exitCode: lastExitCode, outOfMemory: lastOutOfMemory, isLoop: crashLoopSince !== null }
+  return { ...seen, ...(isDown ? { state: 'crashed' as const } : {}), restarts, crash }
+}
+
+function stateOf(seen: Instance | null | 'unknown'): Omit<RunningInstance, 'name' | 'crash'> {
   if (seen === 'unknown') return { state: 'unknown', restarts: 0, startedAt: null }
   if (seen === null) return { state: 'stopped', restarts: 0, startedAt: null }
   const state = seen.state === 'running' || seen.state === 'restarting' ? seen.state : 'stopped'

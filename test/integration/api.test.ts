@@ -171,13 +171,25 @@ describe('status', () => {
       commit: someCommit,
       since: new Date('2026-01-02T03:04:05Z'),
       instances: [
-        { name: 'v12.1', state: 'running', restarts: 0, startedAt: new Date('2026-01-02T03:04:00Z') },
-        { name: 'v12.2', state: 'stopped', restarts: 3, startedAt: null },
+        { name: 'v12.1', state: 'running', restarts: 0, startedAt: new Date('2026-01-02T03:04:00Z'), crash: null },
+        {
+          name: 'v12.2',
+          state: 'crashed',
+          restarts: 3,
+          startedAt: null,
+          crash: { since: new Date('2026-01-02T03:05:00Z'), exitCode: 137, outOfMemory: true, isLoop: true },
+        },
       ],
     })
     const live = await api('GET', '/apps/stat/environments/live/status')
     expect(live.json.running).toMatchObject({ release: 'v12', commit: someCommit, health: 'partly' })
-    expect(live.json.running.instances[1]).toEqual({ name: 'v12.2', state: 'stopped', restarts: 3, startedAt: null })
+    expect(live.json.running.instances[1]).toEqual({
+      name: 'v12.2',
+      state: 'crashed',
+      restarts: 3,
+      startedAt: null,
+      crash: { since: '2026-01-02T03:05:00.000Z', exitCode: 137, outOfMemory: true, isLoop: true },
+    })
     expect(live.json.environment.url).toMatch(/^http:\/\/stat\.localhost:/)
   })
 })

@@ -73,6 +73,7 @@ function printStatus(out: Output, { environment, running, lastDeploy, line }: St
       ['INSTANCE', 'STATE', 'RESTARTS', 'STARTED'],
       running.instances.map((one) => [one.name, one.state, String(one.restarts), ago(one.startedAt)]),
     )
+    for (const one of running.instances) if (one.crash !== null) out.line(describeCrash(environment, one, one.crash))
   }
   if (line.length === 0) return
   out.line()
@@ -80,6 +81,22 @@ function printStatus(out: Output, { environment, running, lastDeploy, line }: St
     ['IN LINE', 'STATE', 'COMMIT', 'BY', 'PLACE'],
     line.map((one) => [String(one.id), one.state, one.commit.slice(0, 10), one.requestedBy, placeOf(one.ahead)]),
   )
+}
+
+type Instance = NonNullable<Status['running']>['instances'][number]
+
+/** What happened, how often, and where its last words are. */
+function describeCrash(
+  { app, name }: Status['environment'],
+  instance: Instance,
+  crash: NonNullable<Instance['crash']>,
+): string {
+  const { since, exitCode, outOfMemory, isLoop } = crash
+  const how = outOfMemory ? 'for lack of memory' : exitCode === null ? 'without a word' : `with exit code ${exitCode}`
+  const what = isLoop
+    ? `ends again and again since ${ago(since)} (${instance.restarts} times), last ${how}`
+    : `is down since ${ago(since)}; it ended ${how}`
+  return ` !     ${instance.name} ${what}. Its last lines: slipway logs ${name} -a ${app} -n 50`
 }
 
 function placeOf(ahead: number | null): string {

@@ -21,13 +21,17 @@ describe('health of a release', () => {
 })
 
 describe('what runs', () => {
+  const up = { downSince: null, crashLoopSince: null, endCount: 0, lastExitCode: null, lastOutOfMemory: false }
+  const crash = { since: new Date(6), exitCode: 137, outOfMemory: true }
+  const down = { ...up, downSince: crash.since, endCount: 1, lastExitCode: 137, lastOutOfMemory: true }
+  const loops = { ...up, crashLoopSince: crash.since, endCount: 9, lastExitCode: 3 }
   const records = [
-    { releaseId: 7, position: 1, containerId: 'a', address: null },
-    { releaseId: 7, position: 2, containerId: 'b', address: null },
-    { releaseId: 7, position: 3, containerId: 'c', address: null },
-    { releaseId: 7, position: 4, containerId: 'a', address: '10.0.0.4', port: 80 },
-    { releaseId: 7, position: 5, containerId: 'a', address: '10.0.0.5', port: 80 },
-    { releaseId: 6, position: 1, containerId: 'old', address: null },
+    { ...up, releaseId: 7, position: 1, containerId: 'a', address: null },
+    { ...down, releaseId: 7, position: 2, containerId: 'b', address: null },
+    { ...up, releaseId: 7, position: 3, containerId: 'c', address: null },
+    { ...up, releaseId: 7, position: 4, containerId: 'a', address: '10.0.0.4', port: 80 },
+    { ...loops, releaseId: 7, position: 5, containerId: 'a', address: '10.0.0.5', port: 80 },
+    { ...up, releaseId: 6, position: 1, containerId: 'old', address: null },
   ]
   const seen: Record<string, Partial<Instance> | null | Error> = {
     a: { state: 'running', restarts: 2, startedAt: new Date(5) },
@@ -53,11 +57,17 @@ describe('what runs', () => {
       commit: 'c',
       since: new Date(1),
       instances: [
-        { name: 'v12.1', state: 'running', restarts: 2, startedAt: new Date(5) },
-        { name: 'v12.2', state: 'stopped', restarts: 0, startedAt: null },
-        { name: 'v12.3', state: 'unknown', restarts: 0, startedAt: null },
-        { name: 'v12.4', state: 'silent', restarts: 2, startedAt: new Date(5) },
-        { name: 'v12.5', state: 'running', restarts: 2, startedAt: new Date(5) },
+        { name: 'v12.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null },
+        { name: 'v12.2', state: 'crashed', restarts: 1, startedAt: null, crash: { ...crash, isLoop: false } },
+        { name: 'v12.3', state: 'unknown', restarts: 0, startedAt: null, crash: null },
+        { name: 'v12.4', state: 'silent', restarts: 2, startedAt: new Date(5), crash: null },
+        {
+          name: 'v12.5',
+          state: 'running',
+          restarts: 9,
+          startedAt: new Date(5),
+          crash: { since: new Date(6), exitCode: 3, outOfMemory: false, isLoop: true },
+        },
       ],
     })
   })

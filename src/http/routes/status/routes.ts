@@ -9,9 +9,20 @@ import { environmentSchema, presentEnvironment } from '../environments/presenter
 
 const instanceSchema = z.strictObject({
   name: z.string(),
-  state: z.enum(['running', 'silent', 'restarting', 'stopped', 'unknown']),
+  state: z.enum(['running', 'silent', 'restarting', 'stopped', 'crashed', 'unknown']),
+  /** How often it ended and was started again, as far as anybody counted. */
   restarts: z.number().int(),
   startedAt: time.nullable(),
+  /** Its last end; null while it takes requests and does not end again and again. */
+  crash: z
+    .strictObject({
+      since: time,
+      exitCode: z.number().int().nullable(),
+      outOfMemory: z.boolean(),
+      /** It ends again and again. */
+      isLoop: z.boolean(),
+    })
+    .nullable(),
 })
 
 export const statusSchema = z.strictObject({
@@ -93,7 +104,11 @@ function presentRunning(running: RunningRelease): NonNullable<z.input<typeof sta
     commit: running.commit,
     since: isoTime(running.since),
     health: healthOf(running.instances.map((one) => one.state)),
-    instances: running.instances.map((one) => ({ ...one, startedAt: isoTimeOrNull(one.startedAt) })),
+    instances: running.instances.map(({ startedAt, crash, ...one }) => ({
+      ...one,
+      startedAt: isoTimeOrNull(startedAt),
+      crash: crash === null ? null : { ...crash, since: isoTime(crash.since) },
+    })),
   }
 }
 
