@@ -74,7 +74,7 @@ describe('a deploy', () => {
     const log = await spine.log(await spine.push('test', commitOf('a')))
     expect(log).toContain('output: migrated')
     expect(log.join('\n')).toMatch(
-      /error: The release command “migrations” failed with exit code 3\. Release commands ran, not swapped\./,
+      /error: The release command “migrations” failed with exit code 3\. Release commands ran, not swapped\.\nerror: It printed nothing\. Nothing was swapped/,
     )
     expect(spine.runtime.names()).toEqual([])
   })

@@ -1,3 +1,4 @@
+import type { ReleaseCommand } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { labelNames } from '../../runtime/index.ts'
 import { readReleaseSpec } from '../release-spec.ts'
@@ -34,12 +35,15 @@ export const releaseCommands: Step = async (context) => {
   }
 }
 
-type Command = Parameters<typeof describeFailure>[0]
+interface Ran {
+  readonly command: ReleaseCommand
+  hasPrinted: boolean
+}
 
 async function runCommand(
   context: StepContext,
   position: number,
-  command: Command,
+  command: ReleaseCommand,
   container: Parameters<StepContext['tools']['runtime']['start']>[0],
 ): Promise<void> {
   const { assertHeld, deploy, own, tools, log, signal } = context
@@ -47,7 +51,9 @@ async function runCommand(
   faultPoint('deploy.command.begun')
   // Of a command that was begun earlier everything comes again: what the log has is passed over.
   let known = await countCommandOutput(tools.db, deploy.id, position)
+  const ran: Ran = { command, hasPrinted: known > 0 }
   const onLine = (line: string): void => {
+    ran.hasPrinted = true
     if (known > 0) known -= 1
     else log.write('output', line)
   }
@@ -61,13 +67,13 @@ async function runCommand(
         { onLine, room: () => log.room(), timeoutMs: command.timeoutMs, signal: cancelled },
       )
       .catch((error: unknown) => {
-        throw tools.clock.monotonicMs() - startedMs < command.timeoutMs ? error : nameCommand(command, error)
+        throw tools.clock.monotonicMs() - startedMs < command.timeoutMs ? error : nameCommand(ran, error)
       }),
     released,
   ])
   faultPoint('deploy.command.done')
   await tools.db.transaction((tx) => recordCommandEnded(tx, own, position, exit.exitCode))
-  if (exit.exitCode !== 0) throw describeFailure(command, exit, container.limits.memoryBytes)
+  if (exit.exitCode !== 0) throw describeFailure(ran, exit, container.limits.memoryBytes)
 }
 
 /** A cancel ends the command; a server that stops or lost the deploy only lets go of it: who comes next finds it by its name. */
@@ -86,17 +92,17 @@ function splitSignal(signal: AbortSignal): { cancelled: AbortSignal; released: P
 }
 
 /** The runtime only knows that something took too long. */
-function nameCommand({ label, timeoutMs }: Command, error: unknown): unknown {
+function nameCommand({ command: { label, timeoutMs }, hasPrinted }: Ran, error: unknown): unknown {
   if (!(error instanceof SlipwayError) || error.code !== 'timeout') return error
   return new SlipwayError(
     'command_failed',
     `The release command “${label}” took longer than its limit of ${timeoutMs / 1000} s and was stopped.`,
-    { hint: 'Its output is above. To give it more time, set its timeout in slipway.yml.', cause: error },
+    { hint: `${whereOutput(hasPrinted)} To give it more time, set its timeout in slipway.yml.`, cause: error },
   )
 }
 
 function describeFailure(
-  command: { label: string; run: string; timeoutMs: number },
+  { command, hasPrinted }: Ran,
   exit: { exitCode: number; outOfMemory: boolean },
   memoryBytes: number,
 ): SlipwayError {
@@ -114,7 +120,9 @@ function describeFailure(
     'command_failed',
     `The release command “${command.label}” failed with exit code ${exit.exitCode}.`,
     {
-      hint: 'Its output is above. Nothing was swapped; what it had done to the data stays done.',
+      hint: `${whereOutput(hasPrinted)} Nothing was swapped; what it had done to the data stays done.`,
     },
   )
 }
+
+const whereOutput = (hasPrinted: boolean): string => (hasPrinted ? 'Its output is above.' : 'It printed nothing.')
