@@ -4,6 +4,7 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Router } from '../../routing/index.ts'
 import { mapNames, proxyPaths, type ProxySettings } from './config.ts'
+import { directEntries } from './entries.ts'
 import { makeMapFiles } from './map-files.ts'
 import { makeProxyProcess } from './process.ts'
 import { makeHaproxyRouter } from './router.ts'
@@ -76,9 +77,15 @@ export function makeProxy(options: ProxyOptions): Proxy {
       // A proxy that has been running all the time knows better than a torn file.
       if (damaged.length > 0 && typeof (await socket.probe()) === 'object') {
         for (const map of mapNames.filter((name) => damaged.includes(name))) {
+          if (!(await socket.knows(paths.map(map)))) continue
           const shown = await socket.show(paths.map(map))
           await files.change(map, (held) => shown.forEach(([key, value]) => held.set(key, value)))
         }
+        await files.change('direct', (held) => {
+          held.clear()
+          for (const [host, way] of directEntries(files.entries())) held.set(host, way)
+        })
+        await files.mend()
       }
       await proxy.ensure()
     },

@@ -10,6 +10,8 @@ export interface ProxySocket {
   put(map: string, key: string, value: string): Promise<void>
   remove(map: string, key: string): Promise<void>
   show(map: string): Promise<[string, string][]>
+  /** Whether the proxy has such a map: one that was started by an older Slipway may not. */
+  knows(map: string): Promise<boolean>
   /** Makes a map exactly this in one atomic step, however large it is. */
   replace(map: string, entries: Iterable<readonly [string, string]>): Promise<void>
   /** Requests and upgraded connections that are open to `ip:port`. */
@@ -76,6 +78,9 @@ export function makeProxySocket(path: string): ProxySocket {
         }
         return [key, value]
       })
+    },
+    async knows(map) {
+      return (await ask('show map')).includes(`(${words(map)[0]})`)
     },
     async replace(map, entries) {
       const [m] = words(map)
