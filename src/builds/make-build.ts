@@ -45,12 +45,14 @@ export interface Job {
  */
 export async function makeBuild(shop: Workshop, job: Job, share: Share): Promise<Build | null> {
   const own = { id: job.id, worker: shop.worker }
-  const begunBefore = await store.claimBuild(shop.db, own)
-  if (begunBefore === null) return outcomeOf(shop, job.id)
+  const build = await store.claimBuild(shop.db, own)
+  if (build === null) return outcomeOf(shop, job.id)
   try {
-    const image = (begunBefore && (await adopt(shop, own, share))) || (await buildImage(shop, { job, own, share }))
+    const finished = build.state === 'running' ? await adopt(shop, own, share) : null
+    const image = finished ?? (await buildImage(shop, { build, job, own, share }))
     faultPoint('build.made')
     await store.markBuildSucceeded(shop.db, own, image)
+    return { ...build, state: 'succeeded', image }
   } catch (thrown) {
     // The last deploy left in the moment in which the image was made.
     if (thrown instanceof LostBuildError && (await store.isCancelled(shop.db, own))) await shop.builder.discard(own.id)
@@ -59,9 +61,9 @@ export async function makeBuild(shop: Workshop, job: Job, share: Share): Promise
     await store.markBuildFailed(shop.db, own, asSlipwayError(thrown))
     throw thrown
   }
-  return outcomeOf(shop, job.id)
 }
 
+/** Of a build that has ended. */
 async function outcomeOf({ db }: Workshop, id: number): Promise<Build | null> {
   const build = await store.findBuild(db, id)
   if (build === null || build.state === 'cancelled') return null
@@ -83,9 +85,8 @@ async function adopt({ db, builder }: Workshop, own: store.OwnBuild, share: Shar
 
 async function buildImage(
   { db, source, builder, settings, slots, disk }: Workshop,
-  { job, own, share }: { job: Job; own: store.OwnBuild; share: Share },
+  { build, job, own, share }: { build: Build; job: Job; own: store.OwnBuild; share: Share },
 ): Promise<BuiltImage> {
-  const build = await store.getBuild(db, own.id)
   const { output, signal } = share
   const release = await slots.take(build, signal, (before) => share.sayPlace(placeWords(before)))
   share.sayPlace(null)

@@ -88,13 +88,13 @@ export async function getBuild(q: Queryable, id: number): Promise<Build> {
   return build
 }
 
-/** Makes a build this server's, whoever had it. Whether it was running; null when it has ended. */
-export async function claimBuild(q: Queryable, own: OwnBuild): Promise<boolean | null> {
-  const rows = await q.query<{ state: Build['state'] }>(
-    `update builds set lease_owner = $2 where id = $1 and state in ('waiting', 'running') returning state`,
+/** Makes a build this server's, whoever had it. Returns it as it is; null when it has ended. */
+export async function claimBuild(q: Queryable, own: OwnBuild): Promise<Build | null> {
+  const rows = await q.query<BuildRow>(
+    `update builds set lease_owner = $2 where id = $1 and state in ('waiting', 'running') returning ${columns}`,
     [own.id, own.worker],
   )
-  return rows[0] === undefined ? null : rows[0].state === 'running'
+  return rows[0] === undefined ? null : toBuild(rows[0])
 }
 
 export async function isHeld(q: Queryable, own: OwnBuild): Promise<boolean> {

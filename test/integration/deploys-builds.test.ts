@@ -277,6 +277,28 @@ describe('a build whose server ends', () => {
     expect(spine.builder.containers.size).toBe(1)
   })
 
+  it('in name only: whoever took it over makes it, and what the frozen one does when it wakes changes nothing', async () => {
+    const ends: { resolve: () => void; reject: (error: Error) => void }[] = []
+    spine.builder.work = (_id, { onLine }) => {
+      onLine('begun')
+      return new Promise((resolve, reject) => void ends.push({ resolve, reject }))
+    }
+    const id = await spine.push('test', commitOf('a'))
+    await untilSaid(id, 'output: begun')
+    const plan = await spine.tools.builds.readPlan('shop', 'a', never)
+    const [{ id: buildId = 0 } = {}] = await builds()
+    const other = spine.newBuilds()
+    const taken = other.wait(await other.get(buildId), plan, quietWaiter(id))
+    await waitFor('the other to begin', 30_000, () => ends.length === 2)
+    ends[0]?.reject(new SlipwayError('build_failed', 'Its containers were removed.'))
+    await waitFor('the first to see it', 30_000, async () => (await stateOf(id)) !== 'running')
+    expect(await builds()).toMatchObject([{ state: 'running' }])
+    expect(spine.builder.containers.size).toBe(1)
+    ends[1]?.resolve()
+    expect(await taken).toMatchObject({ state: 'succeeded' })
+    expect(await builds()).toMatchObject([{ state: 'succeeded' }])
+  })
+
   it('and that nobody waits for any more is ended and swept', async () => {
     const { appId } = await spine.environment('test')
     const plan = await spine.tools.builds.readPlan('shop', 'a', never)

@@ -32,6 +32,8 @@ export interface Spine {
   readonly runtime: FakeRuntime
   readonly router: FakeRouter
   readonly builder: FakeBuilder
+  /** What another server would make builds with, on the same engine. */
+  newBuilds(): Builds
   readonly tools: Tools
   /** What the next builds do; resolves when they are done. */
   onBuild: (build: Build, signal: AbortSignal) => Promise<void>
@@ -99,6 +101,7 @@ export async function makeSpine(options: { buildSlots?: number } = {}): Promise<
     runtime,
     router,
     builder,
+    newBuilds,
     tools,
     onBuild: async () => undefined,
     config: defaultConfig(port),
