@@ -68,6 +68,9 @@ const schema = z.object({
   SLIPWAY_LOG_LEVEL: z
     .enum(['error', 'warn', 'info', 'debug'], { error: 'must be error, warn, info or debug' })
     .default('info'),
+  SLIPWAY_LOG_DAYS: positive.default(30),
+  SLIPWAY_LOG_RELEASE_MB: whole.default(50),
+  SLIPWAY_LOG_ENVIRONMENT_MB: whole.default(200),
   SLIPWAY_SECRET_KEY: z.string().min(32, 'must have at least 32 characters').optional(),
   SLIPWAY_ADMIN_TOKEN: z.string().min(20, 'must have at least 20 characters').optional(),
 })
@@ -109,6 +112,12 @@ export interface Settings {
   readonly nightlyAt: string
   readonly trustedProxies: readonly string[]
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
+  /** How much is kept of what instances print. */
+  readonly logs: {
+    readonly releaseBytes: number
+    readonly environmentBytes: number
+    readonly ageMs: number
+  }
   /** null: made on the first start and kept in the data folder. */
   readonly secretKey: Secret | null
   readonly adminToken: Secret | null
@@ -158,6 +167,11 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
     nightlyAt: s.SLIPWAY_NIGHTLY_AT,
     trustedProxies: s.SLIPWAY_TRUSTED_PROXIES,
     logLevel: s.SLIPWAY_LOG_LEVEL,
+    logs: {
+      releaseBytes: s.SLIPWAY_LOG_RELEASE_MB * mb,
+      environmentBytes: s.SLIPWAY_LOG_ENVIRONMENT_MB * mb,
+      ageMs: s.SLIPWAY_LOG_DAYS * 24 * 60 * 60_000,
+    },
     secretKey: s.SLIPWAY_SECRET_KEY === undefined ? null : new Secret(s.SLIPWAY_SECRET_KEY),
     adminToken: s.SLIPWAY_ADMIN_TOKEN === undefined ? null : new Secret(s.SLIPWAY_ADMIN_TOKEN),
     faultPoint: given[faultPointVariable] ?? null,

@@ -20,7 +20,7 @@ import { SlipwayError } from './kernel/errors.ts'
 import { armFaultPoint } from './kernel/fault-point.ts'
 import { type Logger, makeLogger } from './kernel/logger.ts'
 import { makeMutex } from './kernel/mutex.ts'
-import { makeRuntimeLogs } from './logs/index.ts'
+import { makeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
 import { makeAddresses } from './routing/index.ts'
@@ -73,6 +73,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   stop.abort()
   await doors.close()
   await modules.deploys.stop()
+  await modules.logs.close()
   // A database that hangs does not keep Slipway from ending.
   await Promise.race([ground.db.close(), systemClock.sleep(closeGraceMs)])
   process.stdout.write(farewellText)
@@ -154,10 +155,18 @@ function makeModules(
     builder: makeBuilder({ engine, installation, network, logger }),
     settings: buildSettings(settings),
   })
+  const logs = makeLogs({
+    db,
+    runtime,
+    folder: join(settings.dataDir, 'logs', 'environments'),
+    limits: settings.logs,
+    clock: systemClock,
+    logger,
+  })
   const deploys = makeDeploys({
     db,
     builds,
-    runtime,
+    runtime: logs.runtime,
     router: proxy.router,
     addresses,
     range,
@@ -169,7 +178,7 @@ function makeModules(
   })
   const { repositories } = gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
-  return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git }
+  return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git, logs }
 }
 
 /** Slipway's own HTTP server, behind the proxy: API, Git, health. */
@@ -197,7 +206,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     setDefaultBranch: (name, branch) => git.setDefaultBranch(name, branch),
     commits: { tipOf: repositories.resolveBranch, resolveCommit: repositories.resolveCommit },
     running: makeRunningReleases({ reads, deploys, runtime }),
-    runtimeLogs: makeRuntimeLogs({ deploys, runtime, clock: systemClock }),
+    runtimeLogs: modules.logs,
     facts: {
       version: await readVersion(root),
       domain: settings.domain,
@@ -231,7 +240,8 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
 }
 
 /** Deploys go on, and everything that Slipway stands on is watched from now on. */
-async function startWork({ cluster, proxy, runtime, logger, stop }: Ground, { deploys }: Modules): Promise<void> {
+async function startWork({ cluster, proxy, runtime, logger, stop }: Ground, { deploys, logs }: Modules): Promise<void> {
+  logs.start(stop.signal)
   const { routes, started, removed } = await deploys.start()
   logger.info('reconciled', { routes, started, removed })
   const reconcile = (): void => {

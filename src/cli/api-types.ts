@@ -22,7 +22,9 @@ export interface LogEventData {
 }
 
 export interface RuntimeLogEventData {
-  readonly at: string | null
+  readonly at: string
+  readonly source: 'app' | 'router' | 'deploy'
+  readonly release: string | null
   readonly instance: string
   readonly text: string
 }

@@ -76,31 +76,37 @@ export interface RunningInstance {
   } | null
 }
 
-/** What the instances of an environment print. */
+/** What the instances of an environment print, what the proxy says of its requests, and the logs of its deploys. */
 export interface RuntimeLogs {
   /**
-   * The newest `tail` lines of all serving instances together, oldest first; with `after` those that come after that cursor, at
-   * most `tail` of them. Ends then, or with `follow` goes on with what is printed, by later releases too, until the signal fires.
-   * Reads no faster than it is read. Nothing running: no lines.
+   * The newest `tail` lines of what is asked for, by time, those of instances that are gone included; with `after` all that
+   * come behind that cursor. Ends then, or with `follow` goes on with what is added, by later releases too, until the signal
+   * fires. Reads no faster than it is read. Errors: `bad_request` for a cursor that is none of these logs’.
    */
   read(environmentId: number, options: RuntimeLogOptions): AsyncIterable<RuntimeLogLine>
 }
 
+export type LogSourceName = 'app' | 'router' | 'deploy'
+
 export interface RuntimeLogOptions {
   readonly tail: number
+  readonly since: Date | null
+  /** Only of this release. */
+  readonly release: number | null
+  readonly sources: readonly LogSourceName[]
   readonly after: string | null
   readonly follow: boolean
   readonly signal: AbortSignal
 }
 
 export interface RuntimeLogLine {
-  /**
-   * Where to go on after this line: 1 to 100 printable ASCII characters, such as the engine's timestamp. From outside it may
-   * come back as anything of that shape.
-   */
+  /** Where to go on after this line: printable ASCII. From outside it may come back as anything of that shape. */
   readonly cursor: string
-  readonly at: Date | null
-  /** Which instance, for people: `v12.1`. */
+  readonly at: Date
+  readonly source: LogSourceName
+  /** `v12`; null for what is not of one release. */
+  readonly release: string | null
+  /** Whose line it is, for people: `web.1`, `router`, `deploy 57`. */
   readonly instance: string
   /** Not sanitised. */
   readonly text: string

@@ -40,8 +40,11 @@ export interface Runtime {
   ): Promise<{ exitCode: number; output: string[] }>
   /** The newest `tail` lines of both streams, oldest first, not sanitised. */
   logs(containerId: string, tail: number): Promise<string[]>
-  /** What a container prints, oldest first, and with `follow` what it goes on printing until it ends or the signal fires. */
-  readLog(containerId: string, options: InstanceLogOptions): AsyncIterable<InstanceLogLine>
+  /**
+   * What a container printed, oldest first, and what it goes on printing, until it ends or the signal fires; as much at a
+   * time as came together. One that has ended: what the engine still has of it.
+   */
+  readLog(containerId: string, options: InstanceLogOptions): AsyncIterable<readonly InstanceLogLine[]>
   /** Where the processes of a running instance listen for TCP; null when this host cannot tell. */
   listeners(containerId: string): Promise<Listener[] | null>
   /** SIGTERM, then SIGKILL after `graceMs`. Safe to repeat, also on a container that is gone. */
@@ -115,18 +118,18 @@ export interface Instance {
 export type SeenContainer = Pick<Instance, 'containerId' | 'name' | 'labels' | 'state' | 'createdAt'>
 
 export interface InstanceLogOptions {
-  /** At most so many of the newest lines that are there already. */
-  readonly tail: number
-  /** Only lines after this cursor. */
-  readonly after: string | null
-  readonly follow: boolean
+  /** Only lines of this moment and later, by their times; null: all that the engine has. */
+  readonly since: string | null
+  /** At most so many of the newest lines that are there already; without it all of them. */
+  readonly newest?: number
   readonly signal: AbortSignal
 }
 
 export interface InstanceLogLine {
-  /** The engine's time, RFC 3339 with nanoseconds: sorts as text, and `after` takes it. */
-  readonly cursor: string
-  /** Not sanitised. */
+  /** The engine's time, RFC 3339 with nine decimals: sorts as text, and `since` takes it. */
+  readonly at: string
+  readonly output: 'stdout' | 'stderr'
+  /** Not sanitised. A line of more than 8 KiB is cut shortly behind that. */
   readonly text: string
 }
 

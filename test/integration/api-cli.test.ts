@@ -423,12 +423,12 @@ describe('hostile texts', () => {
 describe('logs, open, version, help', () => {
   it('shows what the instances print, and follows until Ctrl-C', async () => {
     for (let i = 1; i <= 30; i += 1) {
-      server.runtimeLines.push({ cursor: `c${i}`, at: new Date(i), instance: 'v3.1', text: `printed ${i}` })
+      server.runtimeLines.push({ ...printed, cursor: `c${i}`, text: `printed ${i}` })
     }
-    expect((await slipway('logs', '-a', 'shop', '-n', '2')).stdout).toBe('v3.1 | printed 29\nv3.1 | printed 30\n')
+    expect((await slipway('logs', '-a', 'shop', '-n', '2')).stdout).toBe('v3 web.1 | printed 29\nv3 web.1 | printed 30\n')
     const following = cli.start(['logs', 'live', '-f', '-n', '1', '-a', 'shop', '--json'])
     await following.says('printed 30')
-    server.runtimeLines.push({ cursor: 'c31', at: null, instance: 'v4.1', text: 'printed 31' })
+    server.runtimeLines.push({ ...printed, cursor: 'c31', release: 'v4', text: 'printed 31' })
     await following.says('printed 31')
     following.child.kill('SIGINT')
     const result = await following.result
@@ -443,7 +443,7 @@ describe('logs, open, version, help', () => {
 
   it('is quiet when whoever reads it has enough', async () => {
     for (let i = 0; i < 9_000; i += 1)
-      server.runtimeLines.push({ cursor: 'x', at: null, instance: 'v3.1', text: 'y'.repeat(500) })
+      server.runtimeLines.push({ ...printed, cursor: 'x', text: 'y'.repeat(500) })
     const reader = cli.start(['logs', '-a', 'shop', '-n', '9000'])
     reader.child.stdout?.once('data', () => reader.child.stdout?.destroy())
     const { code, stderr } = await reader.result
@@ -531,3 +531,5 @@ async function answerWith(listener: RequestListener): Promise<{ url: string; clo
     },
   }
 }
+
+const printed = { at: new Date(0), source: 'app' as const, release: 'v3', instance: 'web.1' }

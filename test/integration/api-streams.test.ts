@@ -157,22 +157,22 @@ describe('the log of a deploy as text', () => {
 describe('logs of the instances', () => {
   it('tail, follow, resume; control characters never leave', async () => {
     for (let i = 1; i <= 5; i += 1) {
-      server.runtimeLines.push({ cursor: `c${i}`, at: new Date(i), instance: 'v1.1', text: `line ${i}` })
+      server.runtimeLines.push({ ...printed, cursor: `c${i}`, text: `line ${i}` })
     }
-    server.runtimeLines.push({ cursor: 'c6', at: null, instance: 'v1.1', text: '\u001b]52;c;aGk=\u0007\u001b[31mred' })
+    server.runtimeLines.push({ ...printed, cursor: 'c6', text: '\u001b]52;c;aGk=\u0007\u001b[31mred' })
     const url = `${server.url}/api/v1/apps/shop/environments/test/logs`
     const text = await httpCall('GET', `${url}?tail=2`, { token: server.token.reveal() })
-    expect(text.text).toBe('v1.1 | line 5\nv1.1 | ^[]52;c;aGk=^G\u001b[31mred\u001b[0m\n')
+    expect(text.text).toBe('v1 web.1 | line 5\nv1 web.1 | ^[]52;c;aGk=^G\u001b[31mred\u001b[0m\n')
     const stream = await open('/apps/shop/environments/test/logs?tail=3', { headers: { 'last-event-id': 'c4' } })
     await eventually(() => stream.events.length === 2, 'two lines')
-    server.runtimeLines.push({ cursor: 'c7', at: new Date(7), instance: 'v2.1', text: 'new release' })
+    server.runtimeLines.push({ ...printed, cursor: 'c7', release: 'v2', text: 'new release' })
     await eventually(() => stream.events.length === 3, 'the third')
     expect(stream.events.map((e) => e.id)).toEqual(['c5', 'c6', 'c7'])
     stream.close()
     const once = await open('/apps/shop/environments/test/logs?tail=1&follow=false')
     await once.ended
     expect(once.events.map((e) => e.event)).toEqual(['line', 'end'])
-    for (const query of ['tail=x', 'tail=10001', 'follow=yes', 'since=1', 'tail=1&tail=2']) {
+    for (const query of ['tail=x', 'tail=10001', 'follow=yes', 'since=1', 'source=db', 'release=0', 'tail=1&tail=2']) {
       const refused = await httpCall('GET', `${url}?${query}`, { token: server.token.reveal() })
       expect([query, refused.status]).toEqual([query, 400])
     }
@@ -180,3 +180,5 @@ describe('logs of the instances', () => {
     expect(bad.status).toBe(400)
   })
 })
+
+const printed = { at: new Date(0), source: 'app' as const, release: 'v1', instance: 'web.1' }

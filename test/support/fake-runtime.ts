@@ -163,10 +163,10 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     inspect: async (containerId) => own(containerId)?.instance ?? null,
     listeners: async (containerId) => [...(find(containerId).listeners ?? [])],
     logs: async (containerId, tail) => find(containerId).log.slice(-tail),
-    async *readLog(containerId, { tail }) {
-      yield* find(containerId)
-        .log.slice(-tail)
-        .map((text, at) => ({ cursor: String(at), text }))
+    async *readLog(containerId) {
+      const at = new Date(0).toISOString().replace('Z', '000000Z')
+      const { log } = find(containerId)
+      if (log.length > 0) yield log.map((text) => ({ at, output: 'stdout' as const, text }))
     },
     async exec(containerId, argv, options) {
       if (find(containerId).instance.state !== 'running') throw new SlipwayError('conflict', 'It is not running.')

@@ -1,52 +1,114 @@
-import type { Readable } from 'node:stream'
-import { LineSplitter } from '../../kernel/terminal-text.ts'
+import { type IncomingMessage, request } from 'node:http'
 import type { InstanceLogLine, InstanceLogOptions } from '../../runtime/index.ts'
 import { makeDemuxer } from './demux.ts'
 import type { Engine } from './engine.ts'
 
-/** What a container prints, with the engine's times. Reads no faster than it is read: the engine's stream is paused meanwhile. */
+/** Of a longer line only the beginning is kept: more than anybody is shown of it, so that the cut is told there. */
+const longestKeptBytes = 8 * 1024 + 64
+
+/**
+ * What a container prints, with the engine's times, until it ends. Reads no faster than it is read: the engine's stream is
+ * paused meanwhile.
+ */
 export async function* readInstanceLog(
   engine: Engine,
   containerId: string,
-  { tail, after, follow, signal }: InstanceLogOptions,
-): AsyncIterable<InstanceLogLine> {
-  const since = after === null ? {} : { since: unixTime(after) }
-  const which = { stdout: true, stderr: true, timestamps: true, tail, ...since }
-  const opened = await engine.call(
-    'read log',
-    (docker, abortSignal): Promise<unknown> => {
-      const container = docker.getContainer(containerId)
-      // The types know whole seconds only; the engine takes nanoseconds behind a point.
-      const options = { ...which, follow, abortSignal: follow ? signal : abortSignal }
-      return (container.logs as (options: object) => Promise<unknown>).call(container, options)
-    },
-    { signal },
-  )
-  const lines: InstanceLogLine[] = []
-  const push = (line: string): void => {
-    const space = line.indexOf(' ')
-    const cursor = line.slice(0, space)
-    // `since` is inclusive.
-    if (space > 0 && cursor !== after) lines.push({ cursor, text: line.slice(space + 1) })
-  }
-  const splitters = { stdout: new LineSplitter(push), stderr: new LineSplitter(push) }
-  const demux = makeDemuxer((output, content) => splitters[output].write(content))
-  for await (const chunk of chunksOf(opened, signal)) {
+  { since, newest, signal }: InstanceLogOptions,
+): AsyncIterable<readonly InstanceLogLine[]> {
+  // Also for one that has ended `follow`: without it the answer is made whole, and may be of 30 MB.
+  const query = new URLSearchParams({ stdout: '1', stderr: '1', timestamps: '1', follow: '1' })
+  if (since !== null) query.set('since', unixTime(since))
+  if (newest !== undefined) query.set('tail', String(newest))
+  const path = `/containers/${encodeURIComponent(containerId)}/logs?${query.toString()}`
+  const stream = await engine.call('read log', () => openStream(engine.socketPath, path, signal), { signal })
+  let lines: InstanceLogLine[] = []
+  const assembly = makeLineAssembly((line) => lines.push(line))
+  const demux = makeDemuxer(assembly.add)
+  for await (const chunk of chunksOf(stream, signal)) {
     demux(chunk)
-    yield* lines.splice(0)
+    if (lines.length === 0) continue
+    yield lines
+    lines = []
   }
-  splitters.stdout.end()
-  splitters.stderr.end()
-  yield* lines
+  if (signal.aborted) return
+  assembly.end()
+  if (lines.length > 0) yield lines
 }
 
-/** Without `follow` the answer comes whole. A stream that ends because nobody wants more is not an error. */
-async function* chunksOf(opened: unknown, signal: AbortSignal): AsyncIterable<Buffer> {
-  if (Buffer.isBuffer(opened)) {
-    yield opened
-    return
+interface LineAssembly {
+  readonly add: (output: InstanceLogLine['output'], message: Buffer) => void
+  readonly end: () => void
+}
+
+/**
+ * Lines from the engine's messages, each with its time in front. The engine cuts lines at 16 KiB: the pieces have the time
+ * of the first, and only the last ends with a line end.
+ */
+export function makeLineAssembly(onLine: (line: InstanceLogLine) => void): LineAssembly {
+  const open: Partial<Record<InstanceLogLine['output'], { at: string; pieces: Buffer[]; bytes: number }>> = {}
+
+  const finish = (output: InstanceLogLine['output']): void => {
+    const line = open[output]
+    if (line === undefined) return
+    delete open[output]
+    const text = line.pieces.length === 1 ? line.pieces[0] : Buffer.concat(line.pieces)
+    onLine({ at: line.at, output, text: lastState((text as Buffer).toString('utf8')) })
   }
-  const stream = opened as Readable
+
+  return {
+    add(output: InstanceLogLine['output'], message: Buffer): void {
+      const space = message.indexOf(0x20)
+      if (space < 0) return
+      const at = message.toString('latin1', 0, space)
+      const isWhole = message[message.length - 1] === 0x0a
+      const content = message.subarray(space + 1, isWhole ? -1 : undefined)
+      // An engine that was killed in the middle of a line never says its end.
+      if (open[output] !== undefined && open[output].at !== at) finish(output)
+      const line = (open[output] ??= { at, pieces: [], bytes: 0 })
+      if (line.bytes < longestKeptBytes) line.pieces.push(copyOf(content.subarray(0, longestKeptBytes - line.bytes)))
+      line.bytes += content.length
+      if (isWhole) finish(output)
+    },
+    end(): void {
+      finish('stdout')
+      finish('stderr')
+    },
+  }
+}
+
+/** A piece of a chunk would keep all of the chunk in memory; small ones are read at once. */
+function copyOf(piece: Buffer): Buffer {
+  return piece.length < 1024 ? piece : Buffer.from(piece)
+}
+
+/** Of a line that redraws itself (progress bars) only the last state is kept. */
+function lastState(text: string): string {
+  const line = text.endsWith('\r') ? text.slice(0, -1) : text
+  return line.slice(line.lastIndexOf('\r') + 1)
+}
+
+/**
+ * Not through dockerode: at each call it writes all that hangs on its agent and on the signal into a text that nobody reads,
+ * and hundreds of streams at once made that minutes of CPU.
+ */
+function openStream(socketPath: string, path: string, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const req = request({ socketPath, path, agent: false, headers: { host: 'engine' } }, (res) => {
+      if (res.statusCode === 200) return resolve(res)
+      res.resume()
+      const error = new Error(`(HTTP code ${res.statusCode ?? 0}) refused - the log cannot be read`)
+      reject(Object.assign(error, { statusCode: res.statusCode }))
+    })
+    const end = (): void => void req.destroy()
+    signal.addEventListener('abort', end, { once: true })
+    req.once('close', () => signal.removeEventListener('abort', end))
+    req.on('error', reject)
+    req.end()
+  })
+}
+
+/** A stream that ends because nobody wants more is not an error. */
+async function* chunksOf(stream: IncomingMessage, signal: AbortSignal): AsyncIterable<Buffer> {
   const end = (): void => void stream.destroy()
   signal.addEventListener('abort', end, { once: true })
   try {
@@ -60,8 +122,8 @@ async function* chunksOf(opened: unknown, signal: AbortSignal): AsyncIterable<Bu
 }
 
 /** `2026-11-21T10:00:00.123456789Z` as seconds with nine decimals. */
-function unixTime(cursor: string): string {
-  const [, seconds = '', nanoseconds = '0'] = /^(.*?)(?:\.(\d{1,9}))?Z$/.exec(cursor) ?? []
-  const at = Date.parse(`${seconds}Z`)
-  return Number.isNaN(at) ? '0' : `${at / 1000}.${nanoseconds.padEnd(9, '0')}`
+function unixTime(at: string): string {
+  const [, seconds = '', nanoseconds = '0'] = /^(.*?)(?:\.(\d{1,9}))?Z$/.exec(at) ?? []
+  const time = Date.parse(`${seconds}Z`)
+  return Number.isNaN(time) ? '0' : `${time / 1000}.${nanoseconds.padEnd(9, '0')}`
 }

@@ -17,39 +17,54 @@ import { readCount } from './deploys.ts'
 
 interface LogsOptions extends CommonOptions {
   readonly follow?: boolean
-  readonly lines: string
+  readonly lines?: string
+  readonly since?: string
+  readonly release?: string
+  readonly source?: string
 }
 
 export function addLogsVerb(program: Command, run: Run): void {
   const logs = program
     .command('logs')
     .argument('[env]', 'the environment (default: test)')
-    .description('what the running instances print')
+    .description('what the instances print and printed, also those that are gone')
     .option('-f, --follow', 'go on until Ctrl-C')
-    .option('-n, --lines <n>', 'how many of the newest lines', '100')
+    .option('-n, --lines <n>', 'how many of the newest lines (default: 100; with --since 10000)')
+    .option('--since <time>', 'not before: a time, or how long ago (90s, 10m, 2h, 3d)')
+    .option('--release <v>', 'only of this release')
+    .option('--source <names>', 'app, router (requests) or deploy; several with commas (default: app)')
   withExample(
     withJson(withEnvironment(logs)).action(run<[string | undefined], LogsOptions>(showLogs)),
     'slipway logs live -f -n 20',
+    'slipway logs live --since 2h --release v12 --source app,router',
   )
 }
 
 async function showLogs(session: Session, [name]: [string | undefined], options: LogsOptions): Promise<number> {
   const { out } = session
   const path = environmentPath(await session.app(), chooseEnvironment(name, options))
-  const query = `${path}/logs?tail=${readCount(options.lines, 10_000)}`
+  const query = `${path}/logs?${readQuery(options)}`
   const follow = options.follow === true
   const events = follow ? followLogs(session, query) : await readLogs(session, query)
   let count = 0
   for await (const { event, data } of events) {
     if (event !== 'line') continue
     count += 1
-    const { at, instance, text } = data as RuntimeLogEventData
-    if (out.json) out.dataLine({ at, instance, text })
-    else out.logLine(`${instance} | ${text}`)
+    const { at, source, release, instance, text } = data as RuntimeLogEventData
+    if (out.json) out.dataLine({ at, source, release, instance, text })
+    else out.logLine(`${release === null ? '' : `${release} `}${instance} | ${text}`)
   }
   if (follow) return exits.detached
-  if (count === 0) out.note('Nothing was printed, or nothing runs. See: slipway status')
+  if (count === 0) out.note('There is no such line. What runs: slipway status')
   return exits.done
+}
+
+function readQuery({ lines, since, release, source }: LogsOptions): string {
+  const tail = lines === undefined ? (since === undefined ? 100 : 10_000) : readCount(lines, 10_000)
+  const query = new URLSearchParams({ tail: String(tail) })
+  for (const [name, value] of Object.entries({ since, release, source }))
+    if (value !== undefined) query.set(name, value)
+  return query.toString()
 }
 
 function followLogs({ client, out }: Session, query: string): AsyncIterable<StreamEvent> {

@@ -16,11 +16,16 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
       path: '/apps/:app/environments/:environment/logs',
       tag: 'logs',
       summary:
-        'What the running instances print. As text/event-stream: events “line” whose id is the place to go on from (Last-Event-ID); “end”, or “come-back” when the server stops',
+        'What the environment’s instances print and printed, of every release that is kept; with source also what the proxy says of its requests (router) and the logs of its deploys (deploy). As text/event-stream: events “line” whose id is the place to go on from (Last-Event-ID); “end”, or “come-back” when the server stops',
       action: 'apps.read',
       params: environmentParams,
       query: z.strictObject({
         tail: count(0, 10_000).default(100),
+        /** A time, or how long ago: 90s, 10m, 2h, 3d. */
+        since: since.optional(),
+        release: release.optional(),
+        /** Several with commas. */
+        source: sources.default(['app']),
         /** Default: true for an event stream, false for text. */
         follow: flag.optional(),
       }),
@@ -35,7 +40,14 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
         const { id } = await environments.get(params.app, params.environment)
         const wantsEvents = request.accepts(['text/plain', 'text/event-stream']) === 'text/event-stream'
         const follow = query.follow ?? wantsEvents
-        const options = { tail: query.tail, after: readCursor(request.get('last-event-id')), follow }
+        const options = {
+          tail: query.tail,
+          since: query.since ?? null,
+          release: query.release ?? null,
+          sources: query.source,
+          after: readCursor(request.get('last-event-id')),
+          follow,
+        }
         if (!wantsEvents) return { stream: (res) => sendText(runtimeLogs, id, streams.openText(res), options) }
         return { stream: (res) => sendEvents(runtimeLogs, id, streams.openEvents(res), { ...options, logger }) }
       },
@@ -43,12 +55,34 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
   ]
 }
 
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const sinceError = 'must be a time such as 2026-11-21T10:00:00Z, or how long ago: 90s, 10m, 2h, 3d'
+const since = z.string().transform((text, context) => {
+  const [, amount, unit] = /^([0-9]{1,9})([smhd])$/.exec(text) ?? []
+  const ms = amount === undefined ? Number.NaN : Number(amount) * unitMs[unit as keyof typeof unitMs]
+  const isTime = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?$/.test(text)
+  const date = new Date(Number.isNaN(ms) ? (isTime ? Date.parse(text) : Number.NaN) : Date.now() - ms)
+  if (!Number.isNaN(date.getTime())) return date
+  context.addIssue({ code: 'custom', message: sinceError })
+  return z.NEVER
+})
+const release = z
+  .string()
+  .regex(/^v?[1-9][0-9]{0,8}$/, 'must be a release such as v12')
+  .transform((text) => Number(text.replace('v', '')))
+const sources = z
+  .string()
+  .transform((text) => [...new Set(text.split(','))])
+  .pipe(z.array(z.enum(['app', 'router', 'deploy'], { error: 'must be app, router or deploy' })))
+
 type Options = Omit<RuntimeLogOptions, 'signal'>
 
 async function sendText(logs: RuntimeLogs, id: number, stream: TextStream, options: Options): Promise<void> {
   const { signal } = stream
   for await (const line of until(logs.read(id, { ...options, signal }), signal)) {
-    await stream.write(`${line.instance} | ${sanitizeLine(line.text)}\n`)
+    await stream.write(
+      `${line.release === null ? '' : `${line.release} `}${line.instance} | ${sanitizeLine(line.text)}\n`,
+    )
   }
   stream.end()
 }
@@ -74,12 +108,13 @@ async function sendEvents(
 }
 
 function presentLine(line: RuntimeLogLine) {
-  return { at: line.at?.toISOString() ?? null, instance: line.instance, text: sanitizeLine(line.text) }
+  const { source, release, instance, text } = line
+  return { at: line.at.toISOString(), source, release, instance, text: sanitizeLine(text) }
 }
 
 function readCursor(value: string | undefined): string | null {
   if (value === undefined || value === '') return null
-  if (!/^[\x21-\x7e]{1,100}$/.test(value)) {
+  if (!/^[\x21-\x7e]{1,2000}$/.test(value)) {
     throw new SlipwayError('bad_request', 'Last-Event-ID must be the id of a line of these logs.')
   }
   return value

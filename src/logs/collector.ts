@@ -1,0 +1,212 @@
+import type { Clock } from '../kernel/clock.ts'
+import type { Logger } from '../kernel/logger.ts'
+import type { Instance, Runtime } from '../runtime/index.ts'
+import { type Budget, makeBudget } from './budget.ts'
+import { findResume, type Resume } from './doubles.ts'
+import type { Journals, Writer } from './journals.ts'
+import { encodeLine, encodeNote } from './line.ts'
+import { type Printer, printerOf } from './place.ts'
+
+/** Follows what the containers of all releases print, and keeps it. */
+export interface LogCollector {
+  /** Begins; ends with the signal. What was printed while Slipway was away and the engine still has is kept too. */
+  start(signal: AbortSignal): void
+  /**
+   * Resolves when everything that a container which has ended printed is kept, or the time for that is over. Called before
+   * it is removed. Never rejects.
+   */
+  settled(containerId: string): Promise<void>
+}
+
+export interface CollectorOptions {
+  readonly runtime: Pick<Runtime, 'readLog' | 'inspect' | 'list' | 'watch'>
+  readonly journals: Journals
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly perSecond?: { readonly instance: number; readonly all: number }
+}
+
+/** A removal waits so long at most: the engine reads 30 MB, which is all that it keeps, in about 2 s. */
+const settleMs = 5_000
+const longestWaitMs = 5_000
+/**
+ * A line of 100 bytes costs about 15 µs here: an app that floods must not take the processor from deploys. The engine keeps
+ * 30 MB of what is not yet read.
+ */
+const defaultPerSecond = { instance: 1024 * 1024, all: 4 * 1024 * 1024 }
+const burstSeconds = 8
+const noteEveryMs = 60_000
+
+interface Followed {
+  /** Resolves when its output was read to the end. */
+  readonly done: Promise<void>
+  /** When the container that was read had been started: one that starts again is read again. */
+  startedAt: number | null
+  ended: boolean
+  again: boolean
+}
+
+export function makeLogCollector(options: CollectorOptions): LogCollector {
+  const { runtime, clock, logger } = options
+  const perSecond = options.perSecond ?? defaultPerSecond
+  const all = makeBudget({ clock, perSecond: perSecond.all, burst: perSecond.all * burstSeconds })
+  const followed = new Map<string, Followed>()
+  let over: AbortSignal = AbortSignal.abort()
+
+  function begin(instance: Instance): void {
+    const { containerId } = instance
+    const found = followed.get(containerId)
+    const startedAt = instance.startedAt?.getTime() ?? null
+    if (instance.state === 'created' || over.aborted) return
+    if (found !== undefined && (!found.ended || found.startedAt === startedAt)) {
+      found.again ||= found.startedAt !== startedAt
+      return
+    }
+    const printer = printerOf(instance)
+    if (printer === null) return
+    const own = makeBudget({ clock, perSecond: perSecond.instance, burst: perSecond.instance * burstSeconds })
+    const work = followContainer({ ...options, printer, containerId, budgets: [own, all], signal: over })
+    const entry: Followed = { done: work.catch(failed), startedAt, ended: false, again: false }
+    followed.set(containerId, entry)
+    void entry.done.then(() => {
+      entry.ended = true
+      if (entry.again) void look(containerId)
+    })
+
+    function failed(error: unknown): void {
+      if (!over.aborted) logger.error('a container’s output is not kept', { containerId, error })
+    }
+  }
+
+  async function look(containerId: string): Promise<void> {
+    const instance = await runtime.inspect(containerId).catch(() => null)
+    if (instance !== null) begin(instance)
+  }
+
+  async function lookAtAll(signal: AbortSignal): Promise<void> {
+    try {
+      const instances = await runtime.list()
+      const there = new Set(instances.map(({ containerId }) => containerId))
+      for (const [id, { ended }] of followed) if (ended && !there.has(id)) followed.delete(id)
+      instances.forEach(begin)
+    } catch (error) {
+      if (signal.aborted) return
+      logger.warn('whose output is to be kept is not known yet', { error })
+      await clock.sleep(longestWaitMs, signal).then(
+        () => lookAtAll(signal),
+        () => undefined,
+      )
+    }
+  }
+
+  return {
+    start(signal) {
+      over = signal
+      runtime.watch(({ kind, containerId }) => {
+        if (kind === 'resync') void lookAtAll(signal)
+        else if (kind === 'started' && containerId !== null) void look(containerId)
+        else if (kind === 'removed' && containerId !== null) followed.delete(containerId)
+      }, signal)
+    },
+    async settled(containerId) {
+      const limit = new AbortController()
+      const read = async (): Promise<void> => {
+        const instance = await runtime.inspect(containerId)
+        // Whoever removes one that runs wants to be rid of it: nothing ends that could be waited for.
+        if (instance === null || instance.state !== 'exited') return
+        begin(instance)
+        await followed.get(containerId)?.done
+      }
+      const late = clock.sleep(settleMs, limit.signal).then(
+        () => logger.warn('the last output of a container may not be kept: reading it takes too long', { containerId }),
+        () => undefined,
+      )
+      await Promise.race([read().catch(() => undefined), late])
+      limit.abort()
+    },
+  }
+}
+
+type Follow = Omit<CollectorOptions, 'perSecond'> & {
+  readonly printer: Printer
+  readonly containerId: string
+  readonly budgets: readonly Budget[]
+  readonly signal: AbortSignal
+}
+
+/** Until the container has ended and everything was read. The engine may come and go meanwhile. */
+async function followContainer(follow: Follow): Promise<void> {
+  const { runtime, containerId, clock, signal, logger } = follow
+  const writer = follow.journals.open(follow.printer.place)
+  let hasEnded = false
+  for (let waitMs = 100; !signal.aborted; ) {
+    try {
+      const came = await readFromLast(follow, writer)
+      if (hasEnded) break
+      const instance = await runtime.inspect(containerId)
+      if (instance === null) break
+      // What it printed last may have come after the stream's end: it is read once more.
+      hasEnded = instance.state === 'exited'
+      if (came) waitMs = 100
+      if (hasEnded) continue
+    } catch (error) {
+      if (signal.aborted) break
+      logger.debug('following a container’s output goes on later', { containerId, error })
+    }
+    await clock.sleep(waitMs, signal).catch(() => undefined)
+    waitMs = Math.min(waitMs * 2, longestWaitMs)
+  }
+  await writer.flush()
+}
+
+/**
+ * The engine finds its newest lines at once, but reads all of its 30 MB to find a moment: that is asked for only when the
+ * newest lines leave a gap.
+ */
+const newestFirst = 10_000
+
+/** Reads on behind the last line that is kept, until the stream ends. True when there was something. */
+async function readFromLast(follow: Follow, writer: Writer): Promise<boolean> {
+  await writer.flush()
+  const resume = await findResume(writer.folder, follow.printer.container)
+  if (resume.since !== null) {
+    const outcome = await readStream(follow, writer, { resume, newest: newestFirst })
+    if (outcome !== 'gap') return outcome === 'came'
+  }
+  return (await readStream(follow, writer, { resume, newest: null })) === 'came'
+}
+
+async function readStream(
+  { runtime, containerId, printer, budgets, signal, clock }: Follow,
+  writer: Writer,
+  { resume, newest }: { resume: Resume; newest: number | null },
+): Promise<'came' | 'nothing' | 'gap'> {
+  const { from, container } = printer
+  let outcome: 'came' | 'nothing' = 'nothing'
+  let isFirst = true
+  let last = ''
+  let notedMs = Number.NEGATIVE_INFINITY
+  const options = { since: resume.since, signal, ...(newest === null ? {} : { newest }) }
+  for await (const lines of runtime.readLog(containerId, options)) {
+    const encoded = lines.map((line) => encodeLine({ ...line, from, container }))
+    if (isFirst && newest !== null && !resume.isKnown(encoded[0] ?? '')) return 'gap'
+    isFirst = false
+    const fresh = await resume.withoutDoubles(encoded)
+    let bytes = 0
+    for (const line of fresh) {
+      // When it rotates its file, the engine (20.10) tells the line before once more.
+      if (line === last) continue
+      last = line
+      writer.append(line)
+      bytes += line.length
+    }
+    if (fresh.length > 0) outcome = 'came'
+    await writer.room()
+    const waits = await Promise.all(budgets.map((budget) => budget.spend(bytes, signal)))
+    if (waits.includes(true) && clock.monotonicMs() - notedMs > noteEveryMs) {
+      notedMs = clock.monotonicMs()
+      writer.append(encodeNote(clock.now(), `${from} prints faster than is read here; some of it may be missing.`))
+    }
+  }
+  return outcome
+}

@@ -1,0 +1,42 @@
+import type { Clock } from '../kernel/clock.ts'
+import type { Logger } from '../kernel/logger.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { Runtime } from '../runtime/index.ts'
+import { makeLogCollector } from './collector.ts'
+import { makeJournals } from './journals.ts'
+import { keepLogs } from './kept-runtime.ts'
+import { makeRuntimeLogs } from './read.ts'
+import type { LogLimits } from './retention.ts'
+
+/** Old parts are looked for so often; a part is full after half a minute of a thousand lines a second. */
+const sweepEveryMs = 60_000
+
+/** What the instances of all environments print: kept in files, beyond the life of their containers. */
+export function makeLogs<R extends Runtime>(options: {
+  readonly runtime: R
+  readonly db: Queryable
+  readonly folder: string
+  readonly limits: LogLimits
+  readonly clock: Clock
+  readonly logger: Logger
+}) {
+  const { runtime, db, clock, logger } = options
+  const journals = makeJournals({ ...options, now: () => clock.now() })
+  const collector = makeLogCollector({ runtime, journals, clock, logger })
+  return {
+    journals,
+    /** For whoever removes containers: what they printed last is kept first. */
+    runtime: keepLogs(runtime, collector),
+    ...makeRuntimeLogs({ journals, db, clock }),
+    /** Begins to follow every container; ends with the signal. */
+    start(signal: AbortSignal): void {
+      collector.start(signal)
+      const sweep = (): void => void journals.sweep()
+      sweep()
+      const timer = setInterval(sweep, sweepEveryMs)
+      signal.addEventListener('abort', () => clearInterval(timer), { once: true })
+    },
+    /** Writes what waits; after the signal. */
+    close: () => journals.close(),
+  }
+}

@@ -1,0 +1,79 @@
+import { SlipwayError } from '../kernel/errors.ts'
+import type { Queryable } from '../postgres/database.ts'
+
+/** What the logs ask of the tables of others. */
+
+export interface LogEnvironment {
+  readonly app: string
+  readonly environment: string
+  /** Folders are named for it: what an earlier one of the same name left is not this one's. */
+  readonly createdAt: Date
+}
+
+export async function getLogEnvironment(q: Queryable, environmentId: number): Promise<LogEnvironment> {
+  const [found] = await q.query<LogEnvironment>(
+    `select a.name as app, e.name as environment, e.created_at as "createdAt"
+     from environments e join apps a on a.id = e.app_id where e.id = $1`,
+    [environmentId],
+  )
+  if (found === undefined) throw new SlipwayError('not_found', 'There is no such environment any more.')
+  return found
+}
+
+/** The deploys' lines of an environment are ordered by time, deploy and number. */
+export interface DeployPosition {
+  /** Microseconds since 1970. */
+  readonly micros: number
+  readonly deployId: number
+  readonly seq: number
+}
+
+export interface DeployLine extends DeployPosition {
+  /** RFC 3339 with nine decimals. */
+  readonly at: string
+  readonly text: string
+}
+
+interface Of {
+  readonly environmentId: number
+  /** Only of the deploys that made it; null: of all. */
+  readonly release: number | null
+}
+
+const selectLines = `select (extract(epoch from l.at) * 1000000)::float8 as micros, l.deploy_id as "deployId", l.seq, l.text,
+    to_char(l.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"000Z"') as at
+  from deploy_log l
+  join deploys d on d.id = l.deploy_id
+  left join releases r on r.id = d.release_id
+  where d.environment_id = $1 and ($2::int is null or r.number = $2::int)`
+
+/**
+ * Lines behind a place, in order. Those of the last tenths of a second come with a later question: a transaction that began
+ * earlier may still add some before them.
+ */
+export async function listDeployLines(
+  q: Queryable,
+  { environmentId, release }: Of,
+  { after, limit }: { after: DeployPosition; limit: number },
+): Promise<DeployLine[]> {
+  return q.query(
+    `${selectLines} and l.at <= now() - interval '300 milliseconds'
+       and l.at >= to_timestamp($3::float8 / 1000000) - interval '1 microsecond'
+       and ((extract(epoch from l.at) * 1000000)::float8, l.deploy_id, l.seq) > ($3::float8, $4::bigint, $5::int)
+     order by l.at, l.deploy_id, l.seq limit $6`,
+    [environmentId, release, after.micros, after.deployId, after.seq, limit],
+  )
+}
+
+/** Times and places of the newest lines, oldest first. */
+export async function findNewestDeployLines(
+  q: Queryable,
+  { environmentId, release }: Of,
+  { limit, notBefore }: { limit: number; notBefore: Date },
+): Promise<DeployLine[]> {
+  const found = await q.query<DeployLine>(
+    `${selectLines} and l.at >= $3 order by l.at desc, l.deploy_id desc, l.seq desc limit $4`,
+    [environmentId, release, notBefore, limit],
+  )
+  return found.reverse()
+}
