@@ -134,7 +134,7 @@ describe('the proxy that is found at the next start', () => {
     expect(failed).toBe(0)
     expect((await later.router.read()).keys.get('e1')).toEqual({ set: 'r1', size: 1 })
     expect(await readFile(mapFile('routes'), 'utf8')).toContain('\ne1 r1/1\n')
-    expect(await readFile(mapFile('direct'), 'utf8')).toContain(`\n${host} e1@`)
+    expect(await readFile(mapFile('direct'), 'utf8')).toMatch(/@e1$/m)
     await later.router.setTimeout('e1', 1_000)
     expect(await serves()).toBe(true)
   }, 60_000)

@@ -222,7 +222,11 @@ function backends(s: ProxySettings): string {
   const constant = ['unknown-host', 'nothing-live', ...states] as const
   return [
     section('backend app-direct', [
-      ...appRules(s, { key: 'var(txn.direct),field(1,@)', target: 'var(txn.direct),field(2,@)' }),
+      ...appRules(s, {
+        key: 'var(txn.direct),field(2,@)',
+        target: 'var(txn.direct)',
+        tracked: 'var(txn.direct),field(1,@)',
+      }),
     ]),
     '# A set of one is its own member, which saves the choice.',
     section('backend app-one', [...findTarget(s), tooLarge(s), ...appRules(s, found)]),
@@ -262,13 +266,13 @@ function tooLarge(s: ProxySettings): string {
 }
 
 /** Where the route's key and the instance's address are to be had: what is used twice only is cheaper without a variable. */
-const found = { key: 'var(txn.key)', target: 'var(txn.target)' }
+const found = { key: 'var(txn.key)', target: 'var(txn.target)', tracked: 'var(txn.target)' }
 
-/** Sends the request to the instance. */
-function appRules(s: ProxySettings, { key, target }: typeof found): string[] {
+/** Sends the request to the instance. A port ends before what is no digit, so `target` may have more behind its own. */
+function appRules(s: ProxySettings, { key, target, tracked }: typeof found): string[] {
   return [
     ...forwarded(s),
-    `http-request track-sc0 ${target} table per_target`,
+    `http-request track-sc0 ${tracked} table per_target`,
     `http-request set-dst ${target},field(1,:)`,
     `http-request set-dst-port ${target},field(2,:)`,
     `http-request set-timeout server ${key},map_str_int(${proxyPaths(s.dataDir).map('timeouts')})`,

@@ -28,7 +28,7 @@ export function encodeRoutes(routes: Routes): AllEntries {
 }
 
 /**
- * The short way, derived from the other maps: host → `<route key>@<ip:port>`, for a host that is the only one of a key that leads to a set
+ * The short way, derived from the other maps: host → `<ip:port>@<route key>`, for a host that is the only one of a key that leads to a set
  * of one. With more hosts than one a swap would be more than one command.
  */
 export function directEntries({
@@ -42,7 +42,7 @@ export function directEntries({
   for (const [host, key] of hosts) {
     const to = routes.get(key)
     const address = to?.endsWith('/1') === true ? targets.get(to) : undefined
-    if (address !== undefined && hostsOf.get(key) === 1) direct.set(host, `${key}@${address}`)
+    if (address !== undefined && hostsOf.get(key) === 1) direct.set(host, `${address}@${key}`)
   }
   return direct
 }

@@ -65,6 +65,34 @@ describe('the configuration', () => {
   })
 })
 
+describe('a request that may pass all rules', () => {
+  const config = renderConfig(settings)
+  const [, plain = ''] = /http-request allow if .* !{ req\.hdr_names -m reg (\S+) }/.exec(config) ?? []
+  const passes = (...names: string[]): boolean => !new RegExp(plain).test(names.join(','))
+
+  it('has none of the headers that rules look at', () => {
+    expect(passes('host', 'user-agent', 'accept', 'cookie', 'x-requested-with', 'x-request-id', 'via')).toBe(true)
+    const ruled = 'content-length transfer-encoding connection upgrade proxy forwarded http2-settings host'
+    const forged =
+      'x-forwarded-for x_forwarded_for x-forwarded-prefix x-real-ip true-client-ip cf_connecting_ip x-slipway-user'
+    const more = 'x-original-url x-original-host x-rewrite-url client-ip x-client-ip x-cluster-client-ip'
+    for (const name of `${ruled} ${forged} ${more}`.split(' ')) {
+      expect([name, passes('host', name), passes('host', 'a', name, 'b')]).toEqual([name, false, false])
+      if (name !== 'host') expect([name, passes(name, 'host')]).toEqual([name, false])
+    }
+  })
+
+  it('is kept from no rule by a header that no rule’s names foresee: every header name in a rule is among them', () => {
+    const rules = config.split('\n').filter((line) => /^ {4}(http-request|use_backend) (?!allow)/.test(line))
+    const inRules = rules.flatMap((line) =>
+      [...line.matchAll(/req\.f?hdr(?:_val|_cnt)?\(([a-z-]+)\)/g)].map(([, name = '']) => name),
+    )
+    expect(inRules).toContain('transfer-encoding')
+    for (const name of inRules.filter((name) => name !== 'host'))
+      expect([name, passes('host', name)]).toEqual([name, false])
+  })
+})
+
 describe('the pages', () => {
   it('are whole answers that a proxy can send', () => {
     for (const page of Object.values(pages)) {
