@@ -26,12 +26,15 @@ import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.t
 import { makeAddresses } from './routing/index.ts'
 import { pushHello } from './server/demo.ts'
 import { ensureSecrets, type InstallationSecrets } from './server/secrets.ts'
+import { makeNights, makeUpkeep } from './server/upkeep.ts'
 import { untilStopped } from './server/until-stopped.ts'
 import { farewellText, welcomeText } from './server/welcome.ts'
 
 /** How long open requests to Slipway itself may take to finish when it stops. */
 const closeGraceMs = 2_000
 const firewallEveryMs = 30_000
+/** What is refused in good time has a floor of its own; below this not even an engine’s answer can be written. */
+const leastFreeBytes = 64 * 1024 ** 2
 
 /**
  * The composition root: what Slipway stands on first (database, proxy, engine), then the modules, then the doors, then the
@@ -52,6 +55,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   const modules = makeModules(ground, secrets)
   const doors = await openDoors(ground, modules, secrets)
   await startWork(ground, modules)
+  const nights = modules.nightly.watch(stop.signal)
 
   logger.info('Slipway has started', { pid: process.pid })
   const controlUrl = modules.addresses.url(settings.controlHost)
@@ -73,6 +77,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
   stop.abort()
   await doors.close()
   await modules.deploys.stop()
+  await Promise.race([nights, systemClock.sleep(closeGraceMs)])
   await modules.logs.close()
   // A database that hangs does not keep Slipway from ending.
   await Promise.race([ground.db.close(), systemClock.sleep(closeGraceMs)])
@@ -149,12 +154,9 @@ function makeModules(
   const environments = makeEnvironments({ db, isReserved })
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
   const network = runtime.networks.builds.name
-  const builds = makeBuilds({
-    db,
-    source: gitCli.source,
-    builder: makeBuilder({ engine, installation, network, logger }),
-    settings: buildSettings(settings),
-  })
+  const builder = makeBuilder({ engine, installation, network, minFreeBytes: leastFreeBytes, logger })
+  const { disk, memory, retention } = makeUpkeep({ settings, db, engine, logger }, builder)
+  const builds = makeBuilds({ db, source: gitCli.source, builder, settings: buildSettings(settings), disk })
   const logs = makeLogs({
     db,
     runtime,
@@ -167,6 +169,7 @@ function makeModules(
     db,
     builds,
     runtime: logs.runtime,
+    memory,
     router: proxy.router,
     addresses,
     range,
@@ -178,19 +181,21 @@ function makeModules(
   })
   const { repositories } = gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
-  return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git, logs }
+  const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
+  return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git, logs, disk, nightly }
 }
 
 /** Slipway's own HTTP server, behind the proxy: API, Git, health. */
 async function openDoors(ground: Ground, modules: Modules, secrets: InstallationSecrets) {
   const { settings, root, logger, db, engine, runtime, proxy, stop } = ground
-  const { accounts, environments, addresses, deploys, git, gitCli } = modules
+  const { accounts, environments, addresses, deploys, disk, git, gitCli } = modules
   await accounts.setAdminToken(secrets.adminToken)
   const gitHttp = new GitHttp({
     git,
     spawnGit: gitCli.spawnGit,
     authenticate: accounts.authenticate,
     maxPushBytes: settings.maxPushBytes,
+    assertRoom: (bytes) => disk.assertForPush(bytes),
     logger,
   })
   const reads = makeDeployReads({ db })

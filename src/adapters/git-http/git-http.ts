@@ -17,6 +17,8 @@ export interface GitHttpOptions {
   readonly spawnGit: SpawnGit
   readonly authenticate: (token: Secret) => Promise<Principal | null>
   readonly maxPushBytes: number
+  /** Throws when the disk has no room for a push of so many bytes; 0: nobody knows how many. */
+  readonly assertRoom?: (bytes: number) => Promise<void>
   readonly logger: Logger
   /** How long a client may send nothing in the middle of its request; 60 s unless told. */
   readonly idleMs?: number

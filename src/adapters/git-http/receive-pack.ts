@@ -23,6 +23,8 @@ export interface ReceiveDependencies {
   readonly spawnGit: SpawnGit
   readonly slots: Slots
   readonly maxPushBytes: number
+  /** Throws in words when the disk has no room for so many bytes (0: unknown); without it git finds out. */
+  readonly assertRoom?: (bytes: number) => Promise<void>
   readonly idleMs: number
   readonly stalledReaderMs: number
   readonly logger: Logger
@@ -52,7 +54,7 @@ export async function receivePack(deps: ReceiveDependencies, exchange: PushExcha
     res.end()
     return
   }
-  const early = refuseEarly(req, head, deps.maxPushBytes)
+  const early = refuseEarly(req, head, deps.maxPushBytes) ?? (await lackOfRoom(deps, req))
   if (early !== null) {
     await refuse(exchange, head, early)
     return
@@ -72,6 +74,15 @@ export async function receivePack(deps: ReceiveDependencies, exchange: PushExcha
 function refuseEarly(req: IncomingMessage, head: PushHead, maxPushBytes: number): SlipwayError | null {
   if (head.updates.length > mostUpdates) return tooManyUpdates()
   return Number(req.headers['content-length'] ?? 0) > maxPushBytes ? tooBig(maxPushBytes) : null
+}
+
+async function lackOfRoom({ assertRoom }: ReceiveDependencies, req: IncomingMessage): Promise<SlipwayError | null> {
+  try {
+    await assertRoom?.(Number(req.headers['content-length'] ?? 0))
+    return null
+  } catch (thrown) {
+    return asSlipwayError(thrown)
+  }
 }
 
 async function runReceivePack(
