@@ -1,3 +1,4 @@
+-- works with: 0.2.0
 -- A build is a row of its own: deploys that want the same image wait for the same build.
 
 alter table builds
