@@ -71,13 +71,9 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     again = false
     for (let claimed = await claim(); claimed !== null; claimed = await claim()) {
       begin(claimed.id, false)
-      if (claimed.environmentId === null) continue
-      const { environmentId } = claimed
-      const told = tools.db.transaction((tx) => tellLine(tx, logs, environmentId))
-      background.run(
-        'telling a line its places failed',
-        told.then((ids) => ids.forEach((id) => logs.notify(id))),
-      )
+      if (claimed.environmentId !== null) {
+        background.run('telling a line its places failed', tellPlaces(tools, logs, claimed.environmentId))
+      }
     }
     for (const id of await line.listOwnToEnd(tools.db, worker)) running.get(id)?.abort(ending)
   }
@@ -130,6 +126,10 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
         .catch((error: unknown) => tools.logger.warn('the leases of deploys were not given back', { error }))
     },
   }
+}
+
+async function tellPlaces({ db }: Tools, logs: DeployLogs, environmentId: number): Promise<void> {
+  for (const id of await db.transaction((tx) => tellLine(tx, logs, environmentId))) logs.notify(id)
 }
 
 /** Tries again until it is done: what is away (database, engine, proxy) is waited for, because nobody else would do it. */
