@@ -24,7 +24,9 @@ import { makeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
 import { makeAddresses } from './routing/index.ts'
+import { examine } from './doctor/index.ts'
 import { pushHello } from './server/demo.ts'
+import { makeDoctorChecks } from './server/doctor-checks.ts'
 import { ensureSecrets, type InstallationSecrets } from './server/secrets.ts'
 import { makeNights, makeUpkeep } from './server/upkeep.ts'
 import { untilStopped } from './server/until-stopped.ts'
@@ -226,6 +228,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
       { name: 'engine', check: async () => void (await engine.call('ping', (docker) => docker.ping())) },
       { name: 'proxy', check: async () => void (await proxy.router.read()) },
     ],
+    examine: () => examine(makeDoctorChecks({ settings, engine, server: { db, router: proxy.router, runtime } })),
     logger,
     closing: stop.signal,
   })

@@ -15,6 +15,7 @@ export type Action =
   | 'deploys.request'
   | 'deploys.cancel'
   | 'server.read'
+  | 'server.repair'
 
 /** The one place that says who may do what. Denies by default. */
 export function may(principal: Principal | null, _action: Action, _app: string | null): boolean {

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { appSchema } from '../http/routes/apps/presenter.ts'
 import type { deploySchema } from '../http/routes/deploys/presenter.ts'
+import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { environmentSchema } from '../http/routes/environments/presenter.ts'
 import type { statusSchema } from '../http/routes/status/routes.ts'
 
@@ -9,6 +10,8 @@ export type App = z.output<typeof appSchema>
 export type Environment = z.output<typeof environmentSchema>
 export type Deploy = z.output<typeof deploySchema>
 export type Status = z.output<typeof statusSchema>
+export type Examination = z.output<typeof examinationSchema>
+export type Repair = z.output<typeof repairSchema>
 export type AppWithEnvironments = App & { environments: Environment[] }
 export type QueuedDeploy = Deploy & { ahead: number; replaced: number[] }
 

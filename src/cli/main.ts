@@ -5,6 +5,7 @@ import { renderFailure } from './output.ts'
 import { type CommonOptions, openSession, type Run } from './session.ts'
 import { addAppVerbs } from './verbs/apps.ts'
 import { addDeployVerbs } from './verbs/deploys.ts'
+import { addDoctorVerb } from './verbs/doctor.ts'
 import { addEnvironmentVerbs } from './verbs/envs.ts'
 import { addLoginVerbs } from './verbs/login.ts'
 import { addLogsVerb } from './verbs/logs.ts'
@@ -54,6 +55,7 @@ function makeProgram(version: string): Command {
   addStatusVerb(program, run)
   addLogsVerb(program, run)
   addOpenVerb(program, run)
+  addDoctorVerb(program, run)
   addVersionVerb(program, run)
   return program
 }

@@ -1,5 +1,6 @@
 import type { Accounts } from '../accounts/index.ts'
 import type { DeployReads, Deploys } from '../deploys/index.ts'
+import type { Finding } from '../doctor/index.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Database } from '../postgres/database.ts'
@@ -8,7 +9,12 @@ import type { Database } from '../postgres/database.ts'
 export interface HttpNeeds {
   readonly accounts: Accounts
   readonly environments: Environments
-  readonly deploys: Pick<Deploys, 'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow'>
+  readonly deploys: Pick<
+    Deploys,
+    'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow' | 'findDifferences' | 'reconcile'
+  >
+  /** Looks at the machine and at what Slipway stands on. */
+  readonly examine: () => Promise<Finding[]>
   readonly reads: Pick<DeployReads, 'readLog' | 'countByState'>
   readonly db: Database
   readonly commits: Commits

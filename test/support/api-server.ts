@@ -1,4 +1,5 @@
 import { makeAccounts, newToken } from '../../src/accounts/index.ts'
+import type { Finding } from '../../src/doctor/index.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
 import { type HttpAppOptions, makeHttpApp } from '../../src/http/app.ts'
 import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/needs.ts'
@@ -27,6 +28,8 @@ export interface ApiServer {
   readonly readiness: { fails: Error | null }
   readonly logged: { message: string; fields: Record<string, unknown> }[]
   readonly gitPaths: string[]
+  /** What the doctor says. */
+  readonly findings: Finding[]
   /** Ends the server like Ctrl-C, with its event streams told. */
   stop(): Promise<void>
   /** Begins again on the same port. */
@@ -102,6 +105,7 @@ function makeState(pool: Pool) {
   const readiness: { fails: Error | null } = { fails: null }
   const logged: { message: string; fields: Record<string, unknown> }[] = []
   const gitPaths: string[] = []
+  const findings: Finding[] = []
   const deploys = makeScriptedDeploys({ environmentOf: (id) => findEnvironment(pool, id) })
   const parts = {
     deploys,
@@ -116,6 +120,7 @@ function makeState(pool: Pool) {
       },
     },
     running: { find: async (id) => running.get(id) ?? null },
+    examine: async () => findings,
     runtimeLogs: {
       async *read(_id, { tail, after, follow, signal }) {
         const from = after === null ? 0 : runtimeLines.findIndex((line) => line.cursor === after) + 1
@@ -143,7 +148,7 @@ function makeState(pool: Pool) {
       res.status(200).type('text/plain').send('git\n')
     },
   } satisfies Omit<HttpAppOptions, 'accounts' | 'environments' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'>
-  return { running, runtimeLines, tips, readiness, logged, gitPaths, deploys, parts }
+  return { running, runtimeLines, tips, readiness, logged, gitPaths, findings, deploys, parts }
 }
 
 async function findEnvironment(pool: Pool, id: number) {

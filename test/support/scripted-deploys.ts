@@ -7,6 +7,7 @@ import {
   hasEnded,
   type LogKind,
   type LogLine,
+  type Mended,
 } from '../../src/deploys/index.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 
@@ -14,8 +15,10 @@ import { SlipwayError } from '../../src/kernel/errors.ts'
 export type EnvironmentOfDeploy = Pick<Deploy, 'environmentId' | 'appId' | 'app' | 'environment' | 'label' | 'live'>
 
 export interface ScriptedDeploys
-  extends Pick<Deploys, 'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow'>,
+  extends Pick<Deploys, 'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow' | 'findDifferences' | 'reconcile'>,
     Pick<DeployReads, 'readLog' | 'countByState'> {
+  /** What differs; mended when somebody asks for it. */
+  readonly differences: Mended[]
   /** How often `wake` was called. */
   readonly woken: () => number
   /** Adds a line to a deploy's log. */
@@ -30,6 +33,7 @@ export function makeScriptedDeploys(options: {
   environmentOf: (environmentId: number) => EnvironmentOfDeploy | Promise<EnvironmentOfDeploy>
 }): ScriptedDeploys {
   const deploys: Deploy[] = []
+  const differences: Mended[] = []
   const logs = new Map<number, LogLine[]>()
   const news = new EventEmitter()
   news.setMaxListeners(0)
@@ -49,6 +53,12 @@ export function makeScriptedDeploys(options: {
   const linesAfter = (id: number, after: number): LogLine[] => (logs.get(id) ?? []).filter((line) => line.seq > after)
 
   return {
+    differences,
+    findDifferences: async () => [...differences],
+    async reconcile() {
+      const mended = differences.splice(0)
+      return { routes: 0, started: 0, removed: 0, draining: [], mended, nextLookMs: null }
+    },
     async request(_tx, request) {
       const its = await options.environmentOf(request.environmentId)
       const waiting = deploys.filter((one) => one.environmentId === its.environmentId && !hasEnded(one.state))

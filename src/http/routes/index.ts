@@ -4,6 +4,7 @@ import type { Streams } from '../streams.ts'
 import { appRoutes } from './apps/routes.ts'
 import { deployLogRoutes } from './deploy-log/routes.ts'
 import { deployRoutes } from './deploys/routes.ts'
+import { doctorRoutes } from './doctor/routes.ts'
 import { environmentRoutes } from './environments/routes.ts'
 import { logRoutes } from './logs/routes.ts'
 import { serverRoutes } from './server/routes.ts'
@@ -19,5 +20,6 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...deployLogRoutes(needs),
     ...statusRoutes(needs),
     ...logRoutes(needs),
+    ...doctorRoutes(needs),
   ]
 }

@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeEngine } from '../adapters/docker/index.ts'
+import { readSettings } from '../config.ts'
+import { examine, type Finding } from '../doctor/index.ts'
+import { readLockHolder } from '../kernel/file-lock.ts'
+import { makeDoctorChecks } from '../server/doctor-checks.ts'
+
+/**
+ * What can be seen of a server without asking it, with the settings of this environment; null when its data folder is not on
+ * this machine, or when it runs and only does not know who asks.
+ */
+export async function examineThisMachine(silence: {
+  message: string
+  isUnreachable: boolean
+}): Promise<Finding[] | null> {
+  const settings = readSettings()
+  if (!existsSync(settings.dataDir)) return null
+  const pid = findServer(settings.dataDir)
+  if (pid !== null && !silence.isUnreachable) return null
+  const engine = makeEngine({ socketPath: settings.dockerSocket })
+  const findings = await examine(makeDoctorChecks({ settings, engine, server: null }))
+  return [judgeServer(settings.dataDir, pid, silence.message), ...findings]
+}
+
+function findServer(dataDir: string): number | null {
+  const lock = join(dataDir, 'run', 'server.lock')
+  const holder = existsSync(lock) ? readLockHolder(lock) : null
+  return holder !== null && existsSync(`/proc/${holder}`) ? holder : null
+}
+
+function judgeServer(dataDir: string, pid: number | null, message: string): Finding {
+  const subject = {
+    check: 'server',
+    status: 'fail',
+    why: 'Sites go on without it; pushes and commands wait for it.',
+  } as const
+  if (pid === null) {
+    return { ...subject, what: 'It does not run', mend: 'Start it: npm start, or systemctl start slipway' }
+  }
+  const log = join(dataDir, 'logs', 'slipway.log')
+  return {
+    ...subject,
+    what: `It runs (pid ${pid}), but: ${message}`,
+    mend: `See ${log}, and the proxy’s log beside it.`,
+  }
+}
