@@ -2,6 +2,7 @@ import { cpus, loadavg, totalmem } from 'node:os'
 import { ensureBaseImage } from '../support/base-image.ts'
 import { measureDeploys } from './deploy-overhead.ts'
 import * as figures from './figures.ts'
+import { measureLogs } from './logs.ts'
 import { measureMemory } from './memory.ts'
 import { residentMb } from './process-figures.ts'
 import { environments, measureProxying } from './proxying.ts'
@@ -15,11 +16,11 @@ import { type Figure, renderTable } from './table.ts'
  * or two; `-- deploy swap` measures only these. With `--strict` a missed aim is exit code 1.
  */
 
-const parts = ['deploy', 'swap', 'proxying', 'memory'] as const
+const parts = ['deploy', 'swap', 'proxying', 'logs', 'memory'] as const
 type Part = (typeof parts)[number]
 
-const full = { deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 3, packMb: 200 }
-const quick = { deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, packMb: null }
+const full = { deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 3, logRounds: 5, packMb: 200 }
+const quick = { deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, logRounds: 2, packMb: null }
 
 async function bench(args: readonly string[]): Promise<number> {
   const unknown = args.filter((arg) => ![...parts, '--quick', '--strict'].some((known) => known === arg))
@@ -67,6 +68,10 @@ async function measure(plan: Plan): Promise<Result> {
         result.figures.push(...figures.proxyingFigures(rounds))
         result.notes.push(figures.proxyingNotes(rounds))
       }
+    }
+    if (plan.parts.has('logs')) {
+      say(`Logs: ${plan.logRounds} rounds of 8 s on each side`)
+      result.figures.push(...figures.logFigures(await measureLogs(plan.logRounds, 8)))
     }
   } finally {
     await server?.remove()

@@ -1,5 +1,6 @@
 import type { DeployRounds } from './deploy-overhead.ts'
 import type { LoadCounts } from './load.ts'
+import type { LogRounds } from './logs.ts'
 import type { MemoryFigures } from './memory.ts'
 import type { ProxyingRounds } from './proxying.ts'
 import type { SwapResult } from './swap.ts'
@@ -7,7 +8,7 @@ import { type Figure, median, percentile, ratios, spreadOf } from './table.ts'
 
 /* What was measured, as lines of the table and as notes below it. Pure. */
 
-const aims = { deploy: 1.25, proxying: 1.3, memoryMb: 150, requestsPerSecond: 200 } as const
+const aims = { deploy: 1.25, proxying: 1.3, memoryMb: 150, requestsPerSecond: 200, logPercent: 10 } as const
 const ms = (values: readonly number[]): string => `${median(values).toFixed(0)} ms`
 const us = (values: readonly number[]): string => `${median(values).toFixed(1)} µs`
 
@@ -102,6 +103,24 @@ export function proxyingFigures(r: ProxyingRounds): Figure[] {
 export function proxyingNotes(r: ProxyingRounds): string {
   const rate = (values: readonly number[]): string => `${Math.round(median(values) / 1000)},000`
   return `proxying, ${r.asked} asked: ${rate(r.slipwayRate)} requests/s through Slipway’s proxy, ${rate(r.bareRate)} through the bare one, ${r.failures} failed`
+}
+
+export function logFigures(r: LogRounds): Figure[] {
+  const pairs = ratios(r.slipway, r.bare)
+  const percent = (values: readonly number[]): string => `${median(values).toFixed(1)} % of a core`
+  return [
+    {
+      figure: `logs: ${r.containers} environments print ${r.linesPerSecond} lines/s together`,
+      value: percent(r.slipway),
+      floor: percent(r.bare),
+      ratio: median(pairs),
+      rounds: String(pairs.length),
+      spread: spreadOf(pairs, 2),
+      aim: `≤ ${aims.logPercent} %`,
+      met: median(r.slipway) <= aims.logPercent,
+    },
+    none('logs: lines lost or kept twice, over a kill -9 in each round', r.wrong, String(pairs.length)),
+  ]
 }
 
 export function memoryFigures(atEnd: { now: number; highest: number }, push: MemoryFigures | null): Figure[] {
