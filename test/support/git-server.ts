@@ -43,6 +43,7 @@ export interface GitServerOptions {
   readonly maxPushBytes?: number
   readonly idleMs?: number
   readonly childMemoryBytes?: number
+  readonly assertRoom?: (bytes: number) => Promise<void>
 }
 
 let count = 0

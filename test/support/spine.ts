@@ -6,6 +6,7 @@ import {
   type Build,
   type BuildPlan,
   type Builds,
+  type DiskRoom,
   makeBuilds,
   type Source,
 } from '../../src/builds/index.ts'
@@ -17,6 +18,7 @@ import { makeMutex } from '../../src/kernel/mutex.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeAddresses } from '../../src/routing/index.ts'
+import type { MemoryRoom } from '../../src/runtime/index.ts'
 import { createTestDatabase } from './database.ts'
 import { type FakeBuilder, makeFakeBuilder } from './fake-builder.ts'
 import { type FakeRuntime, makeFakeRuntime } from './fake-runtime.ts'
@@ -53,7 +55,13 @@ export interface Spine {
 
 export const commitOf = (letter: string): string => letter.repeat(40)
 
-export async function makeSpine(options: { buildSlots?: number } = {}): Promise<Spine> {
+export interface SpineOptions {
+  readonly buildSlots?: number
+  readonly disk?: DiskRoom
+  readonly memory?: MemoryRoom
+}
+
+export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   const database = await createTestDatabase()
   const site = await listen()
   const port = (site.address() as AddressInfo).port
@@ -72,6 +80,7 @@ export async function makeSpine(options: { buildSlots?: number } = {}): Promise<
     runtime,
     router,
     builds: newBuilds(),
+    ...(options.memory === undefined ? {} : { memory: options.memory }),
     addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
     // The instances “listen” where the test's server does.
     range: { subnet: '127.0.0.0/24', reserved: ['127.0.0.1'] },
@@ -141,6 +150,7 @@ export async function makeSpine(options: { buildSlots?: number } = {}): Promise<
       db,
       source,
       builder,
+      ...(options.disk === undefined ? {} : { disk: options.disk }),
       settings: {
         ...{ pull: 'missing', platform: 'linux/x64', slots: options.buildSlots ?? 4 },
         ...{ memoryBytes: 128 * 1024 ** 2, cpus: 1, timeoutMs: 60_000 },
