@@ -261,4 +261,35 @@ describe('on the real engine', () => {
     await builds.builder.discard(four.buildId)
     expect(await builds.traces()).toEqual([])
   })
+
+  it('what a finished build left beside its image goes; what is being made stays', async () => {
+    const { image } = await builds.build({ Dockerfile: `FROM ${base}\nRUN echo finished > /b` })
+    const [labelled] = await docker(
+      'image',
+      'inspect',
+      '--format',
+      '{{index .Config.Labels "slipway.build"}}',
+      image.digest,
+    )
+    const finished = Number(labelled)
+    // Numbers that the database has not given out.
+    await db.query(`alter table builds alter column id restart with ${finished}`)
+    expect((await addRelease(db, test.id, { digest: image.digest })).buildId).toBe(finished)
+    const running = (await addRelease(db, test.id)).buildId
+    await db.query(`update builds set state = 'running', image = null, finished_at = null where id = $1`, [running])
+    const left: string[] = []
+    for (const buildId of [finished, running]) {
+      const [container = ''] = await docker('create', base, 'true')
+      const labels = { installation: builds.installation, kind: 'build', build: buildId }
+      const changes = Object.entries(labels).flatMap(([name, value]) => ['--change', `LABEL slipway.${name}=${value}`])
+      left.push((await docker('commit', ...changes, container))[0] ?? '')
+      await docker('rm', container)
+    }
+    const { images } = retentionOf(builds.builder)
+    expect(await images.sweep(signal)).toBe(1)
+    expect(await Promise.all([...left, image.digest].map(isThere))).toEqual([false, true, true])
+    await builds.builder.discard(finished)
+    await builds.builder.discard(running)
+    expect(await builds.traces()).toEqual([])
+  })
 })
