@@ -76,7 +76,7 @@ function buildRefused({ place, floorBytes }: ShortPlace): SlipwayError {
 }
 
 function pushRefused(place: DiskPlace, floorBytes: number, bytes: number): SlipwayError {
-  const size = bytes > 0 ? ` for ${formatRoom(bytes)}` : ''
+  const size = bytes >= 1024 ** 2 ? ` for ${formatRoom(bytes)}` : ''
   return new SlipwayError(
     'unavailable',
     `There is too little room on the server’s disk${size}: ${formatRoom(place.freeBytes)} are free, and ${formatRoom(floorBytes)} are kept for the sites that run.`,
