@@ -71,6 +71,7 @@ const schema = z.object({
   SLIPWAY_LOG_DAYS: positive.default(30),
   SLIPWAY_LOG_RELEASE_MB: whole.default(50),
   SLIPWAY_LOG_ENVIRONMENT_MB: whole.default(200),
+  SLIPWAY_ROUTER_LOG: z.enum(['on', 'errors', 'off'], { error: 'must be on, errors or off' }).default('errors'),
   SLIPWAY_SECRET_KEY: z.string().min(32, 'must have at least 32 characters').optional(),
   SLIPWAY_ADMIN_TOKEN: z.string().min(20, 'must have at least 20 characters').optional(),
 })
@@ -112,6 +113,8 @@ export interface Settings {
   readonly nightlyAt: string
   readonly trustedProxies: readonly string[]
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
+  /** Which requests the proxy tells of. */
+  readonly routerLog: 'on' | 'errors' | 'off'
   /** How much is kept of what instances print. */
   readonly logs: {
     readonly releaseBytes: number
@@ -167,6 +170,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
     nightlyAt: s.SLIPWAY_NIGHTLY_AT,
     trustedProxies: s.SLIPWAY_TRUSTED_PROXIES,
     logLevel: s.SLIPWAY_LOG_LEVEL,
+    routerLog: s.SLIPWAY_ROUTER_LOG,
     logs: {
       releaseBytes: s.SLIPWAY_LOG_RELEASE_MB * mb,
       environmentBytes: s.SLIPWAY_LOG_ENVIRONMENT_MB * mb,

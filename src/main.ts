@@ -162,6 +162,7 @@ function makeModules(
   const logs = makeLogs({
     db,
     runtime,
+    requests: proxy.requests,
     folder: join(settings.dataDir, 'logs', 'environments'),
     limits: settings.logs,
     clock: systemClock,

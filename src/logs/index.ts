@@ -1,1 +1,2 @@
 export { makeLogs } from './logs.ts'
+export type { RequestFeed, RequestLine } from './requests.ts'

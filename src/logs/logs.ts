@@ -4,8 +4,10 @@ import type { Queryable } from '../postgres/database.ts'
 import type { Runtime } from '../runtime/index.ts'
 import { makeLogCollector } from './collector.ts'
 import { makeJournals } from './journals.ts'
+import { keepRequests } from './keep-requests.ts'
 import { keepLogs } from './kept-runtime.ts'
 import { makeRuntimeLogs } from './read.ts'
+import type { RequestFeed } from './requests.ts'
 import type { LogLimits } from './retention.ts'
 
 /** Old parts are looked for so often; a part is full after half a minute of a thousand lines a second. */
@@ -14,13 +16,16 @@ const sweepEveryMs = 60_000
 /** What the instances of all environments print: kept in files, beyond the life of their containers. */
 export function makeLogs<R extends Runtime>(options: {
   readonly runtime: R
+  /** null: the proxy tells nothing of its requests. */
+  readonly requests: RequestFeed | null
   readonly db: Queryable
   readonly folder: string
   readonly limits: LogLimits
   readonly clock: Clock
   readonly logger: Logger
 }) {
-  const { runtime, db, clock, logger } = options
+  const { runtime, db, clock, logger, requests: feed } = options
+  let keeping: Promise<void> = Promise.resolve()
   const journals = makeJournals({ ...options, now: () => clock.now() })
   const collector = makeLogCollector({ runtime, journals, clock, logger })
   return {
@@ -31,12 +36,16 @@ export function makeLogs<R extends Runtime>(options: {
     /** Begins to follow every container; ends with the signal. */
     start(signal: AbortSignal): void {
       collector.start(signal)
+      if (feed !== null) keeping = keepRequests({ ...options, feed, journals }, signal)
       const sweep = (): void => void journals.sweep()
       sweep()
       const timer = setInterval(sweep, sweepEveryMs)
       signal.addEventListener('abort', () => clearInterval(timer), { once: true })
     },
     /** Writes what waits; after the signal. */
-    close: () => journals.close(),
+    async close(): Promise<void> {
+      await keeping
+      await journals.close()
+    },
   }
 }

@@ -77,3 +77,29 @@ export async function findNewestDeployLines(
   )
   return found.reverse()
 }
+
+export interface RequestOwner {
+  readonly app: string
+  readonly environment: string
+  /** `v12`; null when it is not known any more. */
+  readonly release: string | null
+}
+
+/** Whose a request was: by its route's key, and the release by the set or by the instance's address. */
+export async function findRequestOwner(
+  q: Queryable,
+  { routeKey, releaseSet, address }: { routeKey: string; releaseSet: string | null; address: string | null },
+): Promise<RequestOwner | null> {
+  const number = (key: string | null): number | null => (key === null ? null : Number(key.slice(1)))
+  const ofRelease = routeKey.startsWith('r') ? number(routeKey) : number(releaseSet)
+  const [found] = await q.query<RequestOwner>(
+    `select a.name as app, e.name as environment, 'v' || r.number as release
+     from environments e
+     join apps a on a.id = e.app_id
+     left join releases r on r.environment_id = e.id and r.id = coalesce($2::bigint,
+       (select i.release_id from addresses ad join instances i on i.id = ad.instance_id where ad.address = $3::inet))
+     where e.id = coalesce($1::bigint, (select environment_id from releases where id = $2::bigint))`,
+    [routeKey.startsWith('e') ? number(routeKey) : null, ofRelease, address],
+  )
+  return found ?? null
+}

@@ -108,6 +108,15 @@ describe('the command line', () => {
     expect([0, 130]).toContain((await following.result).code)
   })
 
+  it('shows the log of what ran before, and of its deploys', async () => {
+    const was = await inShop('logs', '--release', 'v1', '-n', '2000', '--source', 'app')
+    expect(was.stdout).toMatch(/^v1 web\.1 \| serving/m)
+    const { stdout } = await inShop('logs', '--since', '1h', '--source', 'app,deploy')
+    expect(stdout).toMatch(/^v2 web\.1 \| serving/m)
+    expect(stdout).toMatch(/^deploy 1 \| slipway: deploy=1 environment=test release=v1 status=live$/m)
+    expect((await inShop('logs', '--source', 'database')).code).toBe(2)
+  })
+
   it('cancels a running build soon, and no other', async () => {
     const slow = 'FROM slipway-test/busybox:1\nRUN sleep 300\n'
     const other = await makeClone(slipway, 'other')

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { quote } from '../../kernel/names.ts'
 import { pages, type PageName } from './pages.ts'
+import { logRules, ringLines, type RouterLog } from './request-log.ts'
 
 export interface ProxySettings {
   readonly dataDir: string
@@ -15,6 +16,8 @@ export interface ProxySettings {
   readonly trustedProxies: readonly string[]
   /** The user that HAProxy becomes after it has bound its port; null when it is not started as root. */
   readonly user: string | null
+  /** Which requests are told. */
+  readonly routerLog?: RouterLog
 }
 
 export type MapName = 'hosts' | 'routes' | 'targets' | 'timeouts' | 'direct'
@@ -64,7 +67,7 @@ const ruledHeaders = `(^|,)(${ruledNames.join('|')})`
 /** The whole configuration: a pure function of validated settings. `configHash` of it is what a running proxy is known by. */
 export function renderConfig(settings: ProxySettings): string {
   checkSettings(settings)
-  const text = [globals(settings), defaults(settings), tables, frontend(settings), backends(settings)].join('\n')
+  const text = [globals(settings), ring(settings), defaults(settings), tables, frontend(settings), backends(settings)].join('\n')
   return text.replace(hashMark, createHash('sha256').update(text).digest('hex').slice(0, 16))
 }
 
@@ -123,6 +126,11 @@ function globals(s: ProxySettings): string {
   ])
 }
 
+/** Where lines of requests wait for Slipway. */
+function ring({ routerLog }: ProxySettings): string {
+  return (routerLog ?? 'errors') === 'off' ? '' : section('ring requests', ringLines)
+}
+
 function defaults(s: ProxySettings): string {
   const { page } = proxyPaths(s.dataDir)
   return section('defaults', [
@@ -164,6 +172,7 @@ function frontend(s: ProxySettings): string {
   const trusted = s.trustedProxies.length > 0
   return section('frontend public', [
     `bind ${s.bind}:${s.port}`,
+    ...logRules(s.routerLog ?? 'errors'),
     ...(trusted ? [`acl trusted src ${s.trustedProxies.join(' ')}`] : []),
     '# One look for most requests. In large maps each is a walk through cold memory, which costs more than all other rules together.',
     `http-request set-var(txn.direct) req.fhdr(host),host_only,map_str(${map('direct')})`,

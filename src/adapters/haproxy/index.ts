@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
+import type { RequestFeed } from '../../logs/index.ts'
 import type { Router } from '../../routing/index.ts'
 import { mapNames, proxyPaths, type ProxySettings } from './config.ts'
 import { directEntries } from './entries.ts'
 import { makeMapFiles } from './map-files.ts'
 import { makeProxyProcess } from './process.ts'
 import { makeHaproxyRouter } from './router.ts'
+import { makeRequestFeed, type RouterLog } from './request-log.ts'
 import { makeProxySocket } from './socket.ts'
 
 export interface Proxy {
@@ -21,6 +23,8 @@ export interface Proxy {
   /** Ends the proxy. Only for taking an installation away: sites are gone then. */
   readonly stop: () => Promise<void>
   readonly router: Router
+  /** What the proxy says of its requests; null when it says nothing. */
+  readonly requests: RequestFeed | null
   /**
    * To whom Slipway's `run/http.sock` (mode 0600) must belong so that the proxy may connect; null: the proxy is the same
    * user.
@@ -38,10 +42,12 @@ export interface ProxyOptions {
   readonly root: string
   readonly logger: Logger
   readonly binary?: string
+  /** Which requests the proxy tells of. */
+  readonly routerLog?: RouterLog
 }
 
 export function makeProxy(options: ProxyOptions): Proxy {
-  const { dataDir, bind, port, controlHost, trustedProxies, logger, binary = '/usr/sbin/haproxy' } = options
+  const { dataDir, bind, port, controlHost, trustedProxies, logger, binary = '/usr/sbin/haproxy', routerLog = 'errors' } = options
   const owner = process.getuid?.() === 0 ? findUser(proxyUser) : null
   const settings: ProxySettings = {
     dataDir,
@@ -50,6 +56,7 @@ export function makeProxy(options: ProxyOptions): Proxy {
     controlHost,
     trustedProxies,
     user: owner === null ? null : proxyUser,
+    routerLog,
   }
   const paths = proxyPaths(dataDir)
   const socket = makeProxySocket(paths.socket)
@@ -68,6 +75,7 @@ export function makeProxy(options: ProxyOptions): Proxy {
 
   return {
     router,
+    requests: routerLog === 'off' ? null : makeRequestFeed(paths.socket),
     owner,
     async ensure() {
       if (owner === null && process.getuid?.() === 0) {

@@ -1,0 +1,109 @@
+import { connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { RequestFeed, RequestLine } from '../../logs/index.ts'
+import { parseRouteKey } from '../../routing/index.ts'
+
+/*
+ * The proxy writes a line for each request into a ring in its own memory: when nobody reads, the oldest are overwritten, so
+ * that nothing of Slipway's can hold it up. Slipway reads the ring over the proxy's socket.
+ */
+
+export type RouterLog = 'on' | 'errors' | 'off'
+
+/** Room for some 8,000 lines: of a restart of Slipway under a thousand requests a second nothing is lost. */
+const ringBytes = 1024 * 1024
+/** A path that is longer is cut. */
+const lineBytes = 1500
+const retryMs = 1_000
+
+export const ringLines = ['format raw', `maxlen ${lineBytes}`, `size ${ringBytes}`]
+
+/** What the frontend must say for it. `%HPO` is the path without host and query: no credentials stand in it. */
+export function logRules(mode: RouterLog): string[] {
+  if (mode === 'off') return []
+  const fields = '%pid %lc %Ts%ms %Th %Ti %Ta %ST %B %ts %[var(txn.direct)] %[var(txn.key)] %[var(txn.to)] %HM %HPO'
+  return [
+    `log ring@requests len ${lineBytes} format raw local0 info`,
+    `log-format "${fields}"`,
+    ...(mode === 'errors' ? ['option dontlog-normal'] : []),
+  ]
+}
+
+/** Null for what is no line of ours. */
+export function parseRequest(line: string): RequestLine | null {
+  const fields = line.split(' ')
+  const [pid, count, beganMs, handshake, idle, active, status, bytes, ending = '', direct = '', key = '', to = ''] =
+    fields
+  const [method = '', path = ''] = fields.slice(12)
+  const numbers = [pid, count, beganMs, handshake, idle, active, status, bytes].map(Number)
+  const [process = 0, number = 0, at = 0, hand = 0, waited = 0, took = 0, code = 0, size = 0] = numbers
+  if (fields.length < 14 || numbers.some((value) => !Number.isFinite(value))) return null
+  const [target, directKey] = direct.split('@').sort((a) => (a.includes(':') ? -1 : 1))
+  const isDirect = direct.includes('@')
+  return {
+    process,
+    number,
+    at: new Date(at + Math.max(0, hand) + Math.max(0, waited)),
+    durationMs: Math.max(0, took),
+    status: code > 0 ? code : null,
+    bytes: size,
+    method,
+    path,
+    ending: explainEnding(ending),
+    routeKey: routeKeyOf(isDirect ? (directKey ?? '') : key),
+    releaseSet: /^(r\d+)\/\d+$/.exec(to)?.[1] ?? null,
+    target: isDirect ? (target ?? null) : null,
+  }
+}
+
+function routeKeyOf(text: string): string | null {
+  try {
+    return parseRouteKey(text)
+  } catch {
+    return null
+  }
+}
+
+/** HAProxy's two letters: who ended it, and in which state. */
+function explainEnding(letters: string): string | null {
+  const [who = '-'] = letters
+  if (who === 'C' || who === 'c') return 'the client went away'
+  if (who === 's') return 'the app did not answer in time'
+  if (who === 'S') return 'the app closed the connection'
+  return null
+}
+
+export function makeRequestFeed(socketPath: string): RequestFeed {
+  return {
+    async follow(onLines, signal) {
+      while (!signal.aborted) {
+        await readRing(socketPath, onLines, signal).catch(() => undefined)
+        await delay(retryMs, undefined, { signal }).catch(() => undefined)
+      }
+    },
+  }
+}
+
+/** Until the connection ends: the proxy was started anew, or said nothing for an hour. */
+async function readRing(
+  socketPath: string,
+  onLines: (lines: readonly RequestLine[]) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const socket = connect(socketPath)
+  const end = (): void => void socket.destroy()
+  signal.addEventListener('abort', end, { once: true })
+  try {
+    socket.write('show events requests -w\n')
+    let rest = ''
+    for await (const chunk of socket) {
+      const lines = (rest + (chunk as Buffer).toString('latin1')).split('\n')
+      rest = (lines.pop() ?? '').slice(0, 2 * lineBytes)
+      const parsed = lines.map(parseRequest).filter((line) => line !== null)
+      if (parsed.length > 0) await onLines(parsed)
+    }
+  } finally {
+    signal.removeEventListener('abort', end)
+    socket.destroy()
+  }
+}
