@@ -3,8 +3,11 @@ import { makeMutex } from '../kernel/mutex.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { chooseImagesToRemove, listAppsWithImages, listKeptImages, listKeptReleases } from '../releases/index.ts'
 
-/** Apps at a time: an image belongs to one app, so all that could keep it is looked at together. */
-const appsAtOnce = 100
+/**
+ * Apps at a time: an image belongs to one app, so all that could keep it is looked at together. 10,000 environments with 20
+ * releases each take 2 s.
+ */
+const appsAtOnce = 500
 
 /** Removes the images of releases that are not kept. Also called when the disk is nearly full. */
 export interface Retention {
