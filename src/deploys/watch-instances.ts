@@ -99,7 +99,7 @@ async function onDied(tools: Tools, dealing: Dealing, serving: readonly Instance
   if (instance === undefined) return
   // Why it died may take the engine a second to know; the traffic does not wait for that.
   await takeOut(tools, instance)
-  const found = await tools.runtime.inspect(change.containerId)
+  const found = await tools.runtime.inspect(change.containerId).catch(() => null)
   const exitCode = change.exitCode ?? found?.exitCode ?? null
   const outOfMemory = exitCode !== 0 && found?.outOfMemory === true
   await recordEnd(tools.db, instance.id, { exitCode, outOfMemory })
