@@ -73,6 +73,7 @@ const schema = z.object({
   SLIPWAY_LOG_ENVIRONMENT_MB: whole.default(200),
   SLIPWAY_ROUTER_LOG: z.enum(['on', 'errors', 'off'], { error: 'must be on, errors or off' }).default('errors'),
   SLIPWAY_SECRET_KEY: z.string().min(32, 'must have at least 32 characters').optional(),
+  SLIPWAY_KEPT_BY: z.enum(['systemd', 'compose'], { error: 'must be systemd or compose' }).optional(),
   SLIPWAY_ADMIN_TOKEN: z.string().min(20, 'must have at least 20 characters').optional(),
 })
 
@@ -124,6 +125,8 @@ export interface Settings {
   /** null: made on the first start and kept in the data folder. */
   readonly secretKey: Secret | null
   readonly adminToken: Secret | null
+  /** Who starts the proxy and the database and brings them back; null: Slipway itself, apart from its own process. */
+  readonly keptBy: 'systemd' | 'compose' | null
   /** For tests of crashes: where the server ends itself (SLIPWAY_FAULT_POINT, no setting for people). */
   readonly faultPoint: string | null
 }
@@ -178,6 +181,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
     },
     secretKey: s.SLIPWAY_SECRET_KEY === undefined ? null : new Secret(s.SLIPWAY_SECRET_KEY),
     adminToken: s.SLIPWAY_ADMIN_TOKEN === undefined ? null : new Secret(s.SLIPWAY_ADMIN_TOKEN),
+    keptBy: s.SLIPWAY_KEPT_BY ?? null,
     faultPoint: given[faultPointVariable] ?? null,
   }
 }

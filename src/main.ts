@@ -43,7 +43,7 @@ const leastFreeBytes = 64 * 1024 ** 2
  * work. Stops in reverse. Proxy, database and instances go on without it. Resolves when Slipway has been told to stop and
  * has.
  */
-export async function run({ settings, demo, root }: Start): Promise<void> {
+export async function run({ settings, demo, root, onReady }: Start): Promise<void> {
   const begunMs = systemClock.monotonicMs()
   armFaultPoint(settings.faultPoint)
   const stop = new AbortController()
@@ -74,6 +74,7 @@ export async function run({ settings, demo, root }: Start): Promise<void> {
     }),
   )
 
+  onReady()
   await untilStopped(stop.signal)
   logger.info('Slipway stops')
   stop.abort()
@@ -102,6 +103,7 @@ interface Start {
   readonly demo: boolean
   /** Slipway's own folder. */
   readonly root: string
+  readonly onReady: () => void
 }
 
 type Ground = Awaited<ReturnType<typeof layGround>>
@@ -119,8 +121,7 @@ async function layGround(given: {
   owner: string
 }) {
   const { settings, root, logger, stop, owner } = given
-  const cluster =
-    settings.databaseUrl === null ? makeCluster({ dataDir: settings.dataDir, name: 'control', logger }) : null
+  const cluster = settings.databaseUrl === null ? makeCluster({ ...settings, name: 'control', logger }) : null
   const engine = makeEngine({ socketPath: settings.dockerSocket })
   const runtime = makeDockerRuntime({ ...settings, owner, engine, publicPorts: [settings.httpPort], logger })
   const proxy = makeProxy({ ...settings, port: settings.httpPort, root, logger })

@@ -10,6 +10,7 @@ import { addEnvironmentVerbs } from './verbs/envs.ts'
 import { addLoginVerbs } from './verbs/login.ts'
 import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
+import { addServiceVerbs } from './verbs/service.ts'
 import { addStatusVerb } from './verbs/status.ts'
 import { addVersionVerb } from './verbs/version.ts'
 
@@ -55,6 +56,7 @@ function makeProgram(version: string): Command {
   addStatusVerb(program, run)
   addLogsVerb(program, run)
   addOpenVerb(program, run)
+  addServiceVerbs(program, run)
   addDoctorVerb(program, run)
   addVersionVerb(program, run)
   return program

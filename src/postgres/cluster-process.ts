@@ -23,11 +23,7 @@ export interface Postmaster {
  */
 export function startPostmaster(paths: ClusterPaths, options: ServerProgram): Promise<Postmaster> {
   const log = openSync(paths.log, 'a', 0o600)
-  const args = Object.entries(serverSettings(paths, options.durable)).flatMap(([key, value]) => [
-    '-c',
-    `${key}=${value}`,
-  ])
-  const child = spawn(join(options.programs, 'postgres'), ['-D', paths.data, ...args], {
+  const child = spawn(join(options.programs, 'postgres'), serverArguments(paths, options.durable), {
     cwd: '/',
     env: programEnvironment(),
     stdio: ['ignore', log, log],
@@ -47,6 +43,11 @@ export function startPostmaster(paths: ClusterPaths, options: ServerProgram): Pr
     child.on('error', reject)
     child.on('spawn', () => resolve({ pid: child.pid ?? -1, exited, ended: () => over }))
   })
+}
+
+export function serverArguments(paths: ClusterPaths, durable: boolean): string[] {
+  const settings = Object.entries(serverSettings(paths, durable))
+  return ['-D', paths.data, ...settings.flatMap(([key, value]) => ['-c', `${key}=${value}`])]
 }
 
 function serverSettings(paths: ClusterPaths, durable: boolean): Record<string, string> {

@@ -6,6 +6,7 @@ import { readSettings } from '../config.ts'
 import { silentLogger } from '../kernel/logger.ts'
 import { makeCluster } from '../postgres/cluster.ts'
 import { lockDataDir } from './preflight.ts'
+import { assertNoService } from './service/service.ts'
 import { fail, say } from '../kernel/tell.ts'
 
 /*
@@ -15,6 +16,7 @@ import { fail, say } from '../kernel/tell.ts'
 
 async function remove(args: readonly string[], root: string): Promise<void> {
   const settings = readSettings()
+  assertNoService(settings)
   const { dataDir, installation } = settings
   const lock = await lockDataDir(dataDir)
   const engine = makeEngine({ socketPath: settings.dockerSocket })

@@ -6,8 +6,10 @@ import { readSettings } from '../config.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { ensureEngine, inspectMachine } from './engine.ts'
 import { probeEngine } from './engine-call.ts'
+import { notifyReady } from './notify-systemd.ts'
 import { ensurePackages } from './packages.ts'
 import { assertMayFilter, assertNetworkFree, assertPortFree, lockDataDir, prepareDataDir } from './preflight.ts'
+import { assertNoService } from './service/service.ts'
 import { fail, say, tellError } from '../kernel/tell.ts'
 
 /*
@@ -27,10 +29,12 @@ async function start(args: readonly string[], root: string): Promise<void> {
     process.exit(2)
   }
   const settings = readSettings()
+  assertNoService(settings)
   const { bridgePrefix } = planNetworks(settings.installation, settings.network)
   assertNetworkFree(settings.network, (device) => device.startsWith(bridgePrefix))
   // The proxy of an earlier run holds the port rightly.
-  if ((await listOwnProcesses(settings.dataDir)).length === 0) await assertPortFree(settings.bind, settings.httpPort)
+  if (settings.keptBy === null && (await listOwnProcesses(settings.dataDir)).length === 0)
+    await assertPortFree(settings.bind, settings.httpPort)
   const engine = await probeEngine(settings.dockerSocket)
   const engineIsThere = engine.kind !== 'absent' || settings.dockerSocket !== inspectMachine().ownSocket
   await ensurePackages({ tests: false, demo, ownPostgres: settings.databaseUrl === null, engineIsThere }, { say, root })
@@ -47,7 +51,7 @@ async function start(args: readonly string[], root: string): Promise<void> {
   const { run } = await import('../main.ts')
   // Kept now, so that also a server that is killed leaves the next start quicker.
   flushCompileCache()
-  await run({ settings, demo, root })
+  await run({ settings, demo, root, onReady: notifyReady })
   // What still listens to a build or a release command lets go of it; the next start finds it again.
   process.exit(0)
 }

@@ -37,6 +37,8 @@ export function proxyPaths(dataDir: string) {
     page: (name: PageName) => join(proxy, 'pages', `${name}.http`),
     socket: join(run, 'proxy.sock'),
     pidFile: join(run, 'proxy.pid'),
+    /** Of the process above a proxy that somebody else keeps: it reloads. */
+    masterSocket: join(run, 'proxy-master.sock'),
     httpSocket: join(run, 'http.sock'),
   }
 }
@@ -67,7 +69,14 @@ const ruledHeaders = `(^|,)(${ruledNames.join('|')})`
 /** The whole configuration: a pure function of validated settings. `configHash` of it is what a running proxy is known by. */
 export function renderConfig(settings: ProxySettings): string {
   checkSettings(settings)
-  const text = [globals(settings), ring(settings), defaults(settings), tables, frontend(settings), backends(settings)].join('\n')
+  const text = [
+    globals(settings),
+    ring(settings),
+    defaults(settings),
+    tables,
+    frontend(settings),
+    backends(settings),
+  ].join('\n')
   return text.replace(hashMark, createHash('sha256').update(text).digest('hex').slice(0, 16))
 }
 

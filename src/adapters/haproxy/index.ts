@@ -5,6 +5,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import type { RequestFeed } from '../../logs/index.ts'
 import type { Router } from '../../routing/index.ts'
 import { mapNames, proxyPaths, type ProxySettings } from './config.ts'
+import type { ForegroundProxy } from './keeper.ts'
 import { directEntries } from './entries.ts'
 import { makeMapFiles } from './map-files.ts'
 import { makeProxyProcess } from './process.ts'
@@ -22,6 +23,10 @@ export interface Proxy {
   watch(signal: AbortSignal, onBack: () => void): void
   /** Ends the proxy. Only for taking an installation away: sites are gone then. */
   readonly stop: () => Promise<void>
+  /** For whoever keeps the proxy: what to run in the foreground, in the place of a proxy that runs already. */
+  foreground(notifySocket: string | null): Promise<ForegroundProxy>
+  /** Before its keeper ends the proxy for good: a process of its own takes the sockets over, and sites go on. */
+  readonly detach: () => Promise<void>
   readonly router: Router
   /** What the proxy says of its requests; null when it says nothing. */
   readonly requests: RequestFeed | null
@@ -44,10 +49,21 @@ export interface ProxyOptions {
   readonly binary?: string
   /** Which requests the proxy tells of. */
   readonly routerLog?: RouterLog
+  /** Who starts the proxy and brings it back, when that is not us: then it is waited for, and told to reload. */
+  readonly keptBy?: string | null
 }
 
 export function makeProxy(options: ProxyOptions): Proxy {
-  const { dataDir, bind, port, controlHost, trustedProxies, logger, binary = '/usr/sbin/haproxy', routerLog = 'errors' } = options
+  const {
+    dataDir,
+    bind,
+    port,
+    controlHost,
+    trustedProxies,
+    logger,
+    binary = '/usr/sbin/haproxy',
+    routerLog = 'errors',
+  } = options
   const owner = process.getuid?.() === 0 ? findUser(proxyUser) : null
   const settings: ProxySettings = {
     dataDir,
@@ -70,32 +86,41 @@ export function makeProxy(options: ProxyOptions): Proxy {
       if (mended.length > 0) logger.warn('the proxy’s map files were written again', { maps: mended })
     },
     logger,
+    keptBy: options.keptBy ?? null,
   })
   const router = makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPredecessor: proxy.hasPredecessor })
+
+  const loadMaps = async (): Promise<void> => {
+    if (owner === null && process.getuid?.() === 0) {
+      throw new SlipwayError('unavailable', `The user ${proxyUser} is missing.`, { hint: 'apt-get install haproxy' })
+    }
+    const damaged = await files.load()
+    // A proxy that has been running all the time knows better than a torn file.
+    if (damaged.length > 0 && typeof (await socket.probe()) === 'object') {
+      for (const map of mapNames.filter((name) => damaged.includes(name))) {
+        if (!(await socket.knows(paths.map(map)))) continue
+        const shown = await socket.show(paths.map(map))
+        await files.change(map, (held) => shown.forEach(([key, value]) => held.set(key, value)))
+      }
+      await files.change('direct', (held) => {
+        held.clear()
+        for (const [host, way] of directEntries(files.entries())) held.set(host, way)
+      })
+      await files.mend()
+    }
+  }
 
   return {
     router,
     requests: routerLog === 'off' ? null : makeRequestFeed(paths.socket),
     owner,
     async ensure() {
-      if (owner === null && process.getuid?.() === 0) {
-        throw new SlipwayError('unavailable', `The user ${proxyUser} is missing.`, { hint: 'apt-get install haproxy' })
-      }
-      const damaged = await files.load()
-      // A proxy that has been running all the time knows better than a torn file.
-      if (damaged.length > 0 && typeof (await socket.probe()) === 'object') {
-        for (const map of mapNames.filter((name) => damaged.includes(name))) {
-          if (!(await socket.knows(paths.map(map)))) continue
-          const shown = await socket.show(paths.map(map))
-          await files.change(map, (held) => shown.forEach(([key, value]) => held.set(key, value)))
-        }
-        await files.change('direct', (held) => {
-          held.clear()
-          for (const [host, way] of directEntries(files.entries())) held.set(host, way)
-        })
-        await files.mend()
-      }
+      await loadMaps()
       await proxy.ensure()
+    },
+    async foreground(notifySocket) {
+      await loadMaps()
+      return proxy.foreground(notifySocket)
     },
     watch(signal, onBack) {
       proxy
@@ -106,6 +131,7 @@ export function makeProxy(options: ProxyOptions): Proxy {
         .catch((error: unknown) => logger.error('the proxy is not watched any more', { error }))
     },
     stop: proxy.stop,
+    detach: proxy.detach,
   }
 }
 

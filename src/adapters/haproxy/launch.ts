@@ -15,19 +15,31 @@ const endMs = 3_000
  */
 export async function launchProxy(
   settings: ProxySettings & { readonly binary: string },
-  replacing: { readonly pids: readonly number[]; readonly takeSockets: boolean },
+  replacing: Replacing,
 ): Promise<void> {
-  const paths = proxyPaths(settings.dataDir)
-  const args = ['-D', '-f', paths.config, '-p', paths.pidFile]
-  if (replacing.takeSockets) args.push('-x', paths.socket)
-  if (replacing.pids.length > 0) args.push('-sf', ...replacing.pids.map(String))
-  const options = { cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, timeout: startMs }
+  const args = ['-D', ...proxyArguments(settings.dataDir, replacing)]
+  const options = { cwd: '/', env: proxyEnvironment, timeout: startMs }
   await new Promise<void>((resolve, reject) => {
     execFile(settings.binary, args, options, (error, _stdout, stderr) => {
       if (error === null) resolve()
       else reject(whyNotStarted(settings, error, stderr))
     })
   })
+}
+
+export const proxyEnvironment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }
+
+export interface Replacing {
+  readonly pids: readonly number[]
+  readonly takeSockets: boolean
+}
+
+/** What is the same however it is started. */
+export function proxyArguments(dataDir: string, replacing: Replacing): string[] {
+  const paths = proxyPaths(dataDir)
+  const takeOver = replacing.takeSockets ? ['-x', paths.socket] : []
+  const finish = replacing.pids.length > 0 ? ['-sf', ...replacing.pids.map(String)] : []
+  return ['-f', paths.config, '-p', paths.pidFile, ...takeOver, ...finish]
 }
 
 /** HAProxy's own words, turned into a sentence for those cases that a person can mend. */
@@ -74,6 +86,13 @@ export async function isOwnProcess(dataDir: string, pid: number): Promise<boolea
   const args = line.split('\0')
   // A zombie has no command line any more.
   return /(^|\/)haproxy$/.test(args[0] ?? '') && args[args.indexOf('-f') + 1] === proxyPaths(dataDir).config
+}
+
+/** Those that still finish what they have, beside the one that answers; a master above it serves nothing itself. */
+export async function listPredecessors(dataDir: string, current: number): Promise<number[]> {
+  const stat = await readFile(`/proc/${current}/stat`, 'utf8').catch(() => '')
+  const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+  return (await listOwnProcesses(dataDir)).filter((pid) => pid !== current && pid !== parent)
 }
 
 /** SIGTERM, then SIGKILL after 3 s. */

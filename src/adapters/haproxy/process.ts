@@ -4,7 +4,8 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { writeWholeFile } from '../../kernel/whole-file.ts'
 import { configHash, type ProxySettings, proxyPaths, renderConfig } from './config.ts'
-import { endOwnProcesses, isOwnProcess, launchProxy, listOwnProcesses } from './launch.ts'
+import { type ForegroundProxy, foregroundProxy, tellReload } from './keeper.ts'
+import { endOwnProcesses, isOwnProcess, launchProxy, listOwnProcesses, listPredecessors } from './launch.ts'
 import { type PageName, pages, renderPage } from './pages.ts'
 import type { ProxyInfo, ProxySocket } from './socket.ts'
 import { watchProxy } from './watch.ts'
@@ -18,6 +19,10 @@ export interface ProxyProcess {
   readonly stop: () => Promise<void>
   /** Whether a process from before a reload still finishes its connections. */
   readonly hasPredecessor: () => Promise<boolean>
+  /** For whoever keeps the proxy: writes its files, and tells what to run in the foreground, in the place of what runs now. */
+  readonly foreground: (notifySocket: string | null) => Promise<ForegroundProxy>
+  /** Before its keeper ends the proxy for good: a process of its own takes the sockets over. Nothing happens when none runs. */
+  readonly detach: () => Promise<void>
 }
 
 export interface ProcessParts {
@@ -27,11 +32,16 @@ export interface ProcessParts {
   /** Called before the proxy reads its maps from disk. */
   readonly mendMaps: () => Promise<void>
   readonly logger: Logger
+  /** Who starts the proxy and brings it back, when that is not us. */
+  readonly keptBy: string | null
 }
 
 const readyMs = 5_000
+/** A keeper may just be starting, too. */
+const keptReadyMs = 30_000
 
-export function makeProxyProcess({ settings, pageTemplate, socket, mendMaps, logger }: ProcessParts): ProxyProcess {
+export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
+  const { settings, pageTemplate, socket, mendMaps, logger, keptBy } = parts
   const { dataDir } = settings
   const paths = proxyPaths(dataDir)
   let predecessors: number[] = []
@@ -41,14 +51,27 @@ export function makeProxyProcess({ settings, pageTemplate, socket, mendMaps, log
     const config = renderConfig(settings)
     await writeFiles(settings, config, pageTemplate)
     await mendMaps()
+    if (keptBy !== null) return await startKept(keptBy, { reload: takeSockets, hash: configHash(config) })
     const old = await listOwnProcesses(dataDir)
     await launchProxy(settings, { pids: old, takeSockets })
     predecessors = old
     return await untilReady(configHash(config), old)
   }
 
-  const untilReady = async (hash: string, old: readonly number[]): Promise<ProxyInfo> => {
-    const deadline = performance.now() + readyMs
+  const startKept = async (keeper: string, { reload, hash }: { reload: boolean; hash: string }): Promise<ProxyInfo> => {
+    if (reload) await tellReload(dataDir, keeper)
+    const info = await untilReady(hash, [], keptReadyMs).catch((cause: unknown) => {
+      throw new SlipwayError('unavailable', `The proxy, which ${keeper} keeps, does not answer with these settings.`, {
+        hint: keeper === 'systemd' ? 'Look at: systemctl status "slipway*"' : `Look at what ${keeper} says of it.`,
+        cause,
+      })
+    })
+    predecessors = await listPredecessors(dataDir, info.pid)
+    return info
+  }
+
+  const untilReady = async (hash: string, old: readonly number[], withinMs = readyMs): Promise<ProxyInfo> => {
+    const deadline = performance.now() + withinMs
     while (performance.now() < deadline) {
       const info = await socket.probe()
       if (typeof info === 'object' && info.configHash === hash && !old.includes(info.pid)) return info
@@ -77,7 +100,7 @@ export function makeProxyProcess({ settings, pageTemplate, socket, mendMaps, log
         logger.info('proxy reloaded', { pid, before: found.pid })
         return 'reloaded'
       }
-      predecessors = (await listOwnProcesses(dataDir)).filter((pid) => pid !== found.pid)
+      predecessors = await listPredecessors(dataDir, found.pid)
       logger.info('proxy found', { pid: found.pid })
       return 'found'
     },
@@ -89,6 +112,18 @@ export function makeProxyProcess({ settings, pageTemplate, socket, mendMaps, log
       const alive = await Promise.all(predecessors.map((pid) => isOwnProcess(dataDir, pid)))
       predecessors = predecessors.filter((_, i) => alive[i])
       return predecessors.length > 0
+    },
+
+    async foreground(notifySocket) {
+      await writeFiles(settings, renderConfig(settings), pageTemplate)
+      await mendMaps()
+      const takeSockets = typeof (await socket.probe()) === 'object'
+      const replacing = { pids: await listOwnProcesses(dataDir), takeSockets }
+      return foregroundProxy({ ...settings, replacing, notifySocket })
+    },
+
+    async detach() {
+      if (typeof (await socket.probe()) === 'object') await launchProxy(settings, { pids: [], takeSockets: true })
     },
   }
 }
