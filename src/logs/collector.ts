@@ -1,5 +1,6 @@
 import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
+import { makeSlots, type Slots } from '../kernel/slots.ts'
 import type { Instance, Runtime } from '../runtime/index.ts'
 import { type Budget, makeBudget } from './budget.ts'
 import { findResume, type Resume } from './doubles.ts'
@@ -36,6 +37,8 @@ const longestWaitMs = 5_000
 const defaultPerSecond = { instance: 1024 * 1024, all: 4 * 1024 * 1024 }
 const burstSeconds = 8
 const noteEveryMs = 60_000
+/** At a start hundreds look for where they go on; each holds some of its journal in memory. */
+const resumingAtOnce = 4
 
 interface Followed {
   /** Resolves when its output was read to the end. */
@@ -50,6 +53,7 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
   const { runtime, clock, logger } = options
   const perSecond = options.perSecond ?? defaultPerSecond
   const all = makeBudget({ clock, perSecond: perSecond.all, burst: perSecond.all * burstSeconds })
+  const resuming = makeSlots(resumingAtOnce)
   const followed = new Map<string, Followed>()
   let over: AbortSignal = AbortSignal.abort()
 
@@ -65,7 +69,7 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
     const printer = printerOf(instance)
     if (printer === null) return
     const own = makeBudget({ clock, perSecond: perSecond.instance, burst: perSecond.instance * burstSeconds })
-    const work = followContainer({ ...options, printer, containerId, budgets: [own, all], signal: over })
+    const work = followContainer({ ...options, printer, containerId, budgets: [own, all], resuming, signal: over })
     const entry: Followed = { done: work.catch(failed), startedAt, ended: false, again: false }
     followed.set(containerId, entry)
     void entry.done.then(() => {
@@ -131,6 +135,7 @@ type Follow = Omit<CollectorOptions, 'perSecond'> & {
   readonly printer: Printer
   readonly containerId: string
   readonly budgets: readonly Budget[]
+  readonly resuming: Slots
   readonly signal: AbortSignal
 }
 
@@ -168,7 +173,8 @@ const newestFirst = 10_000
 /** Reads on behind the last line that is kept, until the stream ends. True when there was something. */
 async function readFromLast(follow: Follow, writer: Writer): Promise<boolean> {
   await writer.flush()
-  const resume = await findResume(writer.folder, follow.printer.container)
+  const giveBack = await follow.resuming.take(follow.signal)
+  const resume = await findResume(writer.folder, follow.printer.container).finally(giveBack)
   if (resume.since !== null) {
     const outcome = await readStream(follow, writer, { resume, newest: newestFirst })
     if (outcome !== 'gap') return outcome === 'came'

@@ -5,7 +5,7 @@ import { endOf, findNewest, openJournal } from './journal-source.ts'
 import type { Journals } from './journals.ts'
 import { earlier, stampOf } from './line.ts'
 import { type LogSource, mergeSources, type SourceLine } from './log-source.ts'
-import { listParts, type Position } from './parts.ts'
+import { listParts, type Part, type Position } from './parts.ts'
 import * as store from './store.ts'
 
 /** What a reader wants of an environment's logs. */
@@ -15,6 +15,12 @@ export interface Wanted {
   readonly since: Date | null
   readonly release: number | null
   readonly sources: readonly ('app' | 'router' | 'deploy')[]
+}
+
+/** A line that may be shown first, and what opens its log there. */
+interface Found {
+  readonly at: string
+  readonly open: () => void
 }
 
 interface ReadLine {
@@ -51,23 +57,33 @@ export class Reading {
     const { tail: limit, since, sources } = this.#wanted
     const { createdAt } = this.#environment
     const notBefore = since !== null && since > createdAt ? since : createdAt
-    const found: { at: string; open: () => void }[] = []
-    for (const name of await this.#listNames()) {
+    let found: Found[] = []
+    let deployEnd: store.DeployPosition | null = null
+    for (const { name, parts } of await this.#listByAge()) {
+      const oldest = found.length >= limit ? (found[0]?.at ?? '') : ''
+      // The others ended before: an environment may have hundreds of releases.
+      if (oldest !== '' && (parts.at(-1)?.modifiedMs ?? 0) + lateMs < Date.parse(oldest)) {
+        this.#ends.set(name, endOf(parts))
+        continue
+      }
       const search = { limit, notBefore: stampOf(notBefore), container: this.#markOf(name) }
       const { lines, end } = await findNewest(this.#folderOf(name), search)
       this.#ends.set(name, end)
-      for (const { at, position } of lines) found.push({ at, open: () => this.#openJournal(name, position) })
+      const more = lines.map(({ at, position }) => ({ at, open: () => this.#openJournal(name, position) }))
+      found = newestOf([...found, ...more], limit)
     }
     if (sources.includes('deploy')) {
       const lines = await store.findNewestDeployLines(this.#db, this.#wanted, { limit: Math.max(1, limit), notBefore })
-      for (const line of limit === 0 ? [] : lines)
-        found.push({ at: line.at, open: () => this.#openDeploys({ ...line, seq: line.seq - 1 }) })
-      this.#deployEnd = lines.at(-1) ?? this.#deployEnd
+      const more = lines.map((line) => ({
+        at: line.at,
+        open: () => this.#openDeploys({ ...line, seq: line.seq - 1 }),
+      }))
+      found = newestOf([...found, ...more], limit)
+      deployEnd = lines.at(-1) ?? { micros: notBefore.getTime() * 1000, deployId: 0, seq: 0 }
     }
-    found.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
-    // The first of a log that opens it decides.
-    for (const { open } of limit === 0 ? [] : found.slice(-limit)) open()
-    if (sources.includes('deploy')) this.#openDeploys(this.#deployEnd)
+    // The first line of a log opens it.
+    for (const { open } of found) open()
+    if (deployEnd !== null) this.#openDeploys(deployEnd)
   }
 
   /** Behind a line that was read before. */
@@ -95,8 +111,6 @@ export class Reading {
       if (mark === null || line.container === mark) yield { cursor: this.#cursor(line.at), source, line }
     }
   }
-
-  #deployEnd: store.DeployPosition = { micros: 0, deployId: 0, seq: 0 }
 
   #cursor(at: string): string {
     const positions = new Map<string, string>()
@@ -133,6 +147,13 @@ export class Reading {
     return (await this.#journals.list(this.#environment)).filter((name) => this.#isWanted(name))
   }
 
+  /** Those that were written to last come first. */
+  async #listByAge(): Promise<{ name: string; parts: Part[] }[]> {
+    const names = await this.#listNames()
+    const all = await Promise.all(names.map(async (name) => ({ name, parts: await listParts(this.#folderOf(name)) })))
+    return all.sort((a, b) => (b.parts.at(-1)?.modifiedMs ?? 0) - (a.parts.at(-1)?.modifiedMs ?? 0))
+  }
+
   #isWanted(name: string): boolean {
     const { sources, release } = this.#wanted
     if (name === 'router') return sources.includes('router')
@@ -153,4 +174,10 @@ export class Reading {
 function parsePosition(text: string): Position {
   const [part = 1, offset = 0] = text.split('.').map(Number)
   return { part, offset }
+}
+
+/** In order of time. */
+function newestOf(found: Found[], limit: number): Found[] {
+  found.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
+  return limit === 0 ? [] : found.slice(-limit)
 }

@@ -55,8 +55,13 @@ async function showLogs(session: Session, [name]: [string | undefined], options:
     else out.logLine(`${release === null ? '' : `${release} `}${instance} | ${text}`)
   }
   if (follow) return exits.detached
-  if (count === 0) out.note('There is no such line. What runs: slipway status')
+  if (count === 0) out.note(nothingText(options))
   return exits.done
+}
+
+function nothingText({ source = 'app' }: LogsOptions): string {
+  const onlyErrors = ' Of requests only those that failed are kept, unless the server has SLIPWAY_ROUTER_LOG=on.'
+  return `There is no such line. What runs: slipway status.${source.includes('router') ? onlyErrors : ''}`
 }
 
 function readQuery({ lines, since, release, source }: LogsOptions): string {
