@@ -136,6 +136,7 @@ describe('slipway doctor on a real server', () => {
     expect(code).toBe(1)
     expect(stdout).toMatch(/^fail {2}server +It does not run$/m)
     expect(stdout).toMatch(/^ok {4}engine +Docker/m)
+    expect(stdout).toMatch(/^ok {4}proxy +It takes connections/m)
     await slipway.start()
     expect((await look()).differences).toEqual([])
   })

@@ -115,6 +115,8 @@ describe('without a server', () => {
       expect(code).toBe(1)
       expect(stderr).toContain('The server does not answer; this is what can be seen without it')
       expect(stdout).toMatch(/^fail {2}server +It does not run$/m)
+      expect(stdout).toMatch(/^fail {2}proxy +Nobody takes connections on /m)
+      expect(stdout).toMatch(/^fail {2}database +Nobody takes connections on /m)
       expect(stdout).toMatch(/^ok {4}engine +Docker \d+/m)
       expect(stdout).toMatch(new RegExp(`^(ok|warn|fail) +disk +${data}: `, 'm'))
       expect(stdout).toMatch(/^fail {2}port +127\.0\.0\.1:1 does not lead to Slipway/m)

@@ -47,7 +47,7 @@ function rowOf({ environment, running, lastDeploy }: Status): string[] {
     running?.release ?? '-',
     running?.commit.slice(0, 10) ?? '-',
     ago(running?.since ?? null),
-    running?.health ?? '-',
+    running === null ? '-' : describeHealth(running),
     lastDeploy === null ? '-' : `${lastDeploy.id} ${lastDeploy.state}`,
     environment.url,
   ]
@@ -63,7 +63,7 @@ function printStatus(out: Output, { environment, running, lastDeploy, line }: St
         ? 'nothing yet'
         : `${running.release} (${running.commit.slice(0, 10)}) since ${ago(running.since)}`,
     ],
-    ['Health', running === null ? null : running.health],
+    ['Health', running === null ? null : describeHealth(running)],
     ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
     ['Error', lastDeploy?.error?.message ?? null],
   ])
@@ -81,6 +81,10 @@ function printStatus(out: Output, { environment, running, lastDeploy, line }: St
     ['IN LINE', 'STATE', 'COMMIT', 'BY', 'PLACE'],
     line.map((one) => [String(one.id), one.state, one.commit.slice(0, 10), one.requestedBy, placeOf(one.ahead)]),
   )
+}
+
+function describeHealth({ health, instances }: NonNullable<Status['running']>): string {
+  return instances.some(({ crash }) => crash?.isLoop === true) ? `${health}, crash loop` : health
 }
 
 type Instance = NonNullable<Status['running']>['instances'][number]
