@@ -228,7 +228,8 @@ describe('a restart', () => {
     await spine.router.replaceAll({ hosts: new Map(), keys: new Map(), sets: new Map() })
     await spine.restart()
     expect(spine.runtime.names()).toEqual([name])
-    expect(await spine.router.read()).toEqual(before)
+    // Requests are led to the started instance as soon as it listens.
+    await eventually(async () => expect(await spine.router.read()).toEqual(before))
   })
 
   it('removes nothing when the engine does not answer', async () => {
