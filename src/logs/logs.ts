@@ -10,8 +10,8 @@ import { makeRuntimeLogs } from './read.ts'
 import type { RequestFeed } from './requests.ts'
 import type { LogLimits } from './retention.ts'
 
-/** Old parts are looked for so often; a part is full after half a minute of a thousand lines a second. */
-const sweepEveryMs = 60_000
+/** Old parts are looked for so often: it takes some milliseconds for each environment. */
+const sweepEveryMs = 5 * 60_000
 
 /** What the instances of all environments print: kept in files, beyond the life of their containers. */
 export function makeLogs<R extends Runtime>(options: {

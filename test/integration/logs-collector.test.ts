@@ -118,4 +118,16 @@ describe('what containers print', () => {
     await test.runtime.remove(id)
     expect(await linesOf('web.4')).toEqual(['begun', 'begun'])
   })
+
+  it('of one that floods is read to its end when it is removed, though not as fast before', async () => {
+    const id = await print(
+      '5',
+      "yes 'a line of fifty bytes or so, again and again......' | head -n 400000; echo the last",
+    )
+    await eventually(async () => ((await test.runtime.inspect(id))?.state === 'exited' ? true : undefined))
+    await kept.settled(id)
+    await test.runtime.remove(id)
+    await kept.flush()
+    expect((await linesOf('web.5')).at(-1)).toBe('the last')
+  })
 })
