@@ -151,7 +151,7 @@ function judgeNeighbours({ neighbours }: MachineFacts, { instances }: Expected):
     check: 'neigh.gc_thresh3',
     why: 'The kernel remembers no more neighbours than this; with more instances the proxy loses some of them.',
   }
-  const what = `net.ipv4.neigh.default.gc_thresh3 is ${neighbours}, for ${instances} instances`
+  const what = `net.ipv4.neigh.default.gc_thresh3 is ${neighbours}; instances: ${instances}`
   if (instances * 2 + 100 <= neighbours) return [isOk(subject, what)]
   const enough = Math.max(4096, 2 ** Math.ceil(Math.log2(instances * 4)))
   const mend = `sysctl -w net.ipv4.neigh.default.gc_thresh3=${enough} (and in /etc/sysctl.d to keep it)`

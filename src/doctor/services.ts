@@ -108,7 +108,7 @@ export function judgeProxy(damages: readonly string[]): Finding {
 export function judgePort(place: string, answer: string | null): Finding {
   const subject: Subject = { check: 'port', why: 'All sites, Git and the API are reached through it.' }
   if (answer === null) return isOk(subject, `Slipway answers on ${place}`)
-  const mend = `See who listens there: ss -ltnp; and whether the proxy runs.`
+  const mend = 'See whether server and proxy run, and who listens there: ss -ltnp'
   return isBad(subject, 'fail', { what: `${place} does not lead to Slipway: ${answer}`, mend })
 }
 

@@ -30,7 +30,7 @@ describe('the machine', () => {
       '/data: 50.0 GB of 100.0 GB are free',
       '4.0 GB of 8.0 GB can be had',
       'Slipway may open 65536 files',
-      'net.ipv4.neigh.default.gc_thresh3 is 1024, for 20 instances',
+      'net.ipv4.neigh.default.gc_thresh3 is 1024; instances: 20',
       '100 of 65536 connections are tracked',
     ])
   })
