@@ -18,7 +18,7 @@ describe('the command line', () => {
 
   beforeAll(async () => {
     await ensureBaseImage()
-    slipway = await makeSlipway({ SLIPWAY_BUILD_SLOTS: '2' })
+    slipway = await makeSlipway({ SLIPWAY_BUILD_SLOTS: '2', SLIPWAY_ROUTER_LOG: 'on' })
     await slipway.start()
     cli = await makeCli()
     shop = await makeClone(slipway, 'shop')
@@ -115,6 +115,17 @@ describe('the command line', () => {
     expect(stdout).toMatch(/^v2 web\.1 \| serving/m)
     expect(stdout).toMatch(/^deploy 1 \| slipway: deploy=1 environment=test release=v1 status=live$/m)
     expect((await inShop('logs', '--source', 'database')).code).toBe(2)
+  })
+
+  it('shows its requests', async () => {
+    await slipway.get('test--shop.localhost', '/nothing-there?token=secret')
+    await slipway.get('v1--test--shop.localhost', '/of-a-release')
+    await waitFor('the request', 20_000, async () =>
+      (await inShop('logs', '--source', 'router')).stdout.includes('nothing-there'),
+    )
+    const { stdout } = await inShop('logs', '--source', 'router')
+    expect(stdout).toMatch(/^v[1-9] router \| GET \/nothing-there 404 \d+ ms \d+ bytes$/m)
+    expect(stdout).not.toContain('secret')
   })
 
   it('cancels a running build soon, and no other', async () => {
