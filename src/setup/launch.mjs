@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const modules = join(root, 'node_modules')
+/** The TypeScript without its types is kept: a start that finds it is quicker, and the server takes 20 MB less. */
+const compiled = process.env.NODE_COMPILE_CACHE ?? join(modules, '.cache', 'slipway')
 const oldestNode = 20
 const serverNode = 24
 
@@ -31,6 +33,8 @@ async function main([name = '', ...args]) {
   if (major < oldestNode) refuse(`Slipway needs Node ${oldestNode} or newer to start; this is ${process.version}.`)
   await ensureModules(mode.tools)
   const node = major >= serverNode ? process.execPath : findServerNode()
+  // Also the first start.
+  if (name === 'start' && !existsSync(compiled)) await runServer(node, [join(root, mode.file), '--compile'])
   process.exitCode = await runServer(node, [...(mode.flags ?? []), join(root, mode.file), ...args])
 }
 
@@ -119,8 +123,7 @@ async function runServer(node, args) {
     env: {
       ...process.env,
       PATH: [join(modules, '.bin'), process.env.PATH].join(delimiter),
-      // The TypeScript without its types is kept: the next start is quicker and takes 20 MB less.
-      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(modules, '.cache', 'slipway'),
+      NODE_COMPILE_CACHE: compiled,
     },
   })
   process.on('SIGINT', () => undefined)

@@ -56,4 +56,12 @@ async function start(args: readonly string[], root: string): Promise<void> {
   process.exit(0)
 }
 
-start(process.argv.slice(2), resolve(import.meta.dirname, '../..')).catch(fail)
+/** For the launcher: loads everything once, so that it is kept compiled, and runs nothing. */
+async function compile(): Promise<void> {
+  await import('../main.ts')
+  flushCompileCache()
+}
+
+const args = process.argv.slice(2)
+const isForLauncher = args[0] === '--compile'
+await (isForLauncher ? compile() : start(args, resolve(import.meta.dirname, '../..'))).catch(fail)
