@@ -88,7 +88,13 @@ export async function makeSlipway(
       const server = [process.execPath, '--max-semi-space-size=1', join(root, 'src/setup/start.ts'), '--no-demo']
       const [program = '', ...args] = [...inside, ...server]
       const started = spawn(program, args, {
-        env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '/root', ...settings, ...more },
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          HOME: process.env['HOME'] ?? '/root',
+          NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/slipway'),
+          ...settings,
+          ...more,
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
         detached: true,
       })
