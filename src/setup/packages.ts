@@ -60,6 +60,12 @@ const needs: readonly Need[] = [
   { package: 'curl', why: 'to test as users do', when: forTests, lack: () => noProgram('curl') },
   { package: 'procps', why: 'to look for processes that tests left over', when: forTests, lack: () => noProgram('ps') },
   {
+    package: 'libfaketime',
+    why: 'to test that clocks may jump',
+    when: forTests,
+    lack: noFakeTime,
+  },
+  {
     package: 'docker-registry',
     why: 'to test pulling of base images',
     when: forTests,
@@ -169,6 +175,12 @@ function noProgram(name: string): string | null {
 
 function noFile(path: string): string | null {
   return existsSync(path) ? null : `there is no ${path}`
+}
+
+/** It is no program, and stands in the folder of the machine's architecture. */
+function noFakeTime(): string | null {
+  const isThere = readdirSync('/usr/lib').some((name) => existsSync(`/usr/lib/${name}/faketime/libfaketime.so.1`))
+  return isThere ? null : 'there is no libfaketime'
 }
 
 /** The package busybox has a program of the same name that does not run in an empty image. */

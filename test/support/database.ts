@@ -1,13 +1,14 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { chmod, mkdir, readdir, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import pg from 'pg'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeCluster } from '../../src/postgres/cluster.ts'
 import { type Connection, makePool, migrate } from '../../src/postgres/index.ts'
+import { root } from './root.ts'
 
-const migrations = resolve(__dirname, '../../sql/migrations')
+const migrations = join(root, 'sql/migrations')
 
 export interface TestDatabase {
   /** For `DATABASE_URL`. */

@@ -1,5 +1,5 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -18,15 +18,22 @@ export interface OwnEngine {
   thaw(): void
   /** kill -9; the containers live on. */
   kill(): Promise<void>
+  /** As an upgrade does it: SIGTERM, and wait. */
+  stop(): Promise<void>
   start(): Promise<void>
   close(): Promise<void>
+}
+
+export interface EngineOptions {
+  /** Its data are on a file system of this size. */
+  readonly diskMb?: number
 }
 
 /**
  * An engine that a test may stop and kill: its own data, processes and network namespace, so that it shares nothing with the
  * machine's.
  */
-export async function startOwnEngine(): Promise<OwnEngine> {
+export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<OwnEngine> {
   const folder = await mkdtemp(join(tmpdir(), 'slw-own-'))
   const space = `e${folder.slice(-6)}`
   const socketPath = join(folder, 'engine.sock')
@@ -34,6 +41,10 @@ export async function startOwnEngine(): Promise<OwnEngine> {
   await run('ip', ['netns', 'add', space])
   await run('ip', ['-n', space, 'link', 'set', 'lo', 'up'])
   await writeFile(join(folder, 'daemon.json'), '{}')
+  if (diskMb !== undefined) {
+    await mkdir(join(folder, 'data'))
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${diskMb}m`, 'slipway-test', join(folder, 'data')])
+  }
 
   async function start(): Promise<void> {
     // Where nobody reaps orphans, the dead containerd counts as alive, and the engine waits for it in vain.
@@ -101,6 +112,7 @@ export async function startOwnEngine(): Promise<OwnEngine> {
       start,
       close,
       kill: () => end('SIGKILL'),
+      stop: () => end('SIGTERM'),
       ...signals(),
     }
   } catch (error) {

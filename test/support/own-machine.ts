@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
 import { connect, createServer, type Server } from 'node:net'
 import { promisify } from 'node:util'
-import { type OwnEngine, startOwnEngine } from './own-engine.ts'
+import { type EngineOptions, type OwnEngine, startOwnEngine } from './own-engine.ts'
 import { freePort } from './free-port.ts'
-import { makeSlipway, type Slipway } from './slipway.ts'
+import { makeSlipway, type Place, type Slipway } from './slipway.ts'
+import { makeSlowSocket, type SlowSocket } from './slow-socket.ts'
 
 const run = promisify(execFile)
 
@@ -13,13 +14,19 @@ const run = promisify(execFile)
  */
 export interface OwnMachine {
   readonly engine: OwnEngine
+  /** Stands before the engine's socket when that was asked for: Slipway knows no other. */
+  readonly way: SlowSocket | null
   readonly slipway: Slipway
   /** Ends everything and tells what was left over. */
   remove(): Promise<string[]>
 }
 
-export async function makeOwnMachine(): Promise<OwnMachine> {
-  const engine = await startOwnEngine()
+export async function makeOwnMachine(
+  env: Record<string, string> = {},
+  options: EngineOptions & Pick<Place, 'dataDir'> & { readonly slow?: boolean } = {},
+): Promise<OwnMachine> {
+  const engine = await startOwnEngine(options)
+  const way = options.slow === true ? await makeSlowSocket(`${engine.socketPath}.way`, engine.socketPath) : null
   const { space } = engine
   const port = await freePort()
   // A /30 of its own for each test process: the outer end, and where the proxy listens.
@@ -33,15 +40,22 @@ export async function makeOwnMachine(): Promise<OwnMachine> {
   await run('ip', ['-n', space, 'link', 'set', 'eth0', 'up'])
   const relay = await passOn(port, inner)
   const slipway = await makeSlipway(
-    { DOCKER_HOST: `unix://${engine.socketPath}`, SLIPWAY_BIND: inner, SLIPWAY_HTTP_PORT: String(port) },
-    { inside: ['ip', 'netns', 'exec', space], port },
+    {
+      DOCKER_HOST: `unix://${way?.path ?? engine.socketPath}`,
+      SLIPWAY_BIND: inner,
+      SLIPWAY_HTTP_PORT: String(port),
+      ...env,
+    },
+    { inside: ['ip', 'netns', 'exec', space], port, ...(options.dataDir === undefined ? {} : options) },
   )
   return {
     engine,
     slipway,
+    way,
     async remove() {
       const left = await slipway.remove()
       relay.close()
+      await way?.close()
       await engine.close()
       // Goes with the namespace, but later.
       await run('ip', ['link', 'del', `${space}v`]).catch(() => undefined)

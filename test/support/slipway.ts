@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { freePort } from './free-port.ts'
+import { root } from './root.ts'
 
 const run = promisify(execFile)
-const root = resolve(__dirname, '../..')
 
 /** A real Slipway of the test's own: own installation, data folder, ports and address range, on the machine's engine. */
 export interface Slipway {
@@ -46,13 +46,20 @@ export interface Answer {
 
 let networks = (process.pid % 50) * 4
 
-/** `inside` stands before the command line: to run it in another network namespace. */
+export interface Place {
+  /** Stands before the command line: to run it in another network namespace. */
+  readonly inside?: readonly string[]
+  readonly port?: number
+  /** A folder that is there already, and stays. */
+  readonly dataDir?: string
+}
+
 export async function makeSlipway(
   env: Record<string, string> = {},
-  { inside = [], port: given }: { inside?: readonly string[]; port?: number } = {},
+  { inside = [], port: given, dataDir: givenDir }: Place = {},
 ): Promise<Slipway> {
   const installation = `t${randomBytes(4).toString('hex')}`
-  const dataDir = await mkdtemp(join(tmpdir(), 'slw-'))
+  const dataDir = givenDir ?? (await mkdtemp(join(tmpdir(), 'slw-')))
   await run('chmod', ['0711', dataDir])
   const port = given ?? (await freePort())
   const token = `test-${randomBytes(20).toString('hex')}`
@@ -151,7 +158,7 @@ export async function makeSlipway(
       await slipway.stop()
       const left = await removeAll(settings, inside)
       await database?.drop()
-      await rm(dataDir, { recursive: true, force: true })
+      if (givenDir === undefined) await rm(dataDir, { recursive: true, force: true })
       return left
     },
   }
