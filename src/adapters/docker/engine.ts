@@ -1,5 +1,5 @@
 import { Agent } from 'node:http'
-import { types } from 'node:util'
+import { inspect, types } from 'node:util'
 import Docker from 'dockerode'
 import { SlipwayError, type ErrorCode } from '../../kernel/errors.ts'
 import { withTimeout } from '../../kernel/timeout.ts'
@@ -24,6 +24,13 @@ export interface Engine {
 /** 10 s: an inspect takes 2–40 ms (measured); a loaded engine that deletes layers has been seen to need seconds. */
 const defaultTimeoutMs = 10_000
 
+/** docker-modem writes out all that hangs on a request's options at every call: with open streams that took half a core. */
+class BriefAgent extends Agent {
+  [inspect.custom](): string {
+    return 'Agent'
+  }
+}
+
 export function makeEngine(options: { socketPath: string; timeoutMs?: number }): Engine {
   // The types lack `agent`, and forbid the `undefined` that keeps a DOCKER_HOST in the environment from winning.
   const how: Record<string, unknown> = {
@@ -31,7 +38,7 @@ export function makeEngine(options: { socketPath: string; timeoutMs?: number }):
     host: undefined,
     protocol: 'http',
     // A connection for each call (0.1 ms on a Unix socket): a kept one fails in the middle of a POST after the engine restarts.
-    agent: new Agent({ keepAlive: false }),
+    agent: new BriefAgent({ keepAlive: false }),
   }
   const docker = new Docker(how)
   return {
