@@ -1,8 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ensureBaseImage } from '../support/base-image.ts'
 import { countCommands, newestDeploy, readLog, residentMb, untilAllEnded, untilRetired } from '../support/crashes.ts'
+import { type OwnDatabase, ownDatabaseOf } from '../support/own-database.ts'
 import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
 import { visit } from '../support/visitor.ts'
 
@@ -10,10 +9,12 @@ import { visit } from '../support/visitor.ts'
 describe('a database that is away', () => {
   let slipway: Slipway
   let clone: Clone
+  let database: OwnDatabase
 
   beforeAll(async () => {
     await ensureBaseImage()
     slipway = await makeSlipway({ DATABASE_URL: '' })
+    database = ownDatabaseOf(slipway)
     await slipway.start()
     clone = await makeClone(slipway, 'shop')
     await clone.write(page('one'))
@@ -25,42 +26,11 @@ describe('a database that is away', () => {
     expect(await slipway.remove()).toEqual([])
   })
 
-  const postmaster = (): number =>
-    Number(readFileSync(join(slipway.dataDir, 'postgres/control/postmaster.pid'), 'utf8').split('\n')[0])
-  /** The server and all its backends: they work in its data folder. */
-  const processes = (): number[] =>
-    readdirSync('/proc').flatMap((entry) => {
-      try {
-        return readlinkSync(`/proc/${entry}/cwd`) === join(slipway.dataDir, 'postgres/control') ? [Number(entry)] : []
-      } catch {
-        return []
-      }
-    })
-  /** A backend may end by itself before its turn. */
-  const signalAll = (signal: NodeJS.Signals): void =>
-    processes().forEach((pid) => {
-      try {
-        process.kill(pid, signal)
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-      }
-    })
   const untilSaid = (text: string): Promise<void> =>
     waitFor(`“${text}” in the log`, 30_000, async () => {
       const { id } = await newestDeploy(slipway)
       return (await slipway.sql('select 1 from deploy_log where deploy_id = $1 and text = $2', [id, text])).length > 0
     })
-  const killDatabase = async (): Promise<void> => {
-    const pid = postmaster()
-    process.kill(pid, 'SIGKILL')
-    await waitFor('the database to answer again', 30_000, () =>
-      slipway.sql('select 1').then(
-        () => postmaster() !== pid,
-        () => false,
-      ),
-    )
-  }
-
   it('fails no deploy when it is killed: twice in one, which goes live with nothing done or said twice', async () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['one', 'two'])
     const countStarted = countCommands(slipway)
@@ -73,9 +43,9 @@ describe('a database that is away', () => {
     )
     await clone.push('develop', '-o', 'nowait')
     await untilSaid('build 2')
-    await killDatabase()
+    await database.endAndWait('SIGKILL')
     await untilSaid('command 2')
-    await killDatabase()
+    await database.endAndWait('SIGKILL')
     await untilAllEnded(slipway)
     await untilRetired(slipway)
     const deploy = await newestDeploy(slipway)
@@ -101,7 +71,7 @@ describe('a database that is away', () => {
 
   it('that is frozen is told by the API within seconds, sites go on, and so does everything when it thaws', async () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['two'])
-    signalAll('SIGSTOP')
+    database.signalAll('SIGSTOP')
     try {
       for (const path of ['/apps', '/apps/shop/status']) {
         const asked = Date.now()
@@ -111,16 +81,44 @@ describe('a database that is away', () => {
       }
       expect((await slipway.get('slipway.localhost', '/readyz')).status).toBe(503)
     } finally {
-      signalAll('SIGCONT')
+      database.signalAll('SIGCONT')
     }
     await waitFor('the API to answer', 30_000, async () => (await slipway.api('GET', '/apps')).status === 200)
     expect(await visitor.stop()).toEqual([])
   })
 
+  it.each(['SIGINT', 'SIGSTOP'] as const)(
+    'gets %s in the middle of a deploy: that waits, and goes live',
+    async (by) => {
+      const visitor = visit(slipway.port, 'test--shop.localhost', ['two'])
+      const talk = 'cat /proc/sys/kernel/random/uuid; for i in 1 2 3 4 5 6 7 8; do echo at $i; sleep 1; done'
+      await clone.write(
+        page('two', { by, 'slipway.yml': `drain: 2s\nstop: 1s\nrelease: [{ label: migrate, run: "${talk}" }]\n` }),
+      )
+      await clone.push('develop', '-o', 'nowait')
+      await untilSaid('at 2')
+      if (by === 'SIGINT') await database.endAndWait(by)
+      else {
+        // Longer than a statement may take.
+        database.signalAll(by)
+        await new Promise((done) => setTimeout(done, 8_000))
+        database.signalAll('SIGCONT')
+      }
+      await untilAllEnded(slipway)
+      const { id, state } = await newestDeploy(slipway)
+      expect(state).toBe('live')
+      const said = (await readLog(slipway, id)).map(({ text }) => text)
+      expect(said.filter((text) => text.startsWith('at '))).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((i) => `at ${i}`))
+      expect(said.filter((text) => /^[0-9a-f]{8}-[0-9a-f-]{27}$/.test(text))).toHaveLength(1)
+      await untilRetired(slipway)
+      expect(await visitor.stop()).toEqual([])
+    },
+  )
+
   it('together with Slipway takes no site down, and the next start finds everything', async () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['two'])
     await slipway.stop('SIGKILL')
-    signalAll('SIGKILL')
+    database.signalAll('SIGKILL')
     await new Promise((done) => setTimeout(done, 500))
     await slipway.start()
     await clone.write({ 'www/index.html': 'two\n', 'www/other': 'x\n' })
