@@ -1,7 +1,9 @@
 import { cpus, loadavg, totalmem } from 'node:os'
 import { ensureBaseImage } from '../support/base-image.ts'
+import { measureConcurrency, slots } from './concurrency.ts'
 import { measureDeploys } from './deploy-overhead.ts'
 import * as figures from './figures.ts'
+import { measureIdle } from './idle.ts'
 import { measureLogs } from './logs.ts'
 import { measureMemory } from './memory.ts'
 import { residentMb } from './process-figures.ts'
@@ -9,18 +11,31 @@ import { environments, measureProxying } from './proxying.ts'
 import { type BenchServer, startServer } from './server.ts'
 import { measurePushes } from './swap-by-push.ts'
 import { measureSwaps } from './swap.ts'
+import { measureTakeOver } from './take-over.ts'
 import { type Figure, renderTable } from './table.ts'
 
 /*
- * `npm run bench`: measures each figure beside the floor of the same run and prints one table. `-- --quick` takes a minute
- * or two; `-- deploy swap` measures only these. With `--strict` a missed aim is exit code 1.
+ * `npm run bench`: measures each figure beside the floor of the same run and prints one table. `-- --quick` takes some
+ * minutes; `-- deploy swap` measures only these. With `--strict` a missed aim is exit code 1.
  */
 
-const parts = ['deploy', 'swap', 'proxying', 'logs', 'memory'] as const
+const parts = ['deploy', 'concurrency', 'swap', 'proxying', 'logs', 'idle', 'take-over', 'memory'] as const
 type Part = (typeof parts)[number]
 
-const full = { deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 3, logRounds: 5, packMb: 200 }
-const quick = { deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, logRounds: 2, packMb: null }
+const full = {
+  ...{ deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 3, logRounds: 5 },
+  concurrency: { apps: 20, rounds: 5 },
+  idle: { environments: 200, windows: 3, windowSeconds: 60, settleSeconds: 35 },
+  takeOver: { deploys: 20, rounds: 3 },
+  packMb: 200,
+}
+const quick = {
+  ...{ deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, logRounds: 2 },
+  concurrency: { apps: 6, rounds: 1 },
+  idle: { environments: 6, windows: 1, windowSeconds: 10, settleSeconds: 3 },
+  takeOver: { deploys: 6, rounds: 1 },
+  packMb: null,
+}
 
 async function bench(args: readonly string[]): Promise<number> {
   const unknown = args.filter((arg) => ![...parts, '--quick', '--strict'].some((known) => known === arg))
@@ -54,29 +69,65 @@ interface Result {
 
 async function measure(plan: Plan): Promise<Result> {
   const result: Result = { figures: [], notes: [] }
-  const server = ['deploy', 'swap', 'memory'].some((part) => plan.parts.has(part as Part)) ? await startServer() : null
-  const onSignal = (): void => void server?.remove().finally(() => process.exit(130))
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  try {
-    await ensureBaseImage()
-    if (server !== null) await measureOnServer(server, plan, result)
-    if (plan.parts.has('proxying')) {
-      // Busy ones stay in the processor's caches; when all are asked evenly none does, which is the worst there can be.
-      for (const asked of [100, environments]) {
-        say(`Proxying: ${plan.proxyingRounds} rounds of ${plan.proxyingSeconds} s on each side, ${asked} hosts asked`)
-        const rounds = await measureProxying(plan.proxyingRounds, plan.proxyingSeconds, asked)
-        result.figures.push(...figures.proxyingFigures(rounds))
-        result.notes.push(figures.proxyingNotes(rounds))
-      }
+  await ensureBaseImage()
+  if (['deploy', 'swap', 'memory'].some((part) => plan.parts.has(part as Part))) {
+    await onServer({}, (server) => measureOnServer(server, plan, result))
+  }
+  await measureMany(plan, result)
+  if (plan.parts.has('proxying')) {
+    // Busy ones stay in the processor's caches; when all are asked evenly none does, which is the worst there can be.
+    for (const asked of [100, environments]) {
+      say(`Proxying: ${plan.proxyingRounds} rounds of ${plan.proxyingSeconds} s on each side, ${asked} hosts asked`)
+      const rounds = await measureProxying(plan.proxyingRounds, plan.proxyingSeconds, asked)
+      result.figures.push(...figures.proxyingFigures(rounds))
+      result.notes.push(figures.proxyingNotes(rounds))
     }
-    if (plan.parts.has('logs')) {
-      say(`Logs: ${plan.logRounds} rounds of 8 s on each side`)
-      result.figures.push(...figures.logFigures(await measureLogs(plan.logRounds, 8)))
-    }
-  } finally {
-    await server?.remove()
+  }
+  if (plan.parts.has('logs')) {
+    say(`Logs: ${plan.logRounds} rounds of 8 s on each side`)
+    result.figures.push(...figures.logFigures(await measureLogs(plan.logRounds, 8)))
   }
   return result
+}
+
+/** A server for some measurements, removed afterwards whatever happens. */
+async function onServer(
+  settings: Readonly<Record<string, string>>,
+  work: (server: BenchServer) => Promise<void>,
+): Promise<void> {
+  const server = await startServer(settings)
+  const onSignal = (): void => void server.remove().finally(() => process.exit(130))
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  try {
+    await work(server)
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    await server.remove()
+  }
+}
+
+/** Many deploys and many environments: each on a server of its own, so that none finds what another left. */
+async function measureMany({ parts: chosen, ...plan }: Plan, { figures: table }: Result): Promise<void> {
+  const twoSlots = { SLIPWAY_BUILD_SLOTS: String(slots) }
+  if (chosen.has('concurrency')) {
+    const { apps, rounds } = plan.concurrency
+    say(`Concurrency: ${rounds} rounds of ${apps} builds by hand and ${apps} pushes at once in turn, ${slots} slots`)
+    await onServer(twoSlots, async (server) => {
+      table.push(...figures.concurrencyFigures(await measureConcurrency(server, plan.concurrency), slots))
+    })
+  }
+  if (chosen.has('idle')) {
+    say(`Idle: ${plan.idle.environments} environments, ${plan.idle.windows} × ${plan.idle.windowSeconds} s`)
+    await onServer(twoSlots, async (server) => {
+      table.push(...figures.idleFigures(await measureIdle(server, plan.idle)))
+    })
+  }
+  if (chosen.has('take-over')) {
+    say(`Take-over: ${plan.takeOver.rounds} × kill -9 while ${plan.takeOver.deploys} deploys run`)
+    await onServer(twoSlots, async (server) => {
+      table.push(...figures.takeOverFigures(await measureTakeOver(server, plan.takeOver)))
+    })
+  }
 }
 
 async function measureOnServer(server: BenchServer, plan: Plan, result: Result): Promise<void> {

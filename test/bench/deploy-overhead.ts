@@ -7,7 +7,7 @@ import type { BenchServer } from './server.ts'
 import { waitFor } from './wait.ts'
 
 /** The same container on both sides: Slipway's limits and flags as options of `docker run`. */
-const limits = [
+export const limits = [
   ...['--memory', '512m', '--memory-swap', '512m', '--cpus', '1', '--pids-limit', '256', '--init'],
   ...[
     '--security-opt',
@@ -123,7 +123,7 @@ async function readSteps(server: BenchServer, deployId: number): Promise<Record<
 }
 
 /** The old version's end is background work: it must not run into the floor's round. */
-async function untilRetired(server: BenchServer): Promise<void> {
+export async function untilRetired(server: BenchServer): Promise<void> {
   await waitFor(
     'the old version to be retired',
     60_000,

@@ -1,14 +1,26 @@
+import type { ConcurrencyRounds } from './concurrency.ts'
 import type { DeployRounds } from './deploy-overhead.ts'
 import type { LoadCounts } from './load.ts'
+import type { IdleFigures } from './idle.ts'
 import type { LogRounds } from './logs.ts'
 import type { MemoryFigures } from './memory.ts'
 import type { ProxyingRounds } from './proxying.ts'
 import type { SwapResult } from './swap.ts'
+import type { TakeOverRounds } from './take-over.ts'
 import { type Figure, median, percentile, ratios, spreadOf } from './table.ts'
 
 /* What was measured, as lines of the table and as notes below it. Pure. */
 
-const aims = { deploy: 1.25, proxying: 1.3, memoryMb: 150, requestsPerSecond: 200, logPercent: 10 } as const
+const aims = {
+  deploy: 1.25,
+  proxying: 1.3,
+  memoryMb: 150,
+  requestsPerSecond: 200,
+  logPercent: 10,
+  concurrency: 1.15,
+  idlePercent: 1,
+  takeOverMs: 5_000,
+} as const
 const ms = (values: readonly number[]): string => `${median(values).toFixed(0)} ms`
 const us = (values: readonly number[]): string => `${median(values).toFixed(1)} µs`
 
@@ -140,6 +152,85 @@ export function memoryFigures(atEnd: { now: number; highest: number }, push: Mem
         ]),
     line('server memory: resident after all of this', atEnd.now, aims.memoryMb),
     line('server memory: highest ever', atEnd.highest, null),
+  ]
+}
+
+export function concurrencyFigures(r: ConcurrencyRounds, slots: number): Figure[] {
+  const pairs = ratios(r.slipway, r.byHand)
+  return [
+    {
+      figure: `concurrency: ${r.apps} apps pushed at once, ${slots} build slots → the last push has returned`,
+      value: `${median(r.slipway).toFixed(1)} s`,
+      floor: `${median(r.byHand).toFixed(1)} s`,
+      ratio: median(pairs),
+      rounds: String(pairs.length),
+      spread: spreadOf(pairs, 2),
+      aim: `≤ ${aims.concurrency}`,
+      met: median(pairs) <= aims.concurrency,
+    },
+    none('concurrency: pushes that did not go live', r.failures, String(pairs.length)),
+  ]
+}
+
+export function idleFigures(r: IdleFigures): Figure[] {
+  const windows = `${r.slipway.length} × ${r.windowSeconds} s`
+  const share = (who: string, shares: readonly number[], aim: number | null): Figure => ({
+    figure: `idle, ${r.environments} environments: CPU of ${who}`,
+    value: `${median(shares).toFixed(2)} % of a core`,
+    rounds: windows,
+    spread: `${spreadOf(shares, 2)} %`,
+    aim: aim === null ? '' : `≤ ${aim} %`,
+    met: aim === null ? null : median(shares) <= aim,
+  })
+  const resident = (when: string, mb: number): Figure => ({
+    figure: `idle, ${r.environments} environments: resident ${when}`,
+    value: `${mb.toFixed(0)} MB`,
+    rounds: '1',
+    aim: `≤ ${aims.memoryMb} MB`,
+    met: mb <= aims.memoryMb,
+  })
+  return [
+    resident('after their deploys', r.residentMb),
+    resident('after a restart', r.residentAfterRestartMb),
+    share('Slipway', r.slipway, aims.idlePercent),
+    share('its PostgreSQL', r.postgres, null),
+    share('its proxy', r.proxy, null),
+    {
+      figure: `restart with ${r.environments} environments → ready`,
+      value: `${(r.restartMs / 1000).toFixed(1)} s`,
+      rounds: '1',
+      aim: '',
+      met: null,
+    },
+  ]
+}
+
+export function takeOverFigures(r: TakeOverRounds): Figure[] {
+  const rounds = String(r.owned.length)
+  const seconds = (values: readonly number[]): string => `${(median(values) / 1000).toFixed(2)} s`
+  const spread = (values: readonly number[]): string =>
+    `${spreadOf(
+      values.map((value) => value / 1000),
+      2,
+    )} s`
+  return [
+    {
+      figure: `take-over: kill -9 and start → all of ${r.deploys} running deploys owned again`,
+      value: seconds(r.owned),
+      rounds,
+      spread: spread(r.owned),
+      aim: `≤ ${aims.takeOverMs / 1000} s, all`,
+      met: Math.max(...r.owned) <= aims.takeOverMs,
+    },
+    {
+      figure: 'take-over: start → ready',
+      value: seconds(r.ready),
+      rounds,
+      spread: spread(r.ready),
+      aim: '',
+      met: null,
+    },
+    none('take-over: deploys that did not go live afterwards', r.notLive, rounds),
   ]
 }
 

@@ -13,7 +13,7 @@ import { freePort, waitFor } from './wait.ts'
 
 const run = promisify(execFile)
 /** The classic builder, which is what `--no-cache` on Slipway's side is too. */
-const docker = (...args: string[]) => run('docker', args, { env: { ...process.env, DOCKER_BUILDKIT: '0' } })
+export const docker = (...args: string[]) => run('docker', args, { env: { ...process.env, DOCKER_BUILDKIT: '0' } })
 
 /**
  * What a deploy costs when one does only what cannot be left out, by hand and by the shortest way: push to a bare repository
@@ -97,7 +97,7 @@ export async function makeFloor(limits: readonly string[]): Promise<Floor> {
   }
 }
 
-async function answers(address: string): Promise<boolean> {
+export async function answers(address: string): Promise<boolean> {
   const open = await new Promise<boolean>((done) => {
     const socket = connect(8080, address)
     const end = (is: boolean) => (): void => {
@@ -109,7 +109,7 @@ async function answers(address: string): Promise<boolean> {
   return open
 }
 
-async function makeNetwork(name: string): Promise<{ prefix: string }> {
+export async function makeNetwork(name: string): Promise<{ prefix: string }> {
   const taken = Object.values(networkInterfaces())
     .flat()
     .map((one) => one?.address.split('.').slice(0, 3).join('.'))

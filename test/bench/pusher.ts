@@ -8,7 +8,7 @@ export interface Pusher {
   readonly dir: string
   commit(files: Readonly<Record<string, string | Buffer>>): Promise<void>
   /** Pushes HEAD; rejects with git's words when the push or its deploy fails. */
-  push(branch: string): Promise<string>
+  push(branch: string, ...options: string[]): Promise<string>
   git(...args: string[]): Promise<string>
   remove(): Promise<void>
 }
@@ -60,9 +60,10 @@ export async function makePusher(remote: string, token: string | null): Promise<
       await git('add', '-A')
       await git('commit', '-q', '-m', 'change')
     },
-    async push(branch) {
-      const output = await git('push', 'bench', `HEAD:refs/heads/${branch}`)
-      if (token !== null && !/status=live/.test(output)) throw new Error(`The deploy did not go live:\n${output}`)
+    async push(branch, ...options) {
+      const output = await git('push', ...options, 'bench', `HEAD:refs/heads/${branch}`)
+      if (token !== null && options.length === 0 && !/status=live/.test(output))
+        throw new Error(`The deploy did not go live:\n${output}`)
       return output
     },
     remove: () => rm(dir, { recursive: true, force: true }),

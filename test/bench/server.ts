@@ -21,15 +21,17 @@ export interface BenchServer {
   readonly controlUrl: string
   readonly installation: string
   readonly dataDir: string
-  /** Process of Slipway itself. */
+  /** Process of Slipway itself, as it is now. */
   readonly pid: number
   readonly proxyPid: () => Promise<number>
   sql<T extends object>(text: string, values?: unknown[]): Promise<T[]>
+  /** `kill -9`, and a start as the first one was. `begunMs` is when it began, on performance.now()'s scale. */
+  restart(): Promise<{ readonly begunMs: number; readonly ready: Promise<void> }>
   /** Ends everything that belongs to it; safe to repeat. */
   remove(): Promise<void>
 }
 
-export async function startServer(): Promise<BenchServer> {
+export async function startServer(settings: Readonly<Record<string, string>> = {}): Promise<BenchServer> {
   const installation = `bench-${randomBytes(3).toString('hex')}`
   const dataDir = await mkdtemp(join(tmpdir(), 'slipway-bench-'))
   // The proxy's and the database's own users pass through.
@@ -45,13 +47,10 @@ export async function startServer(): Promise<BenchServer> {
     SLIPWAY_ADMIN_TOKEN: token,
     SLIPWAY_YES: '1',
     DATABASE_URL: '',
+    ...settings,
   }
-  // As `npm start` does it, with the flags that it gives to Node.
-  const child = spawn(process.execPath, [join(root, 'src/setup/launch.mjs'), 'start', '--no-demo'], {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  })
+  let child = launch(env)
+  let pid = 0
   let removed = false
   const remove = async (): Promise<void> => {
     if (removed) return
@@ -61,6 +60,7 @@ export async function startServer(): Promise<BenchServer> {
   }
   try {
     await untilReady(child)
+    pid = findServer(child.pid as number)
     const cluster = makeCluster({ dataDir, name: 'control', logger: silentLogger })
     const connection = await cluster.ensure()
     return {
@@ -69,7 +69,9 @@ export async function startServer(): Promise<BenchServer> {
       installation,
       dataDir,
       controlUrl: `http://slipway.localhost:${port}`,
-      pid: findServer(child.pid as number),
+      get pid() {
+        return pid
+      },
       proxyPid: () => findListener(port),
       async sql<T extends object>(text: string, values: unknown[] = []) {
         const client = new pg.Client(connection)
@@ -79,12 +81,30 @@ export async function startServer(): Promise<BenchServer> {
           .then(({ rows }) => rows)
           .finally(() => client.end())
       },
+      async restart() {
+        const ended = new Promise((done) => child.once('exit', done))
+        process.kill(pid, 'SIGKILL')
+        await ended
+        const begunMs = performance.now()
+        child = launch(env)
+        const ready = untilReady(child).then(() => void (pid = findServer(child.pid as number)))
+        return { begunMs, ready }
+      },
       remove,
     }
   } catch (error) {
     await remove().catch(() => rm(dataDir, { recursive: true, force: true }))
     throw error
   }
+}
+
+/** As `npm start` does it, with the flags that it gives to Node. */
+function launch(env: NodeJS.ProcessEnv): ChildProcess {
+  return spawn(process.execPath, [join(root, 'src/setup/launch.mjs'), 'start', '--no-demo'], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
 }
 
 function findServer(launcher: number): number {
