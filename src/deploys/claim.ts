@@ -1,3 +1,4 @@
+import type { Clock } from '../kernel/clock.ts'
 import type { Database } from '../postgres/database.ts'
 import { violates } from '../postgres/index.ts'
 import { claimNextDeploy, listOwnRunning } from './line-store.ts'
@@ -6,6 +7,8 @@ import { claimNextDeploy, listOwnRunning } from './line-store.ts'
 export interface Claim {
   readonly id: number
   readonly environmentId: number | null
+  /** By the clock; the answer may have come much later. */
+  readonly askedMs: number
 }
 
 /**
@@ -13,7 +16,7 @@ export interface Claim {
  * took is handed out by the next one.
  */
 export function makeClaim(
-  db: Database,
+  { db, clock }: { readonly db: Database; readonly clock: Clock },
   worker: string,
   options: { readonly isRunning: (id: number) => boolean; readonly stopped: AbortSignal },
 ): () => Promise<Claim | null> {
@@ -21,11 +24,13 @@ export function makeClaim(
   return async () => {
     for (;;) {
       if (options.stopped.aborted) return null
+      const askedMs = clock.monotonicMs()
       try {
         const made = isUnsure ? (await listOwnRunning(db, worker)).find((id) => !options.isRunning(id)) : undefined
-        if (made !== undefined) return { id: made, environmentId: null }
+        if (made !== undefined) return { id: made, environmentId: null, askedMs }
         isUnsure = false
-        return await db.transaction((tx) => claimNextDeploy(tx, worker))
+        const claimed = await db.transaction((tx) => claimNextDeploy(tx, worker))
+        return claimed === null ? null : { ...claimed, askedMs }
       } catch (error) {
         if (violates(error, 'one_running_deploy')) continue
         isUnsure = true

@@ -5,11 +5,13 @@ import { LostDeployError, leaseMs, renewLeases } from './line-store.ts'
 /** What a worker knows of its right to what it runs. */
 export interface Lease {
   readonly worker: string
+  /** A deploy was claimed or taken over by what was asked for at this time of the clock. */
+  hold(deployId: number, askedMs: number): void
   /** Extends the leases of everything that this worker runs. Returns what it still owns. */
   renew(): Promise<ReadonlySet<number>>
   /**
    * Before every outside effect: a process that was frozen goes on in the middle of a step, when somebody else may have
-   * taken the deploy over. Costs nothing while the lease is fresh. Throws `LostDeployError`, and what the database throws
+   * taken the deploy over. Costs nothing while this deploy's lease is fresh. Throws `LostDeployError`, and what the database throws
    * when it is away.
    */
   assertHeld(deployId: number): Promise<void>
@@ -22,19 +24,25 @@ const freshMs = leaseMs / 2
 export const heartbeatMs = leaseMs / 3
 
 export function makeLease({ db, clock, worker }: { db: Database; clock: Clock; worker: string }): Lease {
-  let renewedMs = clock.monotonicMs()
+  /** When each deploy's lease was asked for that the database granted last. One that was lost is not in here. */
+  let heldMs = new Map<number, number>()
+  const isFresh = (deployId: number): boolean =>
+    clock.monotonicMs() - (heldMs.get(deployId) ?? Number.NEGATIVE_INFINITY) < freshMs
   const renew = async (): Promise<ReadonlySet<number>> => {
     const askedMs = clock.monotonicMs()
     const owned = await renewLeases(db, worker)
-    renewedMs = askedMs
+    heldMs = new Map(owned.map((id) => [id, askedMs]))
     return new Set(owned)
   }
   return {
     worker,
+    hold: (deployId, askedMs) => void heldMs.set(deployId, askedMs),
     renew,
     async assertHeld(deployId) {
-      if (clock.monotonicMs() - renewedMs < freshMs) return
-      if (!(await renew()).has(deployId)) throw new LostDeployError({ id: deployId, worker })
+      // The answer, too, may have come to a process that was frozen.
+      while (!isFresh(deployId)) {
+        if (!(await renew()).has(deployId)) throw new LostDeployError({ id: deployId, worker })
+      }
     },
   }
 }

@@ -37,7 +37,7 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
   const retiring = new Set<number>()
   const stop = new AbortController()
   const background = makeBackground({ logger: tools.logger, signal: stop.signal })
-  const claim = makeClaim(tools.db, worker, { isRunning: (id) => running.has(id), stopped: stop.signal })
+  const claim = makeClaim(tools, worker, { isRunning: (id) => running.has(id), stopped: stop.signal })
   let started = false
   let looking = false
   let again = false
@@ -52,7 +52,8 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     )
   }
 
-  const begin = (deployId: number, takenUp: boolean): void => {
+  const begin = (deployId: number, { askedMs, takenUp }: { askedMs: number; takenUp: boolean }): void => {
+    lease.hold(deployId, askedMs)
     const controller = new AbortController()
     running.set(deployId, controller)
     const run = async (): Promise<void> => {
@@ -70,7 +71,7 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
   const look = async (): Promise<void> => {
     again = false
     for (let claimed = await claim(); claimed !== null; claimed = await claim()) {
-      begin(claimed.id, false)
+      begin(claimed.id, { askedMs: claimed.askedMs, takenUp: false })
       if (claimed.environmentId !== null) {
         background.run('telling a line its places failed', tellPlaces(tools, logs, claimed.environmentId))
       }
@@ -97,7 +98,8 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     const before = [...running]
     const owned = await lease.renew()
     for (const [id, controller] of before) if (!owned.has(id)) controller.abort(lost)
-    for (const id of await line.takeOverExpired(tools.db, worker)) if (!running.has(id)) begin(id, true)
+    const taken = { askedMs: tools.clock.monotonicMs(), takenUp: true }
+    for (const id of await line.takeOverExpired(tools.db, worker)) if (!running.has(id)) begin(id, taken)
     wake()
   }
 
@@ -110,7 +112,8 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
 
   return {
     async start() {
-      for (const id of await line.takeOverRunning(tools.db, worker)) begin(id, true)
+      const taken = { askedMs: tools.clock.monotonicMs(), takenUp: true }
+      for (const id of await line.takeOverRunning(tools.db, worker)) begin(id, taken)
       started = true
       background.run('keeping the leases of deploys failed', keepBeating())
       wake()

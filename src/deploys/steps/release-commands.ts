@@ -57,8 +57,9 @@ async function runCommand(
     if (known > 0) known -= 1
     else log.write('output', line)
   }
-  const { cancelled, released } = splitSignal(signal)
   await assertHeld()
+  signal.throwIfAborted()
+  const { cancelled, released } = splitSignal(signal)
   const startedMs = tools.clock.monotonicMs()
   const exit = await Promise.race([
     tools.runtime

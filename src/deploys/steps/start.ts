@@ -1,3 +1,4 @@
+import { violates } from '../../postgres/index.ts'
 import { takeAddress } from '../../runtime/index.ts'
 import { type InstanceRecord, insertInstance, listInstancesOfRelease, recordContainer } from '../instances.ts'
 import { type ReleaseSpec, readReleaseSpec } from '../release-spec.ts'
@@ -26,7 +27,7 @@ async function findOrPlan({ deploy, tools }: StepContext, spec: ReleaseSpec): Pr
   const planned = await listInstancesOfRelease(tools.db, spec.releaseId)
   if (planned.length > 0) return planned
   const { drainMs, stopMs } = spec.build.config
-  await tools.db.transaction(async (tx) => {
+  const plan = tools.db.transaction(async (tx) => {
     const id = await insertInstance(tx, {
       releaseId: spec.releaseId,
       deployId: deploy.id,
@@ -36,6 +37,10 @@ async function findOrPlan({ deploy, tools }: StepContext, spec: ReleaseSpec): Pr
       stopMs,
     })
     await takeAddress(tx, id, tools.range)
+  })
+  await plan.catch((error: unknown) => {
+    // Whoever had the deploy before was frozen in the middle of this, and is done with it now.
+    if (!violates(error, 'instances_release_id_position_key')) throw error
   })
   return listInstancesOfRelease(tools.db, spec.releaseId)
 }

@@ -8,6 +8,8 @@ import { failedCheck, type CheckContext } from './check.ts'
 export function watchProcess(context: CheckContext): Promise<never> {
   const { runtime, instance, config, signal } = context
   return new Promise((_, reject) => {
+    // Nobody would be told of it any more.
+    if (signal.aborted) return reject(reasonOf(signal))
     async function look(): Promise<void> {
       const now = await runtime.inspect(instance.containerId)
       const end = explainEnd(now, config.resources.memoryBytes)
@@ -19,8 +21,8 @@ export function watchProcess(context: CheckContext): Promise<never> {
       // An engine that does not answer is unknown; the stream's next beginning looks again.
       look().catch(() => {})
     }, signal)
-    signal.addEventListener('abort', () => reject(signal.reason instanceof Error ? signal.reason : new Error('over')), {
-      once: true,
-    })
+    signal.addEventListener('abort', () => reject(reasonOf(signal)), { once: true })
   })
 }
+
+const reasonOf = (signal: AbortSignal): Error => (signal.reason instanceof Error ? signal.reason : new Error('over'))
