@@ -43,7 +43,7 @@ export interface Deploys {
 
 export function makeDeploys(tools: Tools): Deploys {
   const { db } = tools
-  const logs = makeDeployLogs(db)
+  const logs = makeDeployLogs(db, tools.clock)
   const queue = makeQueue({ tools, logs })
   const watching = new AbortController()
 

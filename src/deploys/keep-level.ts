@@ -30,12 +30,13 @@ export function makeLevelKeeper(tools: Tools, onDraining: (releaseId: number) =>
   return {
     reconcile: reconcileNow,
     watch(signal) {
-      let timer: NodeJS.Timeout | undefined
+      let waiting = new AbortController()
       let asked = false
       let isLooking = false
       const lookIn = (ms: number): void => {
-        clearTimeout(timer)
-        if (!signal.aborted) timer = setTimeout(() => void look(), ms)
+        waiting.abort()
+        waiting = new AbortController()
+        tools.clock.sleep(ms, AbortSignal.any([signal, waiting.signal])).then(look, () => undefined)
       }
       const look = async (): Promise<void> => {
         // A hundred events at once are one comparison, begun after the last of them.
@@ -59,7 +60,6 @@ export function makeLevelKeeper(tools: Tools, onDraining: (releaseId: number) =>
         lookIn(nextMs)
       }
       watchInstances(tools, () => void look(), signal)
-      signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
       lookIn(reconcileEveryMs)
     },
   }

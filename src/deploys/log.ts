@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events'
+import { type Clock, systemClock } from '../kernel/clock.ts'
 import { sanitizeLine } from '../kernel/terminal-text.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import { hasEnded, type LogKind, type LogLine } from './deploy.ts'
@@ -45,14 +46,14 @@ export interface DeployLogs {
   follow(deployId: number, options: { after: number; signal: AbortSignal }): AsyncIterable<LogLine>
 }
 
-export function makeDeployLogs(db: Database): DeployLogs {
+export function makeDeployLogs(db: Database, clock: Clock = systemClock): DeployLogs {
   const news = new EventEmitter()
   news.setMaxListeners(0)
   const notify = (deployId: number): void => void news.emit(String(deployId))
 
   return {
     notify,
-    open: async (own) => openLog(db, own, await countOutputBytes(db, own.id), () => notify(own.id)),
+    open: async (own) => openLog({ db, clock, notify: () => notify(own.id) }, own, await countOutputBytes(db, own.id)),
     async append(tx, deployId, lines) {
       await insertLines(tx, deployId, { first: (await lastSeq(tx, deployId)) + 1, lines })
     },
@@ -75,7 +76,13 @@ export function makeDeployLogs(db: Database): DeployLogs {
   }
 }
 
-function openLog(db: Database, own: Own, earlierBytes: number, notify: () => void): DeployLog {
+interface LogTools {
+  readonly db: Database
+  readonly clock: Clock
+  readonly notify: () => void
+}
+
+function openLog({ db, clock, notify }: LogTools, own: Own, earlierBytes: number): DeployLog {
   /** null: only the database knows. */
   let seq: number | null = null
   let outputBytes = earlierBytes
@@ -84,7 +91,7 @@ function openLog(db: Database, own: Own, earlierBytes: number, notify: () => voi
   let busy = false
   /** The last attempt failed: whether its lines were stored is unknown. */
   let unsure = false
-  let lastWriteAt = performance.now()
+  let lastWriteMs = clock.monotonicMs()
 
   const store = async (): Promise<void> => {
     while (waiting.length > 0) {
@@ -114,7 +121,7 @@ function openLog(db: Database, own: Own, earlierBytes: number, notify: () => voi
 
   const log: DeployLog = {
     write(kind, text) {
-      lastWriteAt = performance.now()
+      lastWriteMs = clock.monotonicMs()
       if (kind === 'output') {
         if (outputBytes > outputLimitBytes) return
         outputBytes += Buffer.byteLength(text) + lineBytes
@@ -141,10 +148,15 @@ function openLog(db: Database, own: Own, earlierBytes: number, notify: () => voi
       seq = null
     },
     heartbeat(everyMs, text) {
-      const timer = setInterval(() => {
-        if (performance.now() - lastWriteAt >= everyMs) log.write('detail', text())
-      }, everyMs / 4)
-      return () => clearInterval(timer)
+      const over = new AbortController()
+      const listen = async (): Promise<void> => {
+        for (;;) {
+          await clock.sleep(everyMs / 4, over.signal)
+          if (clock.monotonicMs() - lastWriteMs >= everyMs) log.write('detail', text())
+        }
+      }
+      listen().catch(() => undefined)
+      return () => over.abort()
     },
   }
   return log

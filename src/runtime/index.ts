@@ -13,7 +13,7 @@ export type {
   Runtime,
   SeenContainer,
 } from './runtime.ts'
-export type { CheckRequest } from './checks/check.ts'
+export type { CheckRequest, Probes } from './checks/check.ts'
 export { choosePort, type ChosenPort } from './checks/choose-port.ts'
 export { keepChecked, runChecks, type CheckReport } from './checks/run-checks.ts'
 export { freeAddress, takeAddress } from './addresses.ts'

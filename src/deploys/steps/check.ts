@@ -21,6 +21,7 @@ export const check: Step = async ({ deploy, tools, log, signal }) => {
         scheme: tools.addresses.scheme,
         runtime: tools.runtime,
         clock: tools.clock,
+        ...(tools.probes === undefined ? {} : { probes: tools.probes }),
         onAttempt: (text) => log.write('output', text),
         signal,
       }),

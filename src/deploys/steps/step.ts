@@ -6,7 +6,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
 import type { Database } from '../../postgres/database.ts'
 import type { Addresses, Router } from '../../routing/index.ts'
-import type { AddressRange, MemoryRoom, Runtime } from '../../runtime/index.ts'
+import type { AddressRange, MemoryRoom, Probes, Runtime } from '../../runtime/index.ts'
 import type { Deploy } from '../deploy.ts'
 import type { DeployLog } from '../log.ts'
 import type { Own } from '../line-store.ts'
@@ -18,6 +18,8 @@ export interface Tools {
   readonly runtime: Runtime
   /** Asked before a new instance starts; without it none is refused. */
   readonly memory?: MemoryRoom
+  /** How checks ask a new instance; over the network when left out. */
+  readonly probes?: Probes
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */

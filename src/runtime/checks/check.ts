@@ -4,10 +4,22 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import type { Instance, Runtime } from '../runtime.ts'
 import type { ChosenPort } from './choose-port.ts'
 import type { Diagnosis } from './judge.ts'
+import { tryConnect } from '../wait-for-port.ts'
+import { probeHttp } from './probe-http.ts'
+
+/** How an instance is asked from outside. */
+export interface Probes {
+  readonly connect: typeof tryConnect
+  readonly get: typeof probeHttp
+}
+
+export const networkProbes: Probes = { connect: tryConnect, get: probeHttp }
 
 export interface CheckRequest {
   readonly runtime: Runtime
   readonly clock: Clock
+  /** Over the network when left out. */
+  readonly probes?: Probes
   readonly instance: Pick<Instance, 'containerId' | 'address'>
   readonly port: ChosenPort
   readonly config: Pick<AppConfig, 'health' | 'selfTests' | 'resources'>

@@ -1,20 +1,20 @@
-import { firstPauseMs, longestPauseMs, tryConnect } from '../wait-for-port.ts'
+import { firstPauseMs, longestPauseMs } from '../wait-for-port.ts'
 import { describeAttempt, explainHttp, isHealthy } from './judge.ts'
-import { probeHttp, type ProbeResult, type ProbeTarget } from './probe-http.ts'
-import { failedCheck, type CheckContext } from './check.ts'
+import type { ProbeResult, ProbeTarget } from './probe-http.ts'
+import { failedCheck, type CheckContext, networkProbes } from './check.ts'
 
 /** When to look where the app listens instead, and to say so while it is still waited for. */
 const suspicionMs = 3_000
 
 /** Resolves when something accepts connections on the port. */
 export async function waitUntilOpen(context: CheckContext): Promise<void> {
-  const { clock, signal, config } = context
+  const { clock, signal, config, probes = networkProbes } = context
   const longest = Math.min(longestPauseMs, config.health.intervalMs)
   const startedMs = clock.monotonicMs()
   const place = { address: context.address, port: context.port.port }
   let suspicious = false
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 1.5, longest)) {
-    const outcome = await tryConnect(place, { timeoutMs: config.health.timeoutMs, signal })
+    const outcome = await probes.connect(place, { timeoutMs: config.health.timeoutMs, signal })
     if (outcome === 'open') return
     const result: ProbeResult = outcome === 'refused' ? { kind: 'refused' } : { kind: 'silent', connected: false }
     if (pauseMs === firstPauseMs) context.onAttempt(describeAttempt(targetOf(context), result))
@@ -35,13 +35,13 @@ async function tellSuspicion(context: CheckContext, result: ProbeResult): Promis
 
 /** Probes at once and then at the interval until an answer is good. */
 export async function probeUntilHealthy(context: CheckContext): Promise<void> {
-  const { clock, config, signal } = context
+  const { clock, config, probes = networkProbes, signal } = context
   const target = targetOf(context)
   let told = ''
   let before: ProbeResult | null = null
   for (;;) {
     const left = Math.max(1, context.deadlineMs - clock.monotonicMs())
-    const seen = await probeHttp(target, { timeoutMs: Math.min(config.health.timeoutMs, left), signal })
+    const seen = await probes.get(target, { timeoutMs: Math.min(config.health.timeoutMs, left), signal })
     // The deadline, not the app, cut this one short: what the app said before tells more.
     const result: ProbeResult = seen.kind === 'silent' && left < config.health.timeoutMs ? (before ?? seen) : seen
     before = result

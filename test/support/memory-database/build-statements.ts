@@ -1,0 +1,124 @@
+import { type Args, one, type Statements } from './statements.ts'
+import type { Work } from './table.ts'
+import type { BuildRow, Tables } from './tables.ts'
+
+/* The statements of src/builds/store.ts and src/releases/store.ts. */
+
+const columnsOf = ({ id, app_id, number, commit, config, state, image }: BuildRow): object => {
+  return { id, app_id, number, commit, config, state, image }
+}
+const isOpen = ({ state }: { state: string }): boolean => state === 'waiting' || state === 'running'
+const idOf = ({ id }: { id: number }): { id: number } => ({ id })
+
+const isOwn =
+  (id: number, worker: string) =>
+  (row: BuildRow): boolean =>
+    row.id === id && row.lease_owner === worker && isOpen(row)
+
+/** `updateOwn`, with what it sets. */
+const setOwn =
+  (set: (args: Args) => Partial<BuildRow>) =>
+  (t: Tables, work: Work, args: Args): object[] =>
+    t.builds.update(work, isOwn(args[0], args[1]), () => set(args)).map(idOf)
+
+const nobody = { state: 'cancelled', error: 'Nobody waited for it any more.' } as const
+
+export const buildStatements: Statements = {
+  'select 1 from apps where id = $1 for no key update': (t, work, [id]) =>
+    t.apps.lock(work, (row) => row.id === id).map(() => ({ '?column?': 1 })),
+
+  "from builds where key = $1 and state in ('waiting', 'running')": (t, work, [key]) =>
+    t.builds.select(work, (row) => row.key === key && isOpen(row)).map(columnsOf),
+
+  'update apps set last_build_number = last_build_number + 1': (t, work, [id]) =>
+    t.apps
+      .update(
+        work,
+        (row) => row.id === id,
+        (row) => ({ last_build_number: row.last_build_number + 1 }),
+      )
+      .map((row) => ({ n: row.last_build_number })),
+
+  'insert into builds (': (t, work, [app_id, number, commit, key, config]) => {
+    const unknown = { image: null, error: null, error_code: null, error_hint: null, lease_owner: null }
+    const wanted = { app_id, number, commit, key, config: JSON.parse(config) as BuildRow['config'] }
+    return [columnsOf(t.builds.insert(work, { ...unknown, ...wanted, id: t.builds.nextId(), state: 'waiting' }))]
+  },
+
+  'select id, app_id, number, commit, config, state, image from builds where id = $1': (t, work, [id]) =>
+    t.builds.select(work, (row) => row.id === id).map(columnsOf),
+
+  'update builds set lease_owner = $2 where id = $1': (t, work, [id, worker]) =>
+    t.builds
+      .update(
+        work,
+        (row) => row.id === id && isOpen(row),
+        () => ({ lease_owner: worker }),
+      )
+      .map(columnsOf),
+
+  'select 1 from builds where id = $1 and lease_owner = $2$': (t, work, [id, worker]) =>
+    t.builds.select(work, (row) => row.id === id && row.lease_owner === worker).map(() => ({ '?column?': 1 })),
+
+  "select 1 from builds where id = $1 and lease_owner = $2 and state = 'cancelled'": (t, work, [id, worker]) =>
+    t.builds
+      .select(work, (row) => row.id === id && row.lease_owner === worker && row.state === 'cancelled')
+      .map(() => ({ '?column?': 1 })),
+
+  "update builds set state = 'waiting' where": setOwn(() => ({ state: 'waiting' })),
+  "update builds set state = 'running', host = $3": setOwn(() => ({ state: 'running' })),
+  "update builds set state = 'succeeded', image = $3": setOwn(([, , image]) => ({
+    ...{ state: 'succeeded', image: JSON.parse(image) as BuildRow['image'] },
+  })),
+  "update builds set state = 'failed', error = $3": setOwn(([, , error, error_code, error_hint]) => ({
+    ...{ state: 'failed', error, error_code, error_hint },
+  })),
+
+  "coalesce(error_code, 'build_failed') as code": (t, work, [id]) =>
+    t.builds
+      .select(work, (row) => row.id === id && row.state === 'failed')
+      .map((row) => ({ code: row.error_code ?? 'build_failed', message: row.error ?? '', hint: row.error_hint })),
+
+  'with wanted as ( select exists': (t, work, [id, worker, left]) => {
+    const waits = t.deploys.select(work, (d) => d.build_id === id && !(left as number[]).includes(d.id) && isOpen(d))
+    const wanted = waits.some((d) => d.cancel_requested_at === null && d.error_code === null)
+    if (!wanted) t.builds.update(work, isOwn(id, worker), () => nobody)
+    return [{ wanted }]
+  },
+
+  'where b.state in (': (t, work, [made]) => {
+    t.builds.update(
+      work,
+      (b) => isOpen(b) && !(made as number[]).includes(b.id) && !isWanted(t, work, b),
+      () => nobody,
+    )
+    return []
+  },
+
+  "from builds b where id = any($1) and state <> 'succeeded'": (t, work, [ids]) =>
+    t.builds
+      .select(work, (b) => (ids as number[]).includes(b.id) && b.state !== 'succeeded' && !isWanted(t, work, b))
+      .map(idOf),
+
+  'insert into release_numbers': (t, work, [environmentId, build_id]) => {
+    const e = one(t.environments.select(work, ({ id }) => id === environmentId))
+    const [counted] = t.releaseNumbers.update(
+      work,
+      (row) => row.app_id === e.app_id && row.environment_name === e.name,
+      (row) => ({ last_number: row.last_number + 1 }),
+    )
+    const { last_number } =
+      counted ?? t.releaseNumbers.insert(work, { app_id: e.app_id, environment_name: e.name, last_number: 1 })
+    const id = t.releases.nextId()
+    const row = { id, environment_id: environmentId, number: last_number, build_id, created_at: work.nowMs }
+    return [releaseOf(t.releases.insert(work, row))]
+  },
+
+  'select id, environment_id, number, build_id, created_at from releases where id = $1': (t, work, [id]) =>
+    t.releases.select(work, (row) => row.id === id).map(releaseOf),
+}
+
+const releaseOf = (row: { created_at: number }): object => ({ ...row, created_at: new Date(row.created_at) })
+
+const isWanted = (t: Tables, work: Work, { id }: BuildRow): boolean =>
+  t.deploys.select(work, (d) => d.build_id === id && isOpen(d)).length > 0

@@ -1,0 +1,138 @@
+import type { Queryable } from '../../../src/postgres/database.ts'
+import { buildStatements } from './build-statements.ts'
+import { deployStatements } from './deploy-statements.ts'
+import { instanceStatements } from './instance-statements.ts'
+import { lineStatements, logStatements } from './line-statements.ts'
+import type { Args, Statement } from './statements.ts'
+import { Blocked, type Work } from './table.ts'
+import { makeTables, type Tables } from './tables.ts'
+
+/**
+ * The part of PostgreSQL that deploys and builds stand on, in memory: their statements, transactions that roll back, rows that
+ * one transaction holds and others wait for, unique indexes. It is fast and its clock is the caller's.
+ */
+export interface MemoryDatabase {
+  readonly tables: Tables
+  /** One statement by itself. */
+  query: Queryable['query']
+  begin(): OpenTransaction
+  /** A look at what is committed. */
+  look(): Work
+}
+
+export interface OpenTransaction {
+  query: Queryable['query']
+  commit(): void
+  /** Safe to repeat. */
+  rollback(): void
+}
+
+interface Wait {
+  readonly nowMs: () => number
+  /** Rejects when a statement has waited too long for another transaction; called once for each wait. */
+  readonly limit?: (waited: Promise<void>) => Promise<void>
+}
+
+export function makeMemoryDatabase({ nowMs, limit = (waited) => waited }: Wait): MemoryDatabase {
+  const tables = makeTables()
+  const ends = new Map<Work, { readonly ended: Promise<void>; readonly end: () => void }>()
+
+  const begin = (): Work => {
+    const work: Work = { nowMs: nowMs(), changes: new Set(), undo: [] }
+    return work
+  }
+  const finish = (work: Work, how: 'commit' | 'rollback'): void => {
+    for (const change of work.changes) change(how)
+    work.changes.clear()
+    ends.get(work)?.end()
+    ends.delete(work)
+  }
+  const endOf = (work: Work): Promise<void> => {
+    let known = ends.get(work)
+    if (known === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      ends.set(work, (known = { ended: promise, end: resolve }))
+    }
+    return known.ended
+  }
+  const execute = async <Row>(work: () => Work, sql: string, values: readonly unknown[]): Promise<Row[]> => {
+    const statement = findStatement(sql)
+    for (;;) {
+      const mine = work()
+      mine.undo = []
+      try {
+        return statement(tables, mine, values as unknown as Args) as Row[]
+      } catch (error) {
+        for (const undo of mine.undo.toReversed()) undo()
+        if (!(error instanceof Blocked)) throw error
+        await limit(endOf(error.by))
+      }
+    }
+  }
+
+  return {
+    tables,
+    look: begin,
+    async query<Row extends object>(sql: string, values: readonly unknown[] = []) {
+      let work = begin()
+      try {
+        const rows = await execute<Row>(() => (work = begin()), sql, values)
+        finish(work, 'commit')
+        return rows
+      } catch (error) {
+        finish(work, 'rollback')
+        throw error
+      }
+    },
+    begin() {
+      const work = begin()
+      let isOver = false
+      const end = (how: 'commit' | 'rollback'): void => {
+        if (!isOver) finish(work, how)
+        isOver = true
+      }
+      return {
+        query: async <Row extends object>(sql: string, values: readonly unknown[] = []) => {
+          const rows = await execute<Row>(
+            () => {
+              if (isOver) throw new Error('the transaction is over')
+              return work
+            },
+            sql,
+            values,
+          )
+          return rows
+        },
+        commit: () => end('commit'),
+        rollback: () => end('rollback'),
+      }
+    },
+  }
+}
+
+const all: [string, Statement][] = [
+  ...Object.entries(deployStatements),
+  ...Object.entries(lineStatements),
+  ...Object.entries(logStatements),
+  ...Object.entries(buildStatements),
+  ...Object.entries(instanceStatements),
+]
+const found = new Map<string, Statement>()
+
+function findStatement(sql: string): Statement {
+  const known = found.get(sql)
+  if (known !== undefined) return known
+  const text = sql
+    .replaceAll(/--[^\n]*/g, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+  const fitting = all.filter(([words]) =>
+    words.endsWith('$') ? text.endsWith(words.slice(0, -1)) : text.includes(words),
+  )
+  const [first] = fitting
+  if (first === undefined || fitting.length > 1) {
+    throw new Error(`the database in memory knows ${fitting.length} statements like this one: ${text}`)
+  }
+  found.set(sql, first[1])
+  return first[1]
+}
