@@ -69,9 +69,7 @@ describe('pushes at the same time', () => {
     expect(replaced.output).toContain(`deploy=${waiting.deploy} environment=test release=- status=superseded`)
     expect(statuses((await running.ended).output)).toEqual(['live'])
     const { output } = await newest.ended
-    expect(output).toContain(
-      `Deploy ${newest.deploy} to test takes the place of deploy ${waiting.deploy}`,
-    )
+    expect(output).toContain(`Deploy ${newest.deploy} to test takes the place of deploy ${waiting.deploy}`)
     expect(statuses(output)).toEqual(['live'])
     expect((await slipway.get('test--three.localhost')).body).toBe('newest\n')
     // Its releases are counted without the one that never was.

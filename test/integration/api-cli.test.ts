@@ -425,7 +425,9 @@ describe('logs, open, version, help', () => {
     for (let i = 1; i <= 30; i += 1) {
       server.runtimeLines.push({ ...printed, cursor: `c${i}`, text: `printed ${i}` })
     }
-    expect((await slipway('logs', '-a', 'shop', '-n', '2')).stdout).toBe('v3 web.1 | printed 29\nv3 web.1 | printed 30\n')
+    expect((await slipway('logs', '-a', 'shop', '-n', '2')).stdout).toBe(
+      'v3 web.1 | printed 29\nv3 web.1 | printed 30\n',
+    )
     const following = cli.start(['logs', 'live', '-f', '-n', '1', '-a', 'shop', '--json'])
     await following.says('printed 30')
     server.runtimeLines.push({ ...printed, cursor: 'c31', release: 'v4', text: 'printed 31' })
@@ -442,8 +444,7 @@ describe('logs, open, version, help', () => {
   })
 
   it('is quiet when whoever reads it has enough', async () => {
-    for (let i = 0; i < 9_000; i += 1)
-      server.runtimeLines.push({ ...printed, cursor: 'x', text: 'y'.repeat(500) })
+    for (let i = 0; i < 9_000; i += 1) server.runtimeLines.push({ ...printed, cursor: 'x', text: 'y'.repeat(500) })
     const reader = cli.start(['logs', '-a', 'shop', '-n', '9000'])
     reader.child.stdout?.once('data', () => reader.child.stdout?.destroy())
     const { code, stderr } = await reader.result

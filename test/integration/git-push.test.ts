@@ -290,8 +290,6 @@ describe('holding commits', () => {
     await clone.commit('a.txt', 'a')
     await clone.git('push', '-q', '-o', 'nowait', 'divio', 'main')
     await clone.commit('a.txt', 'b')
-    expect((await clone.git('push', 'divio', 'main')).output).toMatch(
-      /takes the place of deploy \d+/,
-    )
+    expect((await clone.git('push', 'divio', 'main')).output).toMatch(/takes the place of deploy \d+/)
   })
 })
