@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { type Agent, createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type Engine, engineReason, isNotFound, makeEngine, orNull } from '../../../../src/adapters/docker/engine.ts'
 import { SlipwayError } from '../../../../src/kernel/errors.ts'
@@ -30,6 +31,15 @@ describe('a call to the engine', () => {
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
     rmSync(folder, { recursive: true })
+  })
+
+  it('is as quick with many open: its client writes its agent into a text at each call', async () => {
+    const open = Array.from({ length: 5 }, () => ask('0', { timeoutMs: 300 }).catch(() => undefined))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const { agent } = (engine.docker as unknown as { modem: { agent: Agent } }).modem
+    expect(Object.values(agent.sockets).flat().length).toBe(5)
+    expect(inspect(agent, { showHidden: true, depth: null }).length).toBeLessThan(100)
+    await Promise.all(open)
   })
 
   it('answers', async () => {
