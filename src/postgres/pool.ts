@@ -99,6 +99,9 @@ async function runQuery<Row extends object>(
 
 async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promise<T>): Promise<T> {
   const client = await pool.connect().catch(rejectAsDatabaseError)
+  // The pool listens to idle connections only. One that is ended between two statements is told by the next of them.
+  const heard = (): void => undefined
+  client.on('error', heard)
   const tx: Transaction = {
     inTransaction: true,
     query: (sql, values) => runQuery(client, sql, values),
@@ -113,6 +116,7 @@ async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promi
     await client.query('rollback').catch(() => (broken = true))
     throw error
   } finally {
+    client.off('error', heard)
     client.release(broken)
   }
 }

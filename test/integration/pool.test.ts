@@ -1,0 +1,32 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { silentLogger } from '../../src/kernel/logger.ts'
+import { isDatabaseAway, makePool, type Pool } from '../../src/postgres/index.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+
+describe('the pool of connections', () => {
+  let database: TestDatabase
+  let pool: Pool
+
+  beforeAll(async () => {
+    database = await createTestDatabase()
+    pool = makePool(database.connection, { logger: silentLogger, size: 2 })
+  })
+
+  afterAll(async () => {
+    await pool.close()
+    await database.drop()
+  })
+
+  it('outlives a connection that is ended between two statements of a transaction, and says that the database was away', async () => {
+    const broken = pool.transaction(async (tx) => {
+      const [own] = await tx.query<{ pid: number }>('select pg_backend_pid() as pid')
+      await pool.query('select pg_terminate_backend($1)', [own?.pid])
+      await delay(200)
+      await tx.query('select 1')
+    })
+    const error = await broken.catch((thrown: unknown) => thrown)
+    expect(isDatabaseAway(error)).toBe(true)
+    expect(await pool.query('select 1 as one')).toEqual([{ one: 1 }])
+  })
+})
