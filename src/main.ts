@@ -62,6 +62,8 @@ export async function run({ settings, demo, root, onReady }: Start): Promise<voi
   logger.info('Slipway has started', { pid: process.pid })
   const controlUrl = modules.addresses.url(settings.controlHost)
   const isFirst = (await modules.environments.listApps()).length === 0
+  // What a keeper's journal holds is read by more people than a console.
+  const showToken = settings.keptBy === null && (secrets.madeAdminToken || (isFirst && settings.adminToken === null))
   const demoUrl = demo && isFirst ? await pushDemo(`${controlUrl}/hello.git`, { root, modules, secrets }) : null
   process.stdout.write(
     welcomeText({
@@ -69,7 +71,7 @@ export async function run({ settings, demo, root, onReady }: Start): Promise<voi
       dataDir: settings.dataDir,
       controlUrl,
       demoUrl,
-      newToken: secrets.madeAdminToken || (isFirst && settings.adminToken === null) ? secrets.adminToken : null,
+      newToken: showToken ? secrets.adminToken : null,
       startedInMs: systemClock.monotonicMs() - begunMs,
     }),
   )
