@@ -22,6 +22,7 @@ const modes = {
   check: { file: 'src/setup/check.ts', tools: true },
   remove: { file: 'src/setup/remove.ts', tools: false },
   bench: { file: 'test/bench/bench.ts', tools: true },
+  chaos: { file: 'test/chaos/chaos.ts', tools: true },
   schema: { file: 'src/setup/schema.ts', tools: true },
 }
 
