@@ -1,5 +1,6 @@
 import { environmentKey, releaseKey, releaseSet } from '../routing/index.ts'
 import { freeAddress } from '../runtime/index.ts'
+import { faultPoint } from '../kernel/fault-point.ts'
 import { findRouteOf, type InstanceRecord, listInstancesOfRelease, markRetired } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import type { Deploy } from './deploy.ts'
@@ -20,6 +21,7 @@ export async function drainAndRetire(tools: Tools, releaseId: number, signal: Ab
   if (first?.live === false)
     await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
   await Promise.all(draining.map((instance) => waitUntilIdle(tools, instance, signal)))
+  faultPoint('retire.begun')
   await removeInstances(tools, releaseId)
 }
 
@@ -61,6 +63,7 @@ export async function removeInstances(tools: Tools, releaseId: number): Promise<
   }
   await removeContainersOf(tools, releaseId)
   if (instances.length === 0) return
+  faultPoint('retire.removed')
   await tools.whileRoutesHold(async () => {
     await tools.router.removeKey(releaseKey(releaseId))
     await tools.router.removeSet(releaseSet(releaseId))
@@ -70,6 +73,7 @@ export async function removeInstances(tools: Tools, releaseId: number): Promise<
         await markRetired(tx, instance.id)
       }
     })
+    faultPoint('retire.recorded')
   })
 }
 

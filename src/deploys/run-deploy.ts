@@ -121,6 +121,7 @@ async function runStep(step: DeployStep, context: StepContext): Promise<boolean>
     faultPoint(`deploy.${step}.done`)
     await log.flush()
     const ms = await store.recordStepEnded(tools.db, own, step, 'done')
+    faultPoint(`deploy.${step}.recorded`)
     if (ms >= 100) log.write('detail', `(${seconds(ms)})`)
     return true
   } catch (error) {

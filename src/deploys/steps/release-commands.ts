@@ -74,6 +74,7 @@ async function runCommand(
   ])
   faultPoint('deploy.command.done')
   await tools.db.transaction((tx) => recordCommandEnded(tx, own, position, exit.exitCode))
+  faultPoint('deploy.command.recorded')
   if (exit.exitCode !== 0) throw describeFailure(ran, exit, container.limits.memoryBytes)
 }
 

@@ -1,3 +1,4 @@
+import { faultPoint } from '../../kernel/fault-point.ts'
 import { violates } from '../../postgres/index.ts'
 import { takeAddress } from '../../runtime/index.ts'
 import { type InstanceRecord, insertInstance, listInstancesOfRelease, recordContainer } from '../instances.ts'
@@ -17,7 +18,9 @@ export const start: Step = async (context) => {
       await tools.memory?.assertForStart(wantedMemory(tools.db, deploy.environmentId, memoryBytes))
     }
     await assertHeld()
+    faultPoint('deploy.start.before')
     const started = await tools.runtime.start(container, signal)
+    faultPoint('deploy.start.started')
     await recordContainer(tools.db, instance.id, started.containerId)
   }
 }

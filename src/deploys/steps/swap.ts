@@ -38,6 +38,7 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   faultPoint('deploy.swap.before')
   await assertHeld()
   await router.swap(environmentKey(environmentId), to)
+  faultPoint('deploy.swap.moved')
   await router.addHost(addresses.environmentHost(label), environmentKey(environmentId))
   await kept
 }
