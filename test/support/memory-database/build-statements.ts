@@ -42,7 +42,7 @@ export const buildStatements: Statements = {
   'insert into builds (': (t, work, [app_id, number, commit, key, config]) => {
     const unknown = { image: null, error: null, error_code: null, error_hint: null, lease_owner: null }
     const wanted = { app_id, number, commit, key, config: JSON.parse(config) as BuildRow['config'] }
-    return [columnsOf(t.builds.insert(work, { ...unknown, ...wanted, id: t.builds.nextId(), state: 'waiting' }))]
+    return [columnsOf(t.builds.insert(work, { ...unknown, ...wanted, id: t.builds.nextId(work), state: 'waiting' }))]
   },
 
   'select id, app_id, number, commit, config, state, image from builds where id = $1': (t, work, [id]) =>
@@ -109,7 +109,7 @@ export const buildStatements: Statements = {
     )
     const { last_number } =
       counted ?? t.releaseNumbers.insert(work, { app_id: e.app_id, environment_name: e.name, last_number: 1 })
-    const id = t.releases.nextId()
+    const id = t.releases.nextId(work)
     const row = { id, environment_id: environmentId, number: last_number, build_id, created_at: work.nowMs }
     return [releaseOf(t.releases.insert(work, row))]
   },

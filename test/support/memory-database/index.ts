@@ -21,6 +21,7 @@ export interface MemoryDatabase {
 }
 
 export interface OpenTransaction {
+  readonly nowMs: number
   query: Queryable['query']
   commit(): void
   /** Safe to repeat. */
@@ -63,7 +64,7 @@ export function makeMemoryDatabase({ nowMs, limit = (waited) => waited }: Wait):
       try {
         return statement(tables, mine, values as unknown as Args) as Row[]
       } catch (error) {
-        for (const undo of mine.undo.toReversed()) undo()
+        for (const undo of mine.undo.toReversed()) undo(error instanceof Blocked ? 'waits' : 'fails')
         if (!(error instanceof Blocked)) throw error
         await limit(endOf(error.by))
       }
@@ -92,6 +93,7 @@ export function makeMemoryDatabase({ nowMs, limit = (waited) => waited }: Wait):
         isOver = true
       }
       return {
+        nowMs: work.nowMs,
         query: async <Row extends object>(sql: string, values: readonly unknown[] = []) => {
           const rows = await execute<Row>(
             () => {
@@ -118,6 +120,14 @@ const all: [string, Statement][] = [
   ...Object.entries(instanceStatements),
 ]
 const found = new Map<string, Statement>()
+
+/** The words by which each statement is known. */
+export const allStatements: readonly string[] = all.map(([words]) => words)
+
+export function wordsOf(sql: string): string | undefined {
+  const statement = findStatement(sql)
+  return all.find(([, known]) => known === statement)?.[0]
+}
 
 function findStatement(sql: string): Statement {
   const known = found.get(sql)

@@ -45,7 +45,7 @@ export const instanceStatements: Statements = {
 
   'insert into instances (': (t, work, [release_id, deploy_id, position, port, drain_ms, stop_ms]) => {
     const wanted = { release_id, deploy_id, position, port, drain_ms, stop_ms }
-    const id = t.instances.nextId()
+    const id = t.instances.nextId(work)
     t.instances.insert(work, { ...wanted, id, container_id: null, state: 'starting', drain_until: null })
     return [{ id }]
   },
@@ -101,12 +101,6 @@ export const instanceStatements: Statements = {
 
   'join releases r on r.id = t.release_id$': (t, work) =>
     t.routes.select(work, () => true).map((r) => routeOf(t, work, r)),
-
-  'join environments e on e.id = t.environment_id join releases r on r.id = t.release_id where t.release_id = $1': (
-    t,
-    work,
-    [release],
-  ) => t.routes.select(work, (row) => row.release_id === release).map((r) => routeOf(t, work, r)),
 
   'join environments e on e.id = t.environment_id join releases r on r.id = t.release_id where t.environment_id = $1': (
     t,

@@ -37,7 +37,7 @@ export const lineStatements: Statements = {
     const asked = { environment_id, kind, branch, commit, requested_by, push_id, priority, replaceable }
     const row: DeployRow = {
       ...{ ...empty, ...never, ...unheld, ...asked },
-      ...{ id: t.deploys.nextId(), state: 'waiting', commands_ran: false, created_at: work.nowMs },
+      ...{ id: t.deploys.nextId(work), state: 'waiting', commands_ran: false, created_at: work.nowMs },
     }
     return [idOf(t.deploys.insert(work, row))]
   },

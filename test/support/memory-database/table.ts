@@ -9,8 +9,8 @@ export interface Work {
   readonly nowMs: number
   /** What each row that it wrote or locked becomes when it ends. */
   readonly changes: Set<(how: 'commit' | 'rollback') => void>
-  /** Takes back what the statement that is being done has written. */
-  undo: (() => void)[]
+  /** Takes back what the statement that is being done has written; one that has to wait takes its numbers again. */
+  undo: ((why: 'waits' | 'fails') => void)[]
 }
 
 /** A row is another transaction's: the statement is undone, waits for its end, and is done again. */
@@ -47,7 +47,7 @@ export interface Table<Row> {
   update(work: Work, where: (row: Row) => boolean, set: (row: Row) => Partial<Row>): Row[]
   /** `for update`; with `skipLocked` those that others hold are passed over. */
   lock(work: Work, where: (row: Row) => boolean, options?: { skipLocked: boolean }): Row[]
-  nextId(): number
+  nextId(work: Work): number
 }
 
 export function makeTable<Row extends object>(indexes: Readonly<Record<string, Index<Row>>>): Table<Row> {
@@ -137,6 +137,9 @@ export function makeTable<Row extends object>(indexes: Readonly<Record<string, I
           return row
         })
     },
-    nextId: () => (lastId += 1),
+    nextId(work) {
+      work.undo.push((why) => (why === 'waits' ? (lastId -= 1) : undefined))
+      return (lastId += 1)
+    },
   }
 }

@@ -73,6 +73,9 @@ function checkDeploy(world: World, deploy: DeployRow): void {
     violate(`deploy ${deploy.id} failed inside: ${deploy.error_message}`)
   const outputs = log.filter(({ text }) => text.startsWith('output of')).map(({ text }) => text)
   if (new Set(outputs).size < outputs.length) violate(`the log of deploy ${deploy.id} has a command's output twice`)
+  // Whoever cancelled it was told that it ends.
+  if (deploy.state === 'live' && deploy.cancel_requested_at !== null)
+    violate(`deploy ${deploy.id} went live, cancelled`)
   if (deploy.state !== 'superseded') return
   const [by] = database.tables.deploys.select(world.look(), ({ id }) => id === deploy.superseded_by)
   const isPush = deploy.kind === 'push' && by?.kind === 'push' && by.environment_id === deploy.environment_id

@@ -116,10 +116,18 @@ export function makeHistory(world: World): History {
   const freeze = (): void => {
     const life = current()
     if (life === undefined || isHealed) return
-    const ms = 15_500 + random.next() ** 2 * 60_000
+    // In the middle of something.
+    const runs = world.database.tables.deploys.select(world.look(), ({ state }) => state === 'running')
+    if (runs.length === 0) return timeline.after(random.next() * 500, freeze)
+    const ms = 18_000 + random.next() ** 2 * 60_000
     trace(`life ${life.number} freezes for ${Math.round(ms)} ms`)
     life.freeze(ms)
-    if (random.chance(0.7)) timeline.after(15_100 + random.next() * (ms - 15_100), () => current() ?? begin())
+    const takeOver = (): void => {
+      if (current() !== undefined) return
+      world.hadTwoServers = true
+      begin()
+    }
+    if (random.chance(0.7)) timeline.after(15_100 + random.next() ** 2 * (ms - 15_100), takeOver)
     // It hears that its place is lost some time after it goes on.
     timeline.after(ms + random.next() * 2_000, () => {
       if (alive().length < 2) return
@@ -137,7 +145,7 @@ export function makeHistory(world: World): History {
   plan(random.below(3), cancel)
   plan(random.chance(0.6) ? 1 + random.below(3) : 0, crash)
   plan(random.chance(0.15) ? 1 : 0, stop)
-  plan(random.chance(0.25) ? 1 : 0, freeze)
+  plan(random.chance(0.4) ? 1 : 0, freeze)
   plan(random.chance(0.2) ? 1 + random.below(2) : 0, outage)
 
   timeline.after(lastsMs, () => {

@@ -154,12 +154,14 @@ export function startLife(world: World, number: number): Life {
     listeners: () => call('engine', () => []),
     stop: (containerId) =>
       call('engine', () => {
+        world.trace(`life ${number} stops ${containerId}`)
         engine.kept.delete(containerId)
         engine.exit(containerId, 143)
         world.checkTraffic()
       }),
     remove: (containerId) =>
       call('engine', () => {
+        world.trace(`life ${number} removes ${containerId}`)
         engine.remove(containerId)
         world.checkTraffic()
       }),
@@ -197,6 +199,7 @@ export function startLife(world: World, number: number): Life {
   const swap: Router['swap'] = (routeKey, to) => {
     if (isFenced() && routeKey.startsWith('e') && 'set' in to) world.assertMayServe(worker, to.set)
     return call('proxy', async () => {
+      world.trace(`life ${number} leads ${routeKey} to ${JSON.stringify(to)}`)
       await router.swap(routeKey, to)
       world.checkTraffic()
     })

@@ -74,7 +74,9 @@ async function isOver(run: Run): Promise<boolean> {
   if (!went) world.violate('nothing is due any more')
   if (!history.isHealed() || world.timeline.nowMs() < run.lookMs) return false
   const unrest = await findUnrest(world)
-  if (unrest.length === 0) {
+  // What was asked for before comes in meanwhile.
+  const isOpen = world.database.tables.deploys.select(world.look(), (d) => d.finished_at === null).length > 0
+  if (unrest.length === 0 && !isOpen) {
     checkHealed(world)
     return true
   }

@@ -1,0 +1,54 @@
+import type { MemoryDatabase } from './index.ts'
+
+/** A statement that a database in memory has done, and what came of it. */
+export interface Done {
+  /** Which transaction it was in; null: by itself. */
+  readonly tx: number | null
+  readonly nowMs: number
+  readonly sql: string
+  readonly values: readonly unknown[]
+  readonly rows: readonly object[] | null
+  /** The constraint that it violated. */
+  readonly violated: string | null
+}
+
+/** Writes down what a database does, in its order; `sql` of a transaction's end is `commit` or `rollback`. */
+export function recordDatabase(database: MemoryDatabase, done: Done[]): MemoryDatabase {
+  let count = 0
+  const record = async <Row extends object>(
+    at: Pick<Done, 'tx' | 'nowMs'>,
+    [sql, values = []]: [string, (readonly unknown[] | undefined)?],
+    work: () => Promise<Row[]>,
+  ): Promise<Row[]> => {
+    try {
+      const rows = await work()
+      done.push({ ...at, sql, values, rows, violated: null })
+      return rows
+    } catch (error) {
+      const { constraint } = error as { constraint?: string }
+      if (constraint !== undefined) done.push({ ...at, sql, values, rows: null, violated: constraint })
+      throw error
+    }
+  }
+  return {
+    ...database,
+    query(sql, values) {
+      const { nowMs } = database.look()
+      return record({ tx: null, nowMs }, [sql, values], () => database.query(sql, values))
+    },
+    begin() {
+      const tx = database.begin()
+      const at = { tx: (count += 1), nowMs: tx.nowMs }
+      const end = (sql: 'commit' | 'rollback'): void => {
+        done.push({ ...at, sql, values: [], rows: [], violated: null })
+        tx[sql]()
+      }
+      return {
+        nowMs: tx.nowMs,
+        query: (sql, values) => record(at, [sql, values], () => tx.query(sql, values)),
+        commit: () => end('commit'),
+        rollback: () => end('rollback'),
+      }
+    },
+  }
+}
