@@ -115,6 +115,20 @@ describe('a database that is away', () => {
     },
   )
 
+  it('that is frozen keeps no server from ending', async () => {
+    database.signalAll('SIGSTOP')
+    try {
+      const begun = Date.now()
+      await slipway.stop()
+      // systemd would kill it after 90 s.
+      expect(Date.now() - begun).toBeLessThan(60_000)
+    } finally {
+      database.signalAll('SIGCONT')
+    }
+    await slipway.start()
+    expect((await slipway.get('test--shop.localhost')).status).toBe(200)
+  })
+
   it('together with Slipway takes no site down, and the next start finds everything', async () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['two'])
     await slipway.stop('SIGKILL')
