@@ -1,5 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import type { ImageReference } from './dockerfile.ts'
+import { longestBaseVariable } from './dockerfile-refused.ts'
 
 /** What an engine knows about an image that it has. */
 export interface LocalImage {
@@ -9,6 +10,8 @@ export interface LocalImage {
   /** `python@sha256:…`, from pulls and pushes. */
   readonly digests: readonly string[]
   readonly labels: Readonly<Record<string, string>>
+  /** `NAME=value` */
+  readonly variables: readonly string[]
   /** ONBUILD instructions that a build from it runs. */
   readonly triggers: readonly string[]
 }
@@ -27,6 +30,11 @@ export function assertImageAllowed(reference: ImageReference, image: LocalImage)
   if (image.tags.length === 0 && image.digests.length === 0) {
     throw refused(reference, 'is an image without a name of its own', {
       hint: 'Give the image a tag (docker tag) and use that.',
+    })
+  }
+  if (image.variables.some((variable) => variable.length > longestBaseVariable)) {
+    throw refused(reference, `has a variable (ENV) that is longer than ${longestBaseVariable} characters`, {
+      hint: 'Use a base image whose variables are shorter.',
     })
   }
 }

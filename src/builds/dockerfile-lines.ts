@@ -125,11 +125,14 @@ export function readInstruction(text: string, line: number): Instruction {
 }
 
 /** Go's and JavaScript's ideas of white space differ in these; no Dockerfile needs them. */
-function refuseControlCharacters(lines: readonly string[]): void {
+export function hasControlCharacter(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what it looks for
-  const control = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/
+  return /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/.test(text)
+}
+
+function refuseControlCharacters(lines: readonly string[]): void {
   for (const [i, line] of lines.entries()) {
-    if (control.test(line) && !isComment(line)) throw dockerfileError(i + 1, 'there is a control character')
+    if (hasControlCharacter(line) && !isComment(line)) throw dockerfileError(i + 1, 'there is a control character')
   }
 }
 

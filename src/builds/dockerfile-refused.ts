@@ -8,8 +8,8 @@ import { splitWords } from './dockerfile-words.ts'
 
 /** No process can be started with a longer variable. */
 const longestValue = 128 * 1024
-/** Of a variable that comes from the base image. */
-const guessed = 1024
+/** Of a variable that comes from the base image: one with longer ones is refused. */
+export const longestBaseVariable = 4096
 /** The longest text that slipway.yml can give an ARG. */
 const longestArg = 4096
 
@@ -21,7 +21,7 @@ export function makeValueLimit(escape: string): (instruction: Instruction) => vo
   const sizes = new Map<string, number>()
   const sizeOf = (text: string): number => {
     const names = [...text.matchAll(/\$\{?([A-Za-z_][A-Za-z0-9_]*)/g)].map(([, name = '']) => name)
-    return names.reduce((sum, name) => sum + (sizes.get(name) ?? guessed), text.length)
+    return names.reduce((sum, name) => sum + (sizes.get(name) ?? longestBaseVariable), text.length)
   }
 
   return function limit({ keyword, rest, line }) {

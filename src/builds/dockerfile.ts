@@ -1,4 +1,10 @@
-import { dockerfileError, type Instruction, readDockerfileLines, readInstruction } from './dockerfile-lines.ts'
+import {
+  dockerfileError,
+  hasControlCharacter,
+  type Instruction,
+  readDockerfileLines,
+  readInstruction,
+} from './dockerfile-lines.ts'
 import { makeValueLimit, refuseFetching } from './dockerfile-refused.ts'
 import { expandWord, type Flag, readFlags, splitWords } from './dockerfile-words.ts'
 
@@ -58,6 +64,9 @@ export interface ReadOptions {
   readonly platform: string
 }
 
+/** Each stage on a stage with triggers runs them all again. */
+const mostTriggered = 1000
+
 /** Throws `build_failed` with the line for what cannot be understood or resolved. */
 export function readDockerfile(text: string, options: ReadOptions): Dockerfile {
   const { escape, syntax, instructions, hereDocumentAt } = readDockerfileLines(text)
@@ -71,9 +80,15 @@ export function readDockerfile(text: string, options: ReadOptions): Dockerfile {
   for (const instruction of globals) limitValues(instruction)
   const values = globalValues(globals, options, escape)
   const reader = new StageReader(values, escape, options.platform)
+  let triggered = 0
   for (const instruction of instructions.slice(firstFrom)) {
     limitValues(instruction)
     reader.read(instruction)
+    if (instruction.keyword !== 'FROM') continue
+    const triggers = localTriggers(reader.stages.at(-1), reader.stages)
+    triggered += triggers.length
+    if (triggered > mostTriggered) throw dockerfileError(instruction.line, 'ONBUILD runs too often')
+    triggers.forEach(limitValues)
   }
   const stages = upToTarget(reader.stages, options.target)
   const frontend = syntax === null ? [] : [reference(syntax.split(/\s/)[0] ?? '', 1, 'frontend')]
@@ -94,7 +109,35 @@ export function readDockerfile(text: string, options: ReadOptions): Dockerfile {
 
 /** Images that the ONBUILD triggers of a base image name. */
 export function readTriggers(triggers: readonly string[], stages: readonly Stage[], line: number): ImageReference[] {
-  return triggers.flatMap((trigger) => imagesOfTrigger(readInstruction(trigger.trim(), line), stages))
+  return triggers.flatMap((trigger) => imagesOfTrigger(readTrigger(trigger, line), stages))
+}
+
+/** Throws when values that base images' triggers set become too long, by themselves or in what stands behind them. */
+export function limitTriggers(
+  { escape, globals, stages }: Dockerfile,
+  triggersOf: (image: ImageReference) => readonly string[],
+): void {
+  const limitValues = makeValueLimit(escape)
+  globals.forEach(limitValues)
+  for (const stage of stages) {
+    const triggers = stage.from.kind === 'image' ? triggersOf(stage.from.image) : []
+    for (const trigger of triggers) limitValues(readTrigger(trigger, stage.line))
+    localTriggers(stage, stages).forEach(limitValues)
+    stage.steps.forEach(limitValues)
+  }
+}
+
+/** An image's configuration may hold any text: the engine would read further lines, and go on behind an escaped end of line. */
+function readTrigger(trigger: string, line: number): Instruction {
+  if (hasControlCharacter(trigger)) throw dockerfileError(line, 'an ONBUILD of the base image has a control character')
+  return readInstruction(trigger.trim(), line)
+}
+
+/** What a stage runs first when it stands on another one. */
+function localTriggers(stage: Stage | undefined, stages: readonly Stage[]): Instruction[] {
+  if (stage?.from.kind !== 'stage') return []
+  const steps = stages[stage.from.index]?.steps ?? []
+  return steps.filter(({ keyword }) => keyword === 'ONBUILD').map(({ rest, line }) => readInstruction(rest, line))
 }
 
 /** BuildKit's names for the host's platform; the engine's own builder does not know them. */
@@ -256,7 +299,8 @@ function upToTarget<T extends Stage>(stages: readonly T[], target: string | null
 
 function imagesOfTrigger(instruction: Instruction, stages: readonly Stage[]): ImageReference[] {
   const { keyword, line, rest } = instruction
-  if (keyword === 'FROM') throw dockerfileError(line, 'ONBUILD FROM is not allowed')
+  // An image may bring ONBUILD as a trigger: what it adds would run in a later stage, and nobody would have looked at it.
+  if (keyword === 'FROM' || keyword === 'ONBUILD') throw dockerfileError(line, `ONBUILD ${keyword} is not allowed`)
   if (keyword === 'LABEL') refuseOwnLabels(rest, line)
   if (!hasFlags(keyword)) return []
   const { flags, rest: words } = flagsOf(line, keyword, rest)
@@ -280,13 +324,18 @@ function imagesOfMounts(flags: readonly Flag[], stages: readonly Stage[], line: 
     .map((name) => reference(name, line, 'trigger'))
 }
 
+/** Values may hold variables only where it is plain what is a name and what a value. */
+const plainLabels =
+  /^(?:[\w./-]+[ \t][^]*|(?:[\w./-]+=(?:"[^"\\`]*"|'[^'\\`]*'|[^\s"'\\`{}]|\$\{\w+\})*(?:[ \t]+|$))+)$/
+
 /** Slipway knows its own by these labels. Variables could spell them too. */
 function refuseOwnLabels(rest: string, line: number): void {
   const words = rest.replace(/["'\\`]/g, '').split(/\s/)
-  if (words.some((word) => /^slipway\./i.test(word) || /^[^=]*=/.exec(word)?.[0].includes('$') === true)) {
+  if (words.some((word) => /^slipway\./i.test(word)) || (rest.includes('$') && !plainLabels.test(rest))) {
     throw dockerfileError(
       line,
       'labels that begin with slipway. are Slipway’s own, and label names cannot hold variables',
+      'Correct the Dockerfile and push again; a value with a variable is written name="$VALUE".',
     )
   }
 }

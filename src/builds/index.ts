@@ -15,6 +15,7 @@ export type { Builder, BuildOptions, BuildRequest, BuiltImage, ImageHealthcheck 
 export {
   type Dockerfile,
   type ImageReference,
+  limitTriggers,
   platformArgs,
   readDockerfile,
   readTriggers,

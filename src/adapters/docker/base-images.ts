@@ -3,6 +3,7 @@ import {
   type Dockerfile,
   type ImageReference,
   isImageId,
+  limitTriggers,
   type LocalImage,
   mayBeOutdated,
   readTriggers,
@@ -67,9 +68,11 @@ async function prepareOne(engine: Engine, reference: ImageReference, options: Ba
 
 /** A base image runs its ONBUILD instructions in the build; they may name images too. */
 async function checkTriggers(engine: Engine, file: Dockerfile, images: BaseImages, signal: AbortSignal): Promise<void> {
+  const triggersOf = (image: ImageReference): readonly string[] => images.get(keyOf(image))?.triggers ?? []
+  limitTriggers(file, triggersOf)
   for (const [index, stage] of file.stages.entries()) {
     if (stage.from.kind !== 'image') continue
-    const triggers = images.get(keyOf(stage.from.image))?.triggers ?? []
+    const triggers = triggersOf(stage.from.image)
     for (const reference of readTriggers(triggers, file.stages.slice(0, index), stage.line)) {
       const image = await findImage(engine, reference.name, signal)
       if (image !== null) assertImageAllowed(reference, image)
@@ -85,6 +88,7 @@ async function findImage(engine: Engine, name: string, signal: AbortSignal): Pro
     tags: found.RepoTags ?? [],
     digests: found.RepoDigests ?? [],
     labels: found.Config.Labels ?? {},
+    variables: found.Config.Env ?? [],
     triggers: (found.Config.OnBuild as string[] | null) ?? [],
   }
 }

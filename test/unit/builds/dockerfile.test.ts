@@ -3,7 +3,7 @@ import { DockerfileParser } from 'dockerfile-ast'
 import fc from 'fast-check'
 import { assertImageAllowed, isImageId, mayBeOutdated, readReference } from '../../../src/builds/dockerfile-images.ts'
 import { writeDockerfile } from '../../../src/builds/dockerfile-written.ts'
-import { type ImageReference, readDockerfile, readTriggers } from '../../../src/builds/dockerfile.ts'
+import { type ImageReference, limitTriggers, readDockerfile, readTriggers } from '../../../src/builds/dockerfile.ts'
 import { cpuMsOf } from '../../support/cpu-time.ts'
 
 const read = (text: string, options: { args?: Record<string, string>; target?: string } = {}) =>
@@ -71,6 +71,14 @@ describe('the images that a Dockerfile names', () => {
     const triggers = ['COPY --from=one a b', 'COPY --from=evil a b', 'RUN true', 'run --mount=from=bad,target=/x true']
     expect(readTriggers(triggers, stages.slice(0, 1), 2).map((image) => image.name)).toEqual(['evil', 'bad'])
   })
+
+  it.each([
+    ['behind an escaped end of line', 'COPY \\\n--from=evil /a /b', 'a control character'],
+    ['behind what only the engine takes for a blank', 'LABEL a=b\u0085slipway.build=7', 'a control character'],
+    ['that come a stage later', 'ONBUILD COPY --from=evil /a /b', 'ONBUILD ONBUILD is not allowed'],
+  ])('are not hidden %s in a trigger', (_what, trigger, message) => {
+    expect(() => readTriggers([trigger], [], 1)).toThrow(message)
+  })
 })
 
 describe('a Dockerfile that cannot be used', () => {
@@ -97,6 +105,9 @@ describe('a Dockerfile that cannot be used', () => {
     ['a wrong escape', '# escape=x\nFROM a', /line 1: escape must be/],
     ['labels of Slipway', 'FROM a\nLABEL x=1 "slip"way.build=7', /line 2: labels that begin with slipway/],
     ['labels from variables', 'FROM a\nARG N=slipway.build\nLABEL $N=7', /line 3: labels that begin with slipway/],
+    ['labels from variables without =', 'FROM a\nENV N=slipway.build\nLABEL $N 7', /label names cannot hold variables/],
+    ['labels with a blank in a variable', 'FROM a\nENV N=slipway.build\nLABEL a=b $N${Y:+" "}=7', /label names cannot/],
+    ['labels with a quoted blank', 'FROM a\nENV N=slipway.build\nLABEL "a=b $N"\'\'=7 $N" "=7', /label names cannot/],
     ['labels of Slipway in ONBUILD', 'FROM a\nONBUILD LABEL slipway.app=x', /line 2: labels that begin with slipway/],
     ['a path as an image', 'FROM ../x', /line 1: .* is not the name of an image/],
     ['a question mark in an image', 'FROM a?b=c', /line 1: .* is not the name of an image/],
@@ -271,6 +282,7 @@ describe('an image that is there', () => {
     tags: ['a:1'],
     digests: [],
     labels: {},
+    variables: [],
     triggers: [],
     ...given,
   })
@@ -281,6 +293,9 @@ describe('an image that is there', () => {
       'a:1 is an image that Slipway built',
     )
     expect(() => assertImageAllowed(reference('abab'), image({ tags: [] }))).toThrow('without a name')
+    expect(() => assertImageAllowed(reference('a:1'), image({ variables: [`A=${'x'.repeat(5000)}`] }))).toThrow(
+      'longer',
+    )
     expect(() => assertImageAllowed(reference('abab'), image({ tags: [], digests: ['a@sha256:1'] }))).not.toThrow()
   })
 
@@ -342,6 +357,23 @@ describe('what the engine must not be asked to do', () => {
   ])('refuses values that double in every %s', (_what, start, line) => {
     const text = `${start}${Array.from({ length: 40 }, (_, i) => line(i)).join('\n')}\nFROM $A40`
     expect(() => read(text)).toThrow('become too long')
+  })
+
+  it('refuses values that double in the triggers of a stage or of a base image', () => {
+    const triggers = Array.from({ length: 40 }, () => 'ENV A=$A$A')
+    const onbuild = triggers.map((trigger) => `ONBUILD ${trigger}`).join('\n')
+    expect(() => read(`FROM a AS one\nENV A=0123456789\n${onbuild}\nFROM one`)).toThrow('become too long')
+    // What is set behind a trigger is there when it runs.
+    const late = `FROM a AS one\nONBUILD ENV B=${'$A'.repeat(100)}\nENV A=${'x'.repeat(50_000)}\nFROM one`
+    expect(() => read(late)).toThrow('become too long')
+    expect(() => limitTriggers(read('FROM a'), () => triggers)).toThrow('become too long')
+    expect(() => limitTriggers(read('FROM a'), () => ['ENV A=$A:/x', 'RUN true'])).not.toThrow()
+  })
+
+  it('lets variables stand in the values of labels', () => {
+    for (const label of ['a=$X', 'version $X', 'a="$X b" c=\'d\' e=${X}-1', 'a=b\\ c']) {
+      expect(read(`FROM a\nLABEL ${label}`).stages).toHaveLength(1)
+    }
   })
 
   it('refuses one long value many times in a step', () => {
