@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
-import { chown, readFile } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
+import { chown } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeAccounts } from './accounts/index.ts'
 import { makeBuilder, makeDockerRuntime, makeEngine } from './adapters/docker/index.ts'
@@ -16,7 +15,6 @@ import { makeHttpApp } from './http/app.ts'
 import { makeRunningReleases } from './http/running-releases.ts'
 import { startHttpServer } from './http/server.ts'
 import { systemClock } from './kernel/clock.ts'
-import { SlipwayError } from './kernel/errors.ts'
 import { armFaultPoint } from './kernel/fault-point.ts'
 import { type Logger, makeLogger } from './kernel/logger.ts'
 import { makeMutex } from './kernel/mutex.ts'
@@ -25,11 +23,14 @@ import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
 import { makeAddresses } from './routing/index.ts'
 import { examine } from './doctor/index.ts'
+import { buildSettings } from './server/build-settings.ts'
 import { pushHello } from './server/demo.ts'
 import { makeDoctorChecks } from './server/doctor-checks.ts'
+import { databaseNotReached, holdServer } from './server/hold-server.ts'
 import { ensureSecrets, type InstallationSecrets } from './server/secrets.ts'
 import { makeNights, makeUpkeep } from './server/upkeep.ts'
 import { untilStopped } from './server/until-stopped.ts'
+import { readOwnVersion } from './server/version.ts'
 import { farewellText, welcomeText } from './server/welcome.ts'
 
 /** How long open requests to Slipway itself may take to finish when it stops. */
@@ -134,7 +135,7 @@ async function layGround(given: {
     await holdServer(pool, { logger, onTaken: () => stop.abort() }).catch((error: unknown) => {
       throw own === undefined && isDatabaseAway(error) ? databaseNotReached(error) : error
     })
-    await migrate(pool, join(root, 'sql', 'migrations'), await readVersion(root))
+    await migrate(pool, join(root, 'sql', 'migrations'), await readOwnVersion(root))
     return pool
   }
   const hasRun = existsSync(join(settings.dataDir, 'proxy', 'haproxy.cfg'))
@@ -219,7 +220,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     running: makeRunningReleases({ reads, deploys, runtime }),
     runtimeLogs: modules.logs,
     facts: {
-      version: await readVersion(root),
+      version: await readOwnVersion(root),
       domain: settings.domain,
       urls: {
         control: controlUrl,
@@ -267,52 +268,4 @@ async function startWork({ cluster, proxy, runtime, logger, stop }: Ground, { de
   const firewall = setInterval(lookAfterFirewall, firewallEveryMs)
   stop.signal.addEventListener('abort', () => clearInterval(firewall), { once: true })
   await runtime.probeFirewall()
-}
-
-/** One server for each database, whatever its data folder. After the database restarted the place is taken again. */
-async function holdServer(pool: Pool, options: { logger: Logger; onTaken: () => void }): Promise<void> {
-  const onLost = (): void => void retake()
-  const retake = async (): Promise<void> => {
-    for (;;) {
-      try {
-        if (!(await pool.holdServerLock(onLost))) options.onTaken()
-        return
-      } catch (error) {
-        options.logger.warn('the place of the server in the database is not held', { error })
-        await systemClock.sleep(1000)
-      }
-    }
-  }
-  if (await pool.holdServerLock(onLost)) return
-  throw new SlipwayError('conflict', 'Another Slipway works with this database.', {
-    hint: 'Stop it first, or give this one another DATABASE_URL.',
-  })
-}
-
-/** At a start nothing waits for it to come back. */
-function databaseNotReached(error: unknown): SlipwayError {
-  const { cause } = error as Error
-  const why = cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : 'no answer'
-  return new SlipwayError('unavailable', `The PostgreSQL of DATABASE_URL cannot be reached: ${why}.`, {
-    hint: 'Start it, or correct DATABASE_URL.',
-    cause: error,
-  })
-}
-
-async function readVersion(root: string): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
-  return version
-}
-
-function buildSettings({ build }: Settings) {
-  const cores = availableParallelism()
-  return {
-    pull: build.pull,
-    memoryBytes: build.memoryBytes,
-    // Half a core is left for what serves.
-    cpus: build.cpus ?? Math.max(0.5, cores - 0.5),
-    slots: build.slots ?? Math.max(1, Math.floor(cores / 2)),
-    timeoutMs: build.timeoutMs,
-    platform: `${process.platform}/${process.arch}`,
-  }
 }
