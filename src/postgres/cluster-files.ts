@@ -169,6 +169,9 @@ export async function writeAccessFiles(paths: ClusterPaths, owner: ClusterOwner)
   }
 }
 
+/** initdb takes one to two seconds; on a disk that hangs it would never end. */
+const programLimitMs = 120_000
+
 /** Runs one of PostgreSQL's programs to its end, as the owner; its output is the evidence when it fails. */
 async function runAsOwner(
   program: string,
@@ -179,6 +182,8 @@ async function runAsOwner(
     cwd: '/',
     env: programEnvironment(),
     stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: programLimitMs,
+    killSignal: 'SIGKILL',
     ...(process.getuid?.() === 0 ? options.owner : {}),
   })
   let output = ''
