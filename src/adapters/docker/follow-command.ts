@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts'
 /** An engine that is silent for longer is away: a restart takes 0.5 to 12 s (measured). */
 const engineGraceMs = 60_000
 const heartbeatMs = 5_000
+const lastLinesMs = 2_000
 
 interface FollowOptions {
   readonly engine: Engine
@@ -48,8 +49,10 @@ async function followUntilEnd(id: string, run: RunOptions, engine: Engine, signa
         const exit = await readExit(engine, id)
         heardAt = performance.now()
         if (exit === null) continue
-        // The last lines may still be on their way.
-        await endsWithin(ended, 2_000, signal)
+        // The last lines may still be on their way. The engine (20.10) ends some streams without them: asked again, it has them.
+        if (await endsWithin(ended, lastLinesMs, signal)) {
+          await endsWithin(log.read(await openLog(engine, id, log.since(), signal)), lastLinesMs, signal)
+        }
         log.end()
         return exit
       }
