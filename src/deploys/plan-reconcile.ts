@@ -96,7 +96,7 @@ function planStart(instance: InstanceRecord, found: Instance | null): Pick<Diffe
   if (found?.state === 'restarting') return { then: 'The engine starts it again, later each time.', act: null }
   if (instance.startDueMs > 0) {
     const seconds = Math.ceil(instance.startDueMs / 1000)
-    return { then: `It is started again in ${seconds} s; it was ${instance.startAttempts} times in a row.`, act: null }
+    return { then: `It is started again in ${seconds} s, for time ${instance.startAttempts + 1} in a row.`, act: null }
   }
   return { then: 'It is started again, from its image and with its address.', act: { do: 'start', instance } }
 }

@@ -105,7 +105,7 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
 
   const keepBeating = async (): Promise<void> => {
     while (!stop.signal.aborted) {
-      await tools.clock.sleep(heartbeatMs, stop.signal)
+      await untilNextBeat(tools, stop.signal)
       await beat().catch((error: unknown) => tools.logger.warn('the leases of deploys were not renewed', { error }))
     }
   }
@@ -129,6 +129,14 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
         .catch((error: unknown) => tools.logger.warn('the leases of deploys were not given back', { error }))
     },
   }
+}
+
+/** A process that was frozen, or a machine that had no time for it, is told of: nothing else shows why all was late. */
+async function untilNextBeat({ clock, logger }: Tools, signal: AbortSignal): Promise<void> {
+  const sinceMs = clock.monotonicMs()
+  await clock.sleep(heartbeatMs, signal)
+  const lateMs = clock.monotonicMs() - sinceMs - heartbeatMs
+  if (lateMs > heartbeatMs) logger.warn('Slipway stood still', { seconds: Math.round(lateMs / 1000) })
 }
 
 async function tellPlaces({ db }: Tools, logs: DeployLogs, environmentId: number): Promise<void> {

@@ -72,7 +72,7 @@ async function onChange(tools: Tools, { change, onResync, signal }: Dealing): Pr
       const instance = serving.find((i) => i.containerId === change.containerId)
       if (instance === undefined) return
       await takeOutEnded(tools, instance, { exitCode: null, outOfMemory: false })
-      tools.logger.warn('an instance was removed by somebody else', { instance: nameOf(instance) })
+      tools.logger.warn('the container of a serving instance was removed', { instance: nameOf(instance) })
       return onResync()
     }
     case 'died':

@@ -80,8 +80,8 @@ function toNumber(text: string | null): number | null {
 export interface Expected {
   /** Below it nothing is built; null: chosen by the disk's size. */
   readonly diskFloorBytes: number | null
-  /** Instances that have an address. */
-  readonly instances: number
+  /** Instances that have an address; null: not known without the server. */
+  readonly instances: number | null
 }
 
 /** The pure part: what of these figures is too little. */
@@ -146,7 +146,7 @@ function judgeOpenFiles({ openFilesLimit, openFiles }: MachineFacts): Finding[] 
 }
 
 function judgeNeighbours({ neighbours }: MachineFacts, { instances }: Expected): Finding[] {
-  if (neighbours === null) return []
+  if (neighbours === null || instances === null) return []
   const subject: Subject = {
     check: 'neigh.gc_thresh3',
     why: 'The kernel remembers no more neighbours than this; with more instances the proxy loses some of them.',

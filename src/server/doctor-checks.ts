@@ -57,7 +57,7 @@ export function makeDoctorChecks({ settings, engine, server }: DoctorGround): Ch
           (facts) => [facts.dataRoot],
           () => [],
         )
-        const instances = server === null ? 0 : await countInstances(server.db)
+        const instances = server === null ? null : await countInstances(server.db)
         const facts = await readMachine([settings.dataDir, ...dataRoot])
         return judgeMachine(facts, { diskFloorBytes: settings.diskFloorBytes, instances })
       },
