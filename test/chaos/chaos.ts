@@ -10,11 +10,18 @@ import { formatSummary, runChaos } from './run-chaos.ts'
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '50' }, seed: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '50' },
+    from: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+  },
+})
+const from = Number(values.from)
 const runs = Number(values.runs)
 const seed = values.seed === undefined ? randomInt(1, 2 ** 31) : Number(values.seed)
-if (!Number.isInteger(runs) || runs < 1 || !Number.isInteger(seed)) {
-  say(' !     --runs and --seed are whole numbers.')
+if (![runs, from, seed].every(Number.isInteger) || runs < 1) {
+  say(' !     --runs, --from and --seed are whole numbers.')
   process.exit(2)
 }
 const stop = new AbortController()
@@ -22,6 +29,6 @@ process.on('SIGINT', () => stop.abort())
 process.on('SIGTERM', () => stop.abort())
 say(`seed ${seed}`)
 await ensureBaseImage()
-const summary = await runChaos({ seed, runs, say, stopped: stop.signal })
+const summary = await runChaos({ seed, runs, from, say, stopped: stop.signal })
 for (const line of formatSummary(seed, summary)) say(line)
 process.exit(summary.broken.length === 0 ? 0 : 1)

@@ -9,6 +9,8 @@ export interface ChaosOptions {
   /** How many rounds; fewer when the time is over before. */
   readonly runs: number
   readonly withinMs?: number
+  /** The number of the first round; 1 unless given. */
+  readonly from?: number
   readonly say: (line: string) => void
   /** Fires when somebody wants it to end: the round is finished, and all is removed. */
   readonly stopped?: AbortSignal
@@ -31,7 +33,7 @@ const mostMb = 220
 const mostMoreFiles = 15
 
 /** Rounds of faults on one machine of its own; ends at the first round after which something does not hold. */
-export async function runChaos({ seed, runs, withinMs, say, stopped }: ChaosOptions): Promise<ChaosSummary> {
+export async function runChaos({ seed, runs, from = 1, withinMs, say, stopped }: ChaosOptions): Promise<ChaosSummary> {
   const began = performance.now()
   const world = await makeWorld(appCount)
   const sum = { rounds: 0, requests: 0, excused: 0, faults: 0 }
@@ -42,23 +44,24 @@ export async function runChaos({ seed, runs, withinMs, say, stopped }: ChaosOpti
     while (sum.rounds < runs && broken.length === 0 && stopped?.aborted !== true) {
       if (withinMs !== undefined && performance.now() - began > withinMs) break
       sum.rounds += 1
-      const round = planRound(seed, sum.rounds, appCount)
-      say(`round ${sum.rounds}: ${describeRound(round)}`)
+      const round = planRound(seed, from + sum.rounds - 1, appCount)
+      say(`round ${round.number}: ${describeRound(round)}`)
       const result = await runRound(world, round)
       sum.requests += result.requests
       sum.excused += result.excused
       sum.faults += round.faults.length
-      broken.push(...result.broken.map((what) => `round ${sum.rounds}: ${what}`))
+      broken.push(...result.broken.map((what) => `round ${round.number}: ${what}`))
       if (broken.length > 0) break
       const resources = await measure(world)
       files ??= resources.files
-      broken.push(...judge(resources, files).map((what) => `round ${sum.rounds}: ${what}`))
+      broken.push(...judge(resources, files).map((what) => `round ${round.number}: ${what}`))
       say(`         ${result.requests} requests, ${Math.round(resources.mb)} MB, ${resources.files} files open`)
     }
     deploys = await countDeploys(world)
     if (broken.length > 0) say(world.slipway.output().split('\n').slice(-40).join('\n'))
   } finally {
-    for (const left of await world.remove()) broken.push(`left over on the engine: ${left}`)
+    const left = await world.remove().catch((error: unknown) => [`the removal failed: ${String(error)}`])
+    broken.push(...left.map((what) => `left over: ${what}`))
   }
   return { ...sum, broken, deploys }
 }
@@ -96,6 +99,8 @@ export function formatSummary(
   return [
     `seed ${seed}: ${rounds} rounds, ${faults} faults, ${requests} requests (${excused} failed while the proxy was dead or frozen), deploys: ${ended.join(', ')}`,
     ...broken.map((what) => ` !     ${what}`),
-    ...(broken.length === 0 ? ['everything held'] : [`again: npm run chaos -- --seed ${seed} --runs ${rounds}`]),
+    ...(broken.length === 0
+      ? ['everything held']
+      : [`again: npm run chaos -- --seed ${seed} --runs ${rounds}; a round alone: --from N --runs 1`]),
   ]
 }

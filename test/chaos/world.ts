@@ -45,9 +45,11 @@ export async function makeWorld(appCount: number): Promise<World> {
     proxyPid: () => Number(readFileSync(join(slipway.dataDir, 'run/proxy.pid'), 'utf8').trim()),
     async remove() {
       for (const { clone } of apps) await clone.remove()
-      const left = await machine.remove()
-      await disk.unmount()
-      return left
+      try {
+        return await machine.remove()
+      } finally {
+        await disk.unmount()
+      }
     },
   }
   try {

@@ -20,6 +20,7 @@ export interface OwnEngine {
   kill(): Promise<void>
   /** As an upgrade does it: SIGTERM, and wait. */
   stop(): Promise<void>
+  /** Resolves when it answers; nothing is started when it runs already. */
   start(): Promise<void>
   close(): Promise<void>
 }
@@ -46,7 +47,14 @@ export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<Ow
     await run('mount', ['-t', 'tmpfs', '-o', `size=${diskMb}m`, 'slipway-test', join(folder, 'data')])
   }
 
+  const runs = (): boolean => daemon !== null && daemon.exitCode === null && daemon.signalCode === null
+
   async function start(): Promise<void> {
+    if (!runs()) await launch()
+    await answers()
+  }
+
+  async function launch(): Promise<void> {
     // Where nobody reaps orphans, the dead containerd counts as alive, and the engine waits for it in vain.
     for (const left of ['pid', 'exec/containerd/containerd.pid']) await rm(join(folder, left), { force: true })
     const places = [
@@ -69,6 +77,9 @@ export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<Ow
       stdio: 'ignore',
       detached: true,
     })
+  }
+
+  async function answers(): Promise<void> {
     const engine = makeEngine({ socketPath, timeoutMs: 1000 })
     for (let attempt = 1; ; attempt++) {
       try {

@@ -53,13 +53,15 @@ export async function makeOwnMachine(
     slipway,
     way,
     async remove() {
-      const left = await slipway.remove()
-      relay.close()
-      await way?.close()
-      await engine.close()
-      // Goes with the namespace, but later.
-      await run('ip', ['link', 'del', `${space}v`]).catch(() => undefined)
-      return left
+      try {
+        return await slipway.remove()
+      } finally {
+        relay.close()
+        await way?.close()
+        await engine.close()
+        // Goes with the namespace, but later.
+        await run('ip', ['link', 'del', `${space}v`]).catch(() => undefined)
+      }
     },
   }
 }
