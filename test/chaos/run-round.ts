@@ -73,7 +73,8 @@ async function breakFor(world: World, { atMs, kind, forMs }: Fault, outages: Out
   const outage = kind.endsWith(' proxy') ? { from: Date.now(), until: Number.POSITIVE_INFINITY } : null
   if (outage !== null) outages.push(outage)
   const mend = await breakings[kind](world)
-  await delay(forMs)
+  // Slipway brings a killed proxy back by itself: what fails after that is not excused.
+  if (kind !== 'kill proxy') await delay(forMs)
   await mend()
   if (outage === null) return
   // Another fault may keep it from coming back at once: Slipway starts it, and may be dead itself.
