@@ -1,4 +1,5 @@
-import { type Finding, isAtLeast, isBad, isOk, type Subject } from './finding.ts'
+import { isAtLeast } from '../kernel/version.ts'
+import { type Finding, isBad, isOk, type Subject } from './finding.ts'
 
 /*
  * What Slipway stands on: engine, database, proxy, tools. Each function judges what was read.

@@ -4,7 +4,8 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { lockFile } from '../kernel/file-lock.ts'
 import { askEngine, type EngineProbe, probeEngine } from './engine-call.ts'
 import { startDaemon, startUnit } from './engine-start.ts'
-import { findProgram, isAtLeast } from './programs.ts'
+import { isAtLeast } from '../kernel/version.ts'
+import { findProgram } from './programs.ts'
 
 /** What is known of an engine that answers. */
 export interface EngineFacts {

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { SlipwayError } from '../kernel/errors.ts'
+import { isAtLeast } from '../kernel/version.ts'
 import { installPackages } from './apt.ts'
-import { findProgram, isAtLeast, readVersion } from './programs.ts'
+import { findProgram, readVersion } from './programs.ts'
 
 /** What decides which packages are needed. */
 export interface Purpose {

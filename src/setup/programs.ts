@@ -34,10 +34,3 @@ export async function readVersion(name: string, flag: string): Promise<string | 
   const { stdout } = await runFile(path, [flag], { timeout: 10_000 }).catch(() => ({ stdout: '' }))
   return /\d+\.\d+/.exec(stdout)?.[0] ?? null
 }
-
-/** True when `version` (such as 2.39) is `floor` or newer. */
-export function isAtLeast(version: string, floor: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [floorMajor = 0, floorMinor = 0] = floor.split('.').map(Number)
-  return major > floorMajor || (major === floorMajor && minor >= floorMinor)
-}
