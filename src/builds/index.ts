@@ -28,7 +28,7 @@ export { holdImage, type Images, makeImages } from './images.ts'
 export type { BuildSettings } from './make-build.ts'
 export type { BuildPlan } from './read-plan.ts'
 export type { Source, WantedFile } from './source.ts'
-export type { Build } from './store.ts'
+export { type Build, LostBuildError } from './store.ts'
 
 /** What a deploy wants built. */
 export interface BuildWish {

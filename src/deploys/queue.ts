@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { makeBackground } from '../kernel/background.ts'
 import { asSlipwayError } from '../kernel/errors.ts'
 import { makeClaim } from './claim.ts'
-import { heartbeatMs, makeLease } from './lease.ts'
+import { keepHeartbeat } from './heartbeat.ts'
+import { makeLease } from './lease.ts'
 import * as line from './line-store.ts'
 import type { DeployLogs } from './log.ts'
 import { drainAndRetire } from './retire.ts'
 import { runDeploy } from './run-deploy.ts'
-import { ending, lost, stopping, type Tools } from './steps/index.ts'
+import { ending, stopping, type Tools } from './steps/index.ts'
 import { tellLine } from './tell-line.ts'
 
 /** Lines, not slots: every environment runs at most one deploy, and all environments run at the same time. */
@@ -68,6 +69,8 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     background.run('running a deploy failed', run())
   }
 
+  const takeUp = (deployId: number, askedMs: number): void => begin(deployId, { askedMs, takenUp: true })
+
   const look = async (): Promise<void> => {
     again = false
     for (let claimed = await claim(); claimed !== null; claimed = await claim()) {
@@ -93,29 +96,15 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     background.run('looking for deploys failed', looked)
   }
 
-  /** Leases are kept, what was lost is let go of, and what nobody holds any more is taken up. */
-  const beat = async (): Promise<void> => {
-    const before = [...running]
-    const owned = await lease.renew()
-    for (const [id, controller] of before) if (!owned.has(id)) controller.abort(lost)
-    const taken = { askedMs: tools.clock.monotonicMs(), takenUp: true }
-    for (const id of await line.takeOverExpired(tools.db, worker)) if (!running.has(id)) begin(id, taken)
-    wake()
-  }
-
-  const keepBeating = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
-      await untilNextBeat(tools, stop.signal)
-      await beat().catch((error: unknown) => tools.logger.warn('the leases of deploys were not renewed', { error }))
-    }
-  }
-
   return {
     async start() {
-      const taken = { askedMs: tools.clock.monotonicMs(), takenUp: true }
-      for (const id of await line.takeOverRunning(tools.db, worker)) begin(id, taken)
+      const askedMs = tools.clock.monotonicMs()
+      for (const id of await line.takeOverRunning(tools.db, worker)) takeUp(id, askedMs)
       started = true
-      background.run('keeping the leases of deploys failed', keepBeating())
+      background.run(
+        'keeping the leases of deploys failed',
+        keepHeartbeat({ tools, lease, running, takeUp, onBeat: wake, stopped: stop.signal }),
+      )
       wake()
     },
     wake,
@@ -129,14 +118,6 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
         .catch((error: unknown) => tools.logger.warn('the leases of deploys were not given back', { error }))
     },
   }
-}
-
-/** A process that was frozen, or a machine that had no time for it, is told of: nothing else shows why all was late. */
-async function untilNextBeat({ clock, logger }: Tools, signal: AbortSignal): Promise<void> {
-  const sinceMs = clock.monotonicMs()
-  await clock.sleep(heartbeatMs, signal)
-  const lateMs = clock.monotonicMs() - sinceMs - heartbeatMs
-  if (lateMs > heartbeatMs) logger.warn('Slipway stood still', { seconds: Math.round(lateMs / 1000) })
 }
 
 async function tellPlaces({ db }: Tools, logs: DeployLogs, environmentId: number): Promise<void> {

@@ -1,3 +1,4 @@
+import { LostBuildError } from '../builds/index.ts'
 import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
@@ -43,7 +44,7 @@ export async function runDeploy(deployId: number, run: RunContext): Promise<numb
       told = true
       return await runToEnd(deployId, log, run)
     } catch (error) {
-      if (isLeft(run, error)) return []
+      if (isLeft(run.signal, error)) return []
       if (!isAway(error)) throw error
       run.tools.logger.warn('a deploy waits for what does not answer', { deployId, error })
       await run.tools.clock.sleep(retryMs)
@@ -82,7 +83,7 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
       }
     }
   } catch (thrown) {
-    if (isLeft(run, thrown)) {
+    if (isLeft(run.signal, thrown)) {
       // What is not stored by whoever lost the deploy is in nobody's way.
       if (run.signal.reason === stopping) await log.flush()
       return []
@@ -97,9 +98,13 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
   }
 }
 
-/** The server stops, or another worker has the deploy: either way somebody else goes on with it. */
-function isLeft({ signal }: RunContext, error: unknown): boolean {
-  return signal.reason === stopping || signal.reason === lost || error instanceof LostDeployError
+/**
+ * The server stops, or another worker has the deploy, or its build: who has it goes on with it. Should that be us after all,
+ * the heartbeat finds it.
+ */
+function isLeft(signal: AbortSignal, error: unknown): boolean {
+  if (signal.reason === stopping || signal.reason === lost) return true
+  return error instanceof LostDeployError || error instanceof LostBuildError
 }
 
 function isAway(error: unknown): boolean {
@@ -126,8 +131,7 @@ async function runStep(step: DeployStep, context: StepContext): Promise<boolean>
     return true
   } catch (error) {
     // All of these are taken up again.
-    const isLetGo = signal.reason === stopping || signal.reason === lost || error instanceof LostDeployError
-    if (!isLetGo && !isDatabaseAway(error)) {
+    if (!isLeft(signal, error) && !isDatabaseAway(error)) {
       await store.recordStepEnded(tools.db, own, step, signal.aborted ? 'cancelled' : 'failed')
     }
     throw error

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { LostBuildError } from '../../src/builds/index.ts'
 import { claimNextDeploy } from '../../src/deploys/line-store.ts'
 import { recordEnd, recordStepBegun } from '../../src/deploys/store.ts'
 import { type Clock, systemClock } from '../../src/kernel/clock.ts'
@@ -107,6 +108,27 @@ describe('a worker that has lost its deploy', () => {
       expect(spine.runtime.names()).toEqual(['slw-spine-test--shop-v1-1'])
     },
   )
+})
+
+describe('a deploy that its worker owns and is not at', () => {
+  it('is taken up again by the heartbeat', async () => {
+    let calls = 0
+    await spine.deploys.stop()
+    await spine.succeed((tools) => ({
+      ...tools,
+      clock: makeClock(),
+      builds: {
+        ...tools.builds,
+        wait: async (build, plan, options) => {
+          calls += 1
+          if (calls === 1) throw new LostBuildError({ id: build.id, worker: 'somebody' })
+          return tools.builds.wait(build, plan, options)
+        },
+      },
+    }))
+    expect((await spine.log(await spine.push('test', commitOf('a')))).at(-1)).toMatch(/status=live$/)
+    expect(calls).toBe(2)
+  })
 })
 
 describe('a server that is told to stop', () => {
