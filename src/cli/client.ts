@@ -110,7 +110,7 @@ function readJson(origin: string, status: number, type: string, text: string): u
     throw new Failure(
       exits.unreachable,
       `${origin} answers, but Slipway behind it does not (${status}).`,
-      'Try again in a moment.',
+      'Try again in a moment. On the server’s machine, with its settings, slipway doctor says what is wrong.',
     )
   }
   throw notSlipway(origin, `it answered ${status}`)
@@ -134,7 +134,10 @@ function problemToFailure(origin: string, problem: { code: unknown; detail?: unk
       `Sign in with: slipway login ${origin} (the admin’s token is in the file admin-token of the server’s data folder)`,
     )
   }
-  return new Failure(exitOfProblem(problem.code), detail, hint)
+  // The API names its fields so; the options of the verbs are called as the fields are.
+  const said = detail.replaceAll(/\b(?:query|body)\.(\w+)(?:\.\d+)?: /g, '$1: ')
+  const next = said === detail ? hint : 'What it takes is told by --help behind the verb.'
+  return new Failure(exitOfProblem(problem.code), said, next)
 }
 
 function notSlipway(origin: string, why: string): Failure {

@@ -98,11 +98,11 @@ export function makeDeploys(tools: Tools): Deploys {
   }
 }
 
-function tooLateError({ id, state }: Deploy): SlipwayError {
+function tooLateError({ id, state, app, environment }: Deploy): SlipwayError {
   if (state === 'running' || state === 'live') {
     const now = state === 'live' ? 'is live already' : 'is being swapped in at this moment'
     return new SlipwayError('conflict', `Deploy ${id} ${now}.`, {
-      hint: 'To go back, deploy an earlier commit: slipway deploy --commit <sha>',
+      hint: `To go back, deploy an earlier commit: slipway deploy ${environment} -a ${app} --commit <sha>, one of slipway deploys list ${environment} -a ${app}`,
     })
   }
   return new SlipwayError('conflict', `Deploy ${id} has ended already (${state}).`, {

@@ -59,7 +59,7 @@ describe('an app that ends again and again', () => {
     await slipway.start()
     const told = await status()
     expect(told).toMatch(
-      / !     v1\.1 ends again and again since .*, last with exit code 3\. Its last lines: slipway logs test -a shop -n 50/,
+      / !     v1\.1 ends again and again \(\d+ times; .*\), last with exit code 3\. Its last lines: slipway logs test -a shop -n 50/,
     )
     expect(told).toMatch(/Health +down, crash loop/)
     // Or in the moment in which it has just been started once more.

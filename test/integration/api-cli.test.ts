@@ -426,7 +426,7 @@ describe('logs, open, version, help', () => {
       server.runtimeLines.push({ ...printed, cursor: `c${i}`, text: `printed ${i}` })
     }
     expect((await slipway('logs', '-a', 'shop', '-n', '2')).stdout).toBe(
-      'v3 web.1 | printed 29\nv3 web.1 | printed 30\n',
+      '1970-01-01T00:00:00Z v3 web.1 | printed 29\n1970-01-01T00:00:00Z v3 web.1 | printed 30\n',
     )
     const following = cli.start(['logs', 'live', '-f', '-n', '1', '-a', 'shop', '--json'])
     await following.says('printed 30')

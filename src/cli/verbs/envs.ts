@@ -67,7 +67,7 @@ export function printEnvironments(out: Output, environments: readonly Environmen
     environments.map((one) => [
       one.live ? `${one.name} (live)` : one.name,
       describeBranch(one),
-      one.deployOnPush ? 'deploys' : 'nothing',
+      describePush(one),
       one.allowForcedPush ? 'allowed' : 'refused',
       one.url,
     ]),
@@ -77,6 +77,11 @@ export function printEnvironments(out: Output, environments: readonly Environmen
 function describeBranch(environment: Environment): string {
   if (environment.branch !== null) return environment.branch
   return environment.followedBranch === null ? 'the default branch' : `${environment.followedBranch} (default)`
+}
+
+function describePush({ deployOnPush, supersede }: Environment): string {
+  if (!deployOnPush) return 'nothing'
+  return supersede === 'running' ? 'deploys, ends a running one' : 'deploys'
 }
 
 async function setEnvironment(session: Session, [name]: [string | undefined], options: SetOptions): Promise<void> {

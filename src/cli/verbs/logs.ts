@@ -52,7 +52,7 @@ async function showLogs(session: Session, [name]: [string | undefined], options:
     count += 1
     const { at, source, release, instance, text } = data as RuntimeLogEventData
     if (out.json) out.dataLine({ at, source, release, instance, text })
-    else out.logLine(`${release === null ? '' : `${release} `}${instance} | ${text}`)
+    else out.logLine(`${at.slice(0, 19)}Z ${release === null ? '' : `${release} `}${instance} | ${text}`)
   }
   if (follow) return exits.detached
   if (count === 0) out.note(nothingText(options))

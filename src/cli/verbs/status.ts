@@ -98,7 +98,7 @@ function describeCrash(
   const { since, exitCode, outOfMemory, isLoop } = crash
   const how = outOfMemory ? 'for lack of memory' : exitCode === null ? 'without a word' : `with exit code ${exitCode}`
   const what = isLoop
-    ? `ends again and again since ${ago(since)} (${instance.restarts} times), last ${how}`
+    ? `ends again and again (${instance.restarts} times; known as a crash loop since ${ago(since)}), last ${how}`
     : `is down since ${ago(since)}; it ended ${how}`
   return ` !     ${instance.name} ${what}. Its last lines: slipway logs ${name} -a ${app} -n 50`
 }

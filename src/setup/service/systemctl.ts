@@ -31,8 +31,8 @@ const limitMs = 31 * 60_000
 
 export function makeSystemd(folder = '/etc/systemd/system'): Systemd {
   if (!existsSync('/run/systemd/system')) {
-    throw new SlipwayError('unavailable', 'systemd does not run this machine, so there is nothing to install into.', {
-      hint: 'Start Slipway from what runs it instead (npm start), or use docker/compose.yml.',
+    throw new SlipwayError('unavailable', 'systemd does not run this machine, so there is no service of it here.', {
+      hint: 'Let what starts this machine run npm start -- --no-demo, or use docker/compose.yml.',
     })
   }
   const act = (verb: string) => async (unit: string) => {
