@@ -43,4 +43,13 @@ describe('readSettings', () => {
     const inExample = [...readFileSync('.env.example', 'utf8').matchAll(/^#? ?([A-Z_]+)=/gm)].map((m) => m[1])
     expect(inExample.sort()).toEqual([...inSchema, ...launcher].sort())
   })
+
+  it('can be set for the containers of docker/compose.yml, but for what they bring along and secrets', () => {
+    const inSchema = [...readFileSync('src/config.ts', 'utf8').matchAll(/^ {2}(SLIPWAY_[A-Z_]+):/gm)].map((m) => m[1])
+    const secrets = ['SLIPWAY_SECRET_KEY', 'SLIPWAY_ADMIN_TOKEN']
+    const passed = [...readFileSync('docker/compose.yml', 'utf8').matchAll(/^ {4}(SLIPWAY_[A-Z_]+):/gm)].map(
+      (m) => m[1],
+    )
+    expect([...passed, ...secrets].sort()).toEqual(inSchema.sort())
+  })
 })
