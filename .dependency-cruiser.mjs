@@ -50,6 +50,12 @@ export default {
       },
     })),
     {
+      name: 'a-deploy-knows-no-level',
+      severity: 'error',
+      from: { path: '^src/deploys/', pathNot: '^src/deploys/(level/|deploys\\.ts$|index\\.ts$)' },
+      to: { path: '^src/deploys/level/' },
+    },
+    {
       name: 'adapters-know-interfaces',
       severity: 'error',
       from: { path: '^src/adapters/([^/]+)/' },

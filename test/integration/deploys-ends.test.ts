@@ -5,7 +5,7 @@ import {
   recordRecovered,
   recordStartAttempt,
   recordUp,
-} from '../../src/deploys/instance-ends.ts'
+} from '../../src/deploys/level/instance-ends.ts'
 import { listInstances } from '../../src/deploys/instances.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { recordContainer } from '../../src/deploys/instances.ts'
-import { reconcile } from '../../src/deploys/reconcile.ts'
+import { reconcile } from '../../src/deploys/level/reconcile.ts'
 import { labelNames, takeAddress } from '../../src/runtime/index.ts'
 import { waitFor } from '../support/slipway.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { reconcile } from '../../src/deploys/reconcile.ts'
+import { reconcile } from '../../src/deploys/level/reconcile.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { labelNames } from '../../src/runtime/index.ts'

@@ -1,4 +1,4 @@
-import { compareRoutes } from '../../../src/deploys/compare-routes.ts'
+import { compareRoutes } from '../../../src/deploys/level/compare-routes.ts'
 import type { InstanceRecord, Route } from '../../../src/deploys/instances.ts'
 import { routesOf } from '../../../src/deploys/routes-of.ts'
 import type { DeployRow } from '../memory-database/tables.ts'

@@ -1,4 +1,4 @@
-import type { Routes, RouteTarget, Target } from '../routing/index.ts'
+import type { Routes, RouteTarget, Target } from '../../routing/index.ts'
 
 /** In which entries the proxy differs from what it should hold, a sentence for each. */
 export function compareRoutes(wanted: Routes, there: Routes): string[] {

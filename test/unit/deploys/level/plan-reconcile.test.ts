@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
-import { crashLoopEnds, delayAfterStartMs } from '../../../src/deploys/back-off.ts'
-import { compareRoutes } from '../../../src/deploys/compare-routes.ts'
-import type { InstanceRecord, Route } from '../../../src/deploys/instances.ts'
-import { type Act, planReconcile, type There, type Wanted } from '../../../src/deploys/plan-reconcile.ts'
-import { routesOf } from '../../../src/deploys/routes-of.ts'
-import { makeAddresses, type Routes } from '../../../src/routing/index.ts'
-import type { Instance, SeenContainer } from '../../../src/runtime/index.ts'
+import { crashLoopEnds, delayAfterStartMs } from '../../../../src/deploys/level/back-off.ts'
+import { compareRoutes } from '../../../../src/deploys/level/compare-routes.ts'
+import type { InstanceRecord, Route } from '../../../../src/deploys/instances.ts'
+import { type Act, planReconcile, type There, type Wanted } from '../../../../src/deploys/level/plan-reconcile.ts'
+import { routesOf } from '../../../../src/deploys/routes-of.ts'
+import { makeAddresses, type Routes } from '../../../../src/routing/index.ts'
+import type { Instance, SeenContainer } from '../../../../src/runtime/index.ts'
 
 const hosts = makeAddresses({ domain: 'localhost', httpPort: 8080 })
 const nowMs = Date.parse('2026-01-01T00:00:00Z')

@@ -1,9 +1,9 @@
-import { type Instance, type InstanceChange, labelNames, waitForPort } from '../runtime/index.ts'
+import { type Instance, type InstanceChange, labelNames, waitForPort } from '../../runtime/index.ts'
 import { recordEnd } from './instance-ends.ts'
-import { type InstanceRecord, listInstances, listInstancesOfRelease } from './instances.ts'
-import { bringBack, takeOut, takeOutEnded } from './lead-routes.ts'
+import { type InstanceRecord, listInstances, listInstancesOfRelease } from '../instances.ts'
+import { bringBack, takeOut, takeOutEnded } from './take-out.ts'
 import { nameOf } from './plan-reconcile.ts'
-import type { Tools } from './steps/index.ts'
+import type { Tools } from '../steps/index.ts'
 
 /** The engine restarts what ended by itself, and has said so by then; what somebody stopped or killed by hand it leaves down. */
 const engineRestartsMs = 1_000

@@ -1,17 +1,23 @@
-import { SlipwayError } from '../kernel/errors.ts'
-import { isDatabaseAway } from '../postgres/index.ts'
-import { type Instance, tryConnect } from '../runtime/index.ts'
+import { SlipwayError } from '../../kernel/errors.ts'
+import { isDatabaseAway } from '../../postgres/index.ts'
+import { type Instance, tryConnect } from '../../runtime/index.ts'
 import { delayAfterStartMs } from './back-off.ts'
 import { recordRecovered, recordStartAttempt } from './instance-ends.ts'
-import { type InstanceRecord, listInstances, listInstancesOfRelease, listRoutes, recordContainer } from './instances.ts'
-import { bringBack, takeOutEnded } from './lead-routes.ts'
+import {
+  type InstanceRecord,
+  listInstances,
+  listInstancesOfRelease,
+  listRoutes,
+  recordContainer,
+} from '../instances.ts'
+import { bringBack, takeOutEnded } from './take-out.ts'
 import { observe } from './observe.ts'
 import { type Act, type Difference, nameOf, planReconcile } from './plan-reconcile.ts'
-import { readReleaseSpec } from './release-spec.ts'
-import { removeInstances } from './retire.ts'
-import { routesOf } from './routes-of.ts'
-import type { Tools } from './steps/index.ts'
-import { getDeploy } from './store.ts'
+import { readReleaseSpec } from '../release-spec.ts'
+import { removeInstances } from '../retire.ts'
+import { routesOf } from '../routes-of.ts'
+import type { Tools } from '../steps/index.ts'
+import { getDeploy } from '../store.ts'
 
 const startLimitMs = 60_000
 /** A machine that was restarted may have hundreds of instances to start; an engine starts some three at once as fast as it can. */

@@ -1,7 +1,7 @@
-import { quote } from '../kernel/names.ts'
-import type { Routes } from '../routing/index.ts'
-import { type Instance, labelNames, type SeenContainer } from '../runtime/index.ts'
-import type { InstanceRecord } from './instances.ts'
+import { quote } from '../../kernel/names.ts'
+import type { Routes } from '../../routing/index.ts'
+import { type Instance, labelNames, type SeenContainer } from '../../runtime/index.ts'
+import type { InstanceRecord } from '../instances.ts'
 import { compareRoutes } from './compare-routes.ts'
 
 /** A container that nobody knows is left alone this long: somebody may be about to record it. */

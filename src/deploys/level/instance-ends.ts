@@ -1,5 +1,5 @@
-import { appendEvent } from '../kernel/events.ts'
-import type { Database, Queryable } from '../postgres/database.ts'
+import { appendEvent } from '../../kernel/events.ts'
+import type { Database, Queryable } from '../../postgres/database.ts'
 import { crashLoopEnds, delayAfterStartMs, recoveredAfterMinutes } from './back-off.ts'
 
 /*

@@ -1,9 +1,9 @@
-import { type Instance, labelNames, type SeenContainer, tryConnect } from '../runtime/index.ts'
-import { type InstanceRecord, listEndedDeploys, listInstances, listRoutes } from './instances.ts'
+import { type Instance, labelNames, type SeenContainer, tryConnect } from '../../runtime/index.ts'
+import { type InstanceRecord, listEndedDeploys, listInstances, listRoutes } from '../instances.ts'
 import type { There, Wanted } from './plan-reconcile.ts'
-import { routesOf } from './routes-of.ts'
-import type { Tools } from './steps/index.ts'
-import { listRunningDeploys } from './store.ts'
+import { routesOf } from '../routes-of.ts'
+import type { Tools } from '../steps/index.ts'
+import { listRunningDeploys } from '../store.ts'
 
 const connectMs = 500
 /** An engine answers some hundred inspects a second. */

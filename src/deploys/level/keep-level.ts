@@ -1,6 +1,6 @@
-import { makeMutex } from '../kernel/mutex.ts'
+import { makeMutex } from '../../kernel/mutex.ts'
 import { type Reconciled, reconcile } from './reconcile.ts'
-import type { Tools } from './steps/index.ts'
+import type { Tools } from '../steps/index.ts'
 import { watchInstances } from './watch-instances.ts'
 
 /** For what nobody tells of. One call to the engine, five to the proxy and some to the database, whatever is there. */
