@@ -1,4 +1,4 @@
-import { SlipwayError } from '../kernel/errors.ts'
+import { isAway, SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Database, Transaction } from '../postgres/database.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
@@ -28,7 +28,7 @@ export function makeImages(deps: { db: Database; builder: Builder; logger: Logge
       try {
         await builder.removeImage(digest)
       } catch (error) {
-        if (isAway(error)) throw error
+        if (isInVain(error)) throw error
         logger.warn('an image could not be removed; it is tried again', { buildId, error })
       }
     }
@@ -70,6 +70,6 @@ export async function holdImage(tx: Transaction, buildId: number): Promise<void>
 }
 
 /** The next image would meet the same. */
-function isAway(error: unknown): boolean {
-  return isDatabaseAway(error) || (error instanceof SlipwayError && ['unavailable', 'timeout'].includes(error.code))
+function isInVain(error: unknown): boolean {
+  return isDatabaseAway(error) || isAway(error)
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { makeBackground } from '../kernel/background.ts'
-import { asSlipwayError } from '../kernel/errors.ts'
+import { asSlipwayError, isAway } from '../kernel/errors.ts'
 import { makeClaim } from './claim.ts'
 import { keepHeartbeat } from './heartbeat.ts'
 import { makeLease } from './lease.ts'
@@ -130,8 +130,7 @@ async function persistently(tools: Tools, signal: AbortSignal, attempt: () => Pr
     try {
       return await attempt()
     } catch (error) {
-      const { code } = asSlipwayError(error)
-      if (signal.aborted || (code !== 'unavailable' && code !== 'timeout')) throw error
+      if (signal.aborted || !isAway(asSlipwayError(error))) throw error
       tools.logger.warn('the queue waits for what does not answer', { error })
       await tools.clock.sleep(waitMs, signal)
     }

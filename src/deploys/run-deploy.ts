@@ -1,5 +1,5 @@
 import { LostBuildError } from '../builds/index.ts'
-import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
+import { asSlipwayError, isAway } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
 import { type DeployStep, hasEnded } from './deploy.ts'
@@ -105,10 +105,6 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
 function isLeft(signal: AbortSignal, error: unknown): boolean {
   if (signal.reason === stopping || signal.reason === lost) return true
   return error instanceof LostDeployError || error instanceof LostBuildError
-}
-
-function isAway(error: unknown): boolean {
-  return error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
 }
 
 /** False when somebody wants the deploy to end before the step begins. */

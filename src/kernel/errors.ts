@@ -56,3 +56,8 @@ export function asSlipwayError(thrown: unknown): SlipwayError {
     cause: thrown,
   })
 }
+
+/** What Slipway needs (engine, database, proxy) does not answer: the same may well be done later. */
+export function isAway(error: unknown): boolean {
+  return error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
+}

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { SlipwayError } from '../../kernel/errors.ts'
+import { isAway, SlipwayError } from '../../kernel/errors.ts'
 import { LineSplitter } from '../../kernel/terminal-text.ts'
 import type { Exit, RunOptions } from '../../runtime/index.ts'
 import { asInstance, inspectContainer, inspectEnded, stopOwn } from './containers.ts'
@@ -59,8 +59,7 @@ async function followUntilEnd(id: string, run: RunOptions, engine: Engine, signa
       // The stream was cut, or ended a moment before the container is marked as ended.
       await endsWithin(null, 50, signal)
     } catch (error) {
-      const away = error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
-      if (signal.aborted || !away || performance.now() - heardAt > engineGraceMs) throw error
+      if (signal.aborted || !isAway(error) || performance.now() - heardAt > engineGraceMs) throw error
       await endsWithin(null, 500, signal)
     } finally {
       log.close()

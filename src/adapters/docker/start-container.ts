@@ -1,4 +1,4 @@
-import { SlipwayError } from '../../kernel/errors.ts'
+import { isAway, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Instance, InstanceSpec } from '../../runtime/index.ts'
 import { asInstance, inspectContainer, removeOwn, unlessDone } from './containers.ts'
@@ -38,7 +38,7 @@ export async function startContainer(spec: Spec, options: StartOptions): Promise
   } catch (error) {
     const told = explain(error, spec)
     // An engine that does not answer may have started it: then it stays, and the next attempt finds it by name.
-    if (!isUnknown(error)) await removeFailed(created.id, options, told)
+    if (!isAway(error)) await removeFailed(created.id, options, told)
     throw told
   }
 }
@@ -106,10 +106,6 @@ async function inspectStarted(id: string, engine: Engine): Promise<Instance> {
   const info = await inspectContainer(engine, id)
   if (info === null) throw new SlipwayError('start_failed', 'The container was removed while it was started.')
   return asInstance(info)
-}
-
-function isUnknown(error: unknown): boolean {
-  return error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
 }
 
 function explain(error: unknown, spec: Spec): unknown {

@@ -1,4 +1,4 @@
-import { SlipwayError } from '../../kernel/errors.ts'
+import { isAway } from '../../kernel/errors.ts'
 import { isDatabaseAway } from '../../postgres/index.ts'
 import { type Instance, tryConnect } from '../../runtime/index.ts'
 import { delayAfterStartMs } from './back-off.ts'
@@ -108,10 +108,6 @@ async function attempt(tools: Tools, { what, act }: Difference): Promise<string 
     tools.logger.error('a difference could not be mended', { what, error })
     return error instanceof Error ? error.message : String(error)
   }
-}
-
-function isAway(error: unknown): boolean {
-  return error instanceof SlipwayError && (error.code === 'unavailable' || error.code === 'timeout')
 }
 
 async function execute(tools: Tools, act: Act): Promise<void> {
