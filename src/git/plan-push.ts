@@ -56,6 +56,7 @@ export function planPush(request: PushRequest, options: PushOptions, facts: Push
     if (reason === null && found.kind !== 'refused') accepted.push({ ...update, kind: found.kind, branch })
     else refused.push({ ref: update.ref, refused: reason ?? 'refused' })
   }
+  if (accepted.length === 0) return { accepted, refused }
   const whole = refuseWhole(accepted, options, facts)
   if (whole !== null) return refuseAll(request, whole)
   if (request.atomic && refused.length > 0) {

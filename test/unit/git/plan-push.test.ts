@@ -84,6 +84,9 @@ describe('what a push may do', () => {
     expect(planPush(two, parsePushOptions(['env=live']), facts).accepted).toEqual([])
     const deleted = request([update('refs/heads/dev', a, zeroId)])
     expect(planPush(deleted, parsePushOptions(['env=live']), facts).accepted).toEqual([])
+    const forced = { ...facts, forced: new Set(['refs/heads/main']) }
+    const [why] = planPush(request([update('refs/heads/main')]), parsePushOptions(['env=live']), forced).refused
+    expect(why?.refused).toContain('takes no forced push')
   })
 })
 
