@@ -90,6 +90,8 @@ export interface RuntimeLogs {
    * fires. Reads no faster than it is read. Errors: `bad_request` for a cursor that is none of these logs’.
    */
   read(environmentId: number, options: RuntimeLogOptions): AsyncIterable<RuntimeLogLine>
+  /** Throws `bad_request` for a text that no line had as its cursor: before an answer is begun. */
+  readonly assertCursor: (text: string) => void
 }
 
 export type LogSourceName = 'app' | 'router' | 'deploy'
@@ -140,5 +142,5 @@ export const defaultLimits: HttpLimits = {
   bodyMs: 30_000,
   pingMs: 15_000,
   stallMs: 60_000,
-  openStreams: 500,
+  openStreams: 200,
 }

@@ -11,7 +11,7 @@ export interface Cursor {
 }
 
 /** What logs say of themselves; `.` parts it from the log's name. */
-const pattern = /^(?:v[1-9][0-9]{0,8}|router|deploy)\.[0-9.]{1,60}$/
+const pattern = /^(?:v[1-9][0-9]{0,8}|router|deploy)\.[0-9]{1,17}(?:\.[0-9]{1,15}){0,2}$/
 
 export function encodeCursor(at: string, positions: ReadonlyMap<string, string>): string {
   return `${at}@${[...positions].map(([name, position]) => `${name}.${position}`).join(',')}`
@@ -19,7 +19,7 @@ export function encodeCursor(at: string, positions: ReadonlyMap<string, string>)
 
 /** It comes from outside: anything may be in it. */
 export function decodeCursor(text: string): Cursor {
-  const [at = '', rest = '', ...more] = text.split('@')
+  const [at = '', rest = '', ...more] = text.length > 2_000 ? [] : text.split('@')
   const entries = rest === '' ? [] : rest.split(',')
   const isTime = at.length === stampLength && /^[0-9T:.-]+Z$/.test(at) && !Number.isNaN(Date.parse(at))
   if (!isTime || more.length > 0 || !entries.every((entry) => pattern.test(entry))) {

@@ -42,7 +42,8 @@ export interface JournalsOptions {
 }
 
 /** 4 MiB: packed in a tenth of a second, and small enough to be read whole. */
-const partBytesByDefault = 4 * 1024 * 1024
+/** A reader holds a packed part in memory, unpacked, for as long as its client takes to read it. */
+const partBytesByDefault = 1024 * 1024
 const floorBytesByDefault = 128 * 1024 * 1024
 /** Lines of a second go to the disk together, and at once when somebody follows them. */
 const flushMs = { unfollowed: 1_000, followed: 100 }

@@ -32,6 +32,7 @@ const deploysEveryMs = 1_000
 /** What was kept of an environment's output, of its requests and of its deploys, read as one by time. */
 export function makeRuntimeLogs({ journals, db, clock }: { journals: Journals; db: Queryable; clock: Clock }) {
   return {
+    assertCursor: (text: string): void => void decodeCursor(text),
     async *read(environmentId: number, options: RuntimeLogOptions): AsyncGenerator<RuntimeLogLine> {
       const { signal, after, follow } = options
       const environment = await store.getLogEnvironment(db, environmentId)

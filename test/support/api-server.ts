@@ -122,6 +122,9 @@ function makeState(pool: Pool) {
     running: { find: async (id) => running.get(id) ?? null },
     examine: async () => findings,
     runtimeLogs: {
+      assertCursor(text) {
+        if (!/^[\x21-\x7e]+$/.test(text)) throw new SlipwayError('bad_request', 'That is no cursor.')
+      },
       async *read(_id, { tail, after, follow, signal }) {
         const from = after === null ? 0 : runtimeLines.findIndex((line) => line.cursor === after) + 1
         let next = Math.max(from, runtimeLines.length - tail)
