@@ -1,5 +1,5 @@
 import { SlipwayError } from '../kernel/errors.ts'
-import { floorOf, formatRoom, type Room } from '../kernel/room.ts'
+import { floorOf, formatRoom, type Room, mostFloorBytes } from '../kernel/room.ts'
 
 /** Somewhere a build or a push writes. */
 export interface DiskPlace extends Room {
@@ -15,7 +15,6 @@ export interface DiskRoom {
   assertForPush(bytes: number): Promise<void>
 }
 
-const mostFloorBytes = 2 * 1024 ** 3
 /** Commits are small, and refusing them loses more than it saves. */
 const pushShare = 10
 
@@ -28,7 +27,7 @@ export function makeDiskRoom(deps: {
   /** Removes what nobody needs any more. Whether it helped is measured. */
   readonly makeRoom: (signal: AbortSignal) => Promise<void>
 }): DiskRoom {
-  const rule = { setBytes: deps.floorBytes, mostBytes: mostFloorBytes }
+  const rule = { setBytes: deps.floorBytes, mostBytes: mostFloorBytes.disk }
   return {
     async assertForBuild(onNote, signal) {
       if (findShort(await deps.measure(), rule) === null) return

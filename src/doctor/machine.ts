@@ -1,5 +1,5 @@
 import { readFile, statfs } from 'node:fs/promises'
-import { floorOf, formatRoom } from '../kernel/room.ts'
+import { floorOf, formatRoom, mostFloorBytes } from '../kernel/room.ts'
 import { type Finding, isBad, isOk, type Subject } from './finding.ts'
 
 /*
@@ -80,6 +80,8 @@ function toNumber(text: string | null): number | null {
 export interface Expected {
   /** Below it nothing is built; null: chosen by the disk's size. */
   readonly diskFloorBytes: number | null
+  /** Below it nothing is started; null: chosen by the memory's size. */
+  readonly memoryFloorBytes: number | null
   /** Instances that have an address; null: not known without the server. */
   readonly instances: number | null
 }
@@ -88,7 +90,7 @@ export interface Expected {
 export function judgeMachine(facts: MachineFacts, expected: Expected): Finding[] {
   return [
     ...facts.disks.flatMap((disk) => judgeDisk(disk, expected)),
-    ...judgeMemory(facts),
+    ...judgeMemory(facts, expected),
     ...judgeOpenFiles(facts),
     ...judgeNeighbours(facts, expected),
     ...judgeConnections(facts),
@@ -103,17 +105,21 @@ function judgeDisk(disk: Disk, { diskFloorBytes }: Expected): Finding[] {
   const mend = 'Make room, or lower SLIPWAY_KEEP_RELEASES so that fewer old releases are kept.'
   const { path, freeBytes, sizeBytes, freeFiles, files } = disk
   const what = `${path}: ${formatRoom(freeBytes)} of ${formatRoom(sizeBytes)} are free`
-  const floor = floorOf(disk, { setBytes: diskFloorBytes, mostBytes: 2 * 1024 ** 3 })
+  const floor = floorOf(disk, { setBytes: diskFloorBytes, mostBytes: mostFloorBytes.disk })
   // Some file systems have as many as they need, and say 0.
   const fewFiles = files > 0 && freeFiles / files < 0.03
-  if (freeBytes < floor || (files > 0 && freeFiles === 0)) return [isBad(subject, 'fail', { what, mend })]
+  if (freeBytes < floor) {
+    const more = `${what}; builds begin with ${formatRoom(floor)} (SLIPWAY_DISK_FLOOR_MB)`
+    return [isBad(subject, 'fail', { what: more, mend })]
+  }
+  if (files > 0 && freeFiles === 0) return [isBad(subject, 'fail', { what: `${path}: no file (inode) is free`, mend })]
   if (fewFiles)
     return [isBad(subject, 'warn', { what: `${path}: ${freeFiles} of ${files} files (inodes) are free`, mend })]
   if (freeBytes < 2 * floor || freeBytes / sizeBytes < 0.1) return [isBad(subject, 'warn', { what, mend })]
   return [isOk(subject, what)]
 }
 
-function judgeMemory({ memory }: MachineFacts): Finding[] {
+function judgeMemory({ memory }: MachineFacts, { memoryFloorBytes }: Expected): Finding[] {
   if (memory === null) return []
   const subject: Subject = {
     check: 'memory',
@@ -122,8 +128,14 @@ function judgeMemory({ memory }: MachineFacts): Finding[] {
   const { totalBytes, availableBytes } = memory
   const what = `${formatRoom(availableBytes)} of ${formatRoom(totalBytes)} can be had`
   const share = availableBytes / totalBytes
-  if (share >= 0.1) return [isOk(subject, what)]
+  const room = { freeBytes: availableBytes, sizeBytes: totalBytes }
+  const floor = floorOf(room, { setBytes: memoryFloorBytes, mostBytes: mostFloorBytes.memory })
   const mend = 'Lower resources.memory of apps, stop environments that nobody needs, or add memory.'
+  if (availableBytes < floor) {
+    const more = `${what}; instances begin with ${formatRoom(floor)} (SLIPWAY_MEMORY_FLOOR_MB)`
+    return [isBad(subject, 'fail', { what: more, mend })]
+  }
+  if (share >= 0.1) return [isOk(subject, what)]
   return [isBad(subject, share < 0.04 ? 'fail' : 'warn', { what, mend })]
 }
 

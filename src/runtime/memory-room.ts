@@ -1,7 +1,7 @@
 import type { Clock } from '../kernel/clock.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { makeMutex } from '../kernel/mutex.ts'
-import { floorOf, formatRoom, type Room } from '../kernel/room.ts'
+import { floorOf, formatRoom, type Room, mostFloorBytes } from '../kernel/room.ts'
 
 /*
  * Whether the host has the memory for one more instance. Limits of running instances may add up to more than the host has:
@@ -32,7 +32,6 @@ export interface StartFigures {
   readonly floorBytes: number
 }
 
-const mostFloorBytes = 512 * 1024 ** 2
 /** After that what it uses is seen in what is free. */
 const settleMs = 60_000
 
@@ -44,7 +43,7 @@ export function makeMemoryRoom(deps: {
   readonly floorBytes: number | null
   readonly clock: Clock
 }): MemoryRoom {
-  const rule = { setBytes: deps.floorBytes, mostBytes: mostFloorBytes }
+  const rule = { setBytes: deps.floorBytes, mostBytes: mostFloorBytes.memory }
   const inTurn = makeMutex()
   const readMostUse = async (containerIds: readonly string[]): Promise<number | null> => {
     const uses = (await Promise.all(containerIds.map(deps.readUse))).filter((use) => use !== null)

@@ -59,7 +59,7 @@ export function makeDoctorChecks({ settings, engine, server }: DoctorGround): Ch
         )
         const instances = server === null ? null : await countInstances(server.db)
         const facts = await readMachine([settings.dataDir, ...dataRoot])
-        return judgeMachine(facts, { diskFloorBytes: settings.diskFloorBytes, instances })
+        return judgeMachine(facts, { ...settings, instances })
       },
     },
     {

@@ -17,14 +17,16 @@ const healthy: MachineFacts = {
   connections: { used: 100, most: 65_536 },
 }
 const statuses = (facts: Partial<MachineFacts>, instances = 20, diskFloorBytes: number | null = null): string[] =>
-  judgeMachine({ ...healthy, ...facts }, { instances, diskFloorBytes }).map(({ check, status }) => `${check} ${status}`)
+  judgeMachine({ ...healthy, ...facts }, { instances, diskFloorBytes, memoryFloorBytes: null }).map(
+    ({ check, status }) => `${check} ${status}`,
+  )
 const disk = (fields: object): Partial<MachineFacts> => ({
   disks: [{ path: '/data', freeBytes: 50 * gb, sizeBytes: 100 * gb, freeFiles: 500, files: 1000, ...fields }],
 })
 
 describe('the machine', () => {
   it('that lacks nothing is well in every line, and says so with figures', () => {
-    const findings = judgeMachine(healthy, { instances: 20, diskFloorBytes: null })
+    const findings = judgeMachine(healthy, { instances: 20, diskFloorBytes: null, memoryFloorBytes: null })
     expect(findings.map(({ status, mend }) => [status, mend])).toEqual(findings.map(() => ['ok', null]))
     expect(findings.map(({ what }) => what)).toEqual([
       '/data: 50.0 GB of 100.0 GB are free',
@@ -59,7 +61,9 @@ describe('the machine', () => {
       'neigh.gc_thresh3 warn',
       'neigh.gc_thresh3 fail',
     ])
-    const [finding] = judgeMachine(healthy, { instances: 3000, diskFloorBytes: null }).filter((f) => f.status !== 'ok')
+    const [finding] = judgeMachine(healthy, { instances: 3000, diskFloorBytes: null, memoryFloorBytes: null }).filter(
+      (f) => f.status !== 'ok',
+    )
     expect(finding?.mend).toContain('gc_thresh3=16384')
   })
 
@@ -96,5 +100,14 @@ describe('the machine', () => {
     expect(parseOpenFiles('1952\t0\t9223372036854775807\n')).toEqual({ used: 1952, most: 9223372036854775807 })
     expect(parseOpenFiles('')).toBeNull()
     expect(parseOpenFiles(null)).toBeNull()
+  })
+
+  it('is told with the floor below which nothing begins', () => {
+    const floors = { instances: 20, diskFloorBytes: 1024 ** 5, memoryFloorBytes: 1024 ** 5 }
+    const failed = judgeMachine(healthy, floors).filter(({ status }) => status === 'fail')
+    expect(failed.map(({ what }) => what)).toEqual([
+      expect.stringContaining('builds begin with 1048576.0 GB (SLIPWAY_DISK_FLOOR_MB)'),
+      expect.stringContaining('instances begin with 1048576.0 GB (SLIPWAY_MEMORY_FLOOR_MB)'),
+    ])
   })
 })
