@@ -10,6 +10,10 @@ const run = promisify(execFile)
 // A checkout with the real launcher, one small package and a server that tells what it is given.
 const server = `
 import { greeting } from 'greeting'
+if (process.argv.includes('--compile')) {
+  console.log('compiled')
+  process.exit()
+}
 process.on('SIGINT', () => setTimeout(() => process.exit(7), 200))
 process.on('SIGTERM', () => process.exit(9))
 setInterval(() => undefined, 1000)
@@ -95,6 +99,25 @@ describe('npm start’s launcher', () => {
     expect(await started.ended).toBe(9)
   })
 
+  it('loads everything once before the first start, and again when a file is another one', async () => {
+    expect(await outputOfStart()).toMatch(/^compiled$[^]*^ready/m)
+    expect(await outputOfStart()).not.toContain('compiled')
+    await writeFile(join(root, 'src/more.ts'), 'export {}\n')
+    expect(await outputOfStart()).toContain('compiled')
+    expect(await outputOfStart()).not.toContain('compiled')
+    await writeFile(join(root, 'src/more.ts'), 'export const more = 1\n')
+    const alone = launch([], 'compile')
+    expect(await alone.ended).toBe(0)
+    expect(alone.output()).toBe('compiled\n')
+    expect(await outputOfStart()).not.toContain('compiled')
+  })
+
+  it('starts also when nothing can be loaded beforehand', async () => {
+    await writeFile(join(root, 'src/setup/start.ts'), server.replace('process.exit()', 'process.exit(1)'))
+    expect(await outputOfStart()).toContain('ready')
+    expect(await outputOfStart()).toContain('compiled')
+  })
+
   it('says that the installation failed, and is not content with it afterwards', async () => {
     await writeFile(
       join(root, 'package.json'),
@@ -129,7 +152,7 @@ function launch(
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
-    env: { ...process.env, npm_execpath: '' },
+    env: { ...process.env, npm_execpath: '', NODE_COMPILE_CACHE: join(root, 'compiled') },
   })
   launched.push(child)
   let output = ''

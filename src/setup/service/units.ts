@@ -117,6 +117,8 @@ function slipwayUnit(facts: UnitFacts, names: UnitNames): string {
       'Type=notify',
       'NotifyAccess=all',
       ...started(facts, ['--max-semi-space-size=1', 'src/setup/start.ts', '--no-demo']),
+      '# Only after an upgrade is there something to do; a failure only costs memory.',
+      `ExecStartPre=-${[facts.node, join(facts.root, 'src/setup/launch.mjs'), 'compile'].map(quoteWord).join(' ')}`,
       '# Deploys are given back at their last safe step; what still runs then is ended.',
       'KillMode=mixed',
       'TimeoutStartSec=30min',
