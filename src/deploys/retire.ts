@@ -29,11 +29,15 @@ async function waitUntilIdle(tools: Tools, instance: InstanceRecord, signal: Abo
   if (instance.address === null) return
   const target = { address: instance.address, port: instance.port }
   const deadline = tools.clock.monotonicMs() + (instance.drainLeftMs ?? 0)
-  while (tools.clock.monotonicMs() < deadline) {
+  const left = (): number => deadline - tools.clock.monotonicMs()
+  // Whatever the time: who would be led to nobody must not be.
+  while (left() > 0 || (await tools.router.mayLeadAsBefore().catch(() => false))) {
     // Unknown is not zero: then only the time decides.
     const open = await tools.router.openConnections(target).catch(() => null)
     if (open === 0) return
-    await tools.clock.sleep(Math.min(countEveryMs, Math.max(1, deadline - tools.clock.monotonicMs())), signal)
+    const untilDeadlineMs = left()
+    const pauseMs = untilDeadlineMs > 0 ? Math.min(countEveryMs, Math.max(1, untilDeadlineMs)) : countEveryMs
+    await tools.clock.sleep(pauseMs, signal)
   }
 }
 

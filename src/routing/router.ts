@@ -23,6 +23,9 @@ export interface Router {
   /** How many requests and upgraded connections are open to a target; null when unknown (a reloaded proxy has left some to its
    * predecessor). */
   openConnections(target: Target): Promise<number | null>
+  /** Whether new requests may still come to what a route led to before a swap: a minute long after the proxy was reloaded, on
+   * connections that clients had kept open. */
+  mayLeadAsBefore(): Promise<boolean>
   /** What is not as it was last written, a sentence for each: a file that is gone or was changed. `replaceAll` mends it. */
   damages(): Promise<string[]>
   /** What the proxy really holds now. */

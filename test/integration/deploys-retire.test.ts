@@ -52,6 +52,16 @@ describe('a release that traffic has left', () => {
     expect(spine.runtime.names()).toEqual([v2])
   })
 
+  it('stays for longer where new requests may still come to it', async () => {
+    let leads = true
+    spine.router.mayLeadAsBefore = () => Promise.resolve(leads)
+    await replaceWithOpen(null, 100)
+    await delay(1500)
+    expect(spine.runtime.names()).toEqual([v1, v2])
+    leads = false
+    await gone(v1)
+  })
+
   it('stays, too, when the proxy does not answer', async () => {
     spine.router.openConnections = () => Promise.reject(new SlipwayError('unavailable', 'The proxy does not answer.'))
     await replaceWithOpen(0, 4000)

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { Agent } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { isOwnProcess, launchProxy, listOwnProcesses } from '../../src/adapters/haproxy/launch.ts'
 import {
   ask,
@@ -99,6 +101,24 @@ describe('the proxy that is found at the next start', () => {
     await load
     expect(failed).toBe(0)
     await slow.close()
+  })
+
+  it('is reloaded while a client keeps a connection: its next request is answered there, and then it is closed', async () => {
+    await startServing()
+    const before = await pid()
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const first = await ask(proxy.port, host, { agent })
+    expect([first.status, first.headers['connection']]).not.toEqual([200, 'close'])
+    const later = proxy.again({ controlHost: 'other.example.org' })
+    await later.ensure()
+    expect(await pid()).not.toBe(before)
+    await delay(1000)
+    expect([await later.router.mayLeadAsBefore(), await isOwnProcess(proxy.dataDir, before)]).toEqual([true, true])
+    const next = await ask(proxy.port, host, { agent })
+    expect([next.status, next.headers['connection']]).toEqual([200, 'close'])
+    await until(async () => !(await isOwnProcess(proxy.dataDir, before)), patienceMs, 'the end of the old process')
+    expect(await later.router.mayLeadAsBefore()).toBe(false)
+    agent.destroy()
   })
 
   it('may be an older Slipway’s, without a map that is known now: no request fails, and nothing is lost', async () => {

@@ -101,6 +101,7 @@ export function makeFakeRouter(): FakeRouter {
       const count = open.get(addressOf(target))
       return count === undefined ? 0 : count
     },
+    mayLeadAsBefore: async () => false,
     damages: async () => [],
     read: async (): Promise<Routes> => ({
       hosts: new Map(hosts),

@@ -43,6 +43,9 @@ export function proxyPaths(dataDir: string) {
   }
 }
 
+/** How long a client's connection may be open without a request. After a reload the old process leads one more request of each. */
+export const keepAliveMs = 60_000
+
 /** Bodies for apps, by their Content-Length. A chunked body has none and passes: HAProxy 2.6 cannot count it on its way. */
 const maxBodyBytes = 500 * 1024 * 1024
 
@@ -150,8 +153,10 @@ function defaults(s: ProxySettings): string {
     'timeout server 300s',
     'timeout tunnel 24h',
     'timeout http-request 15s',
-    'timeout http-keep-alive 60s',
+    `timeout http-keep-alive ${keepAliveMs / 1000}s`,
     'option http-keep-alive',
+    '# A reload closes no connection on which a client may just be sending: it is closed with the answer to that request.',
+    'option idle-close-on-response',
     'http-reuse safe',
     '# A client that hung up is seen at once, so that the count of open requests is right while a release set drains.',
     'option abortonclose',

@@ -88,7 +88,7 @@ export function makeProxy(options: ProxyOptions): Proxy {
     logger,
     keptBy: options.keptBy ?? null,
   })
-  const router = makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPredecessor: proxy.hasPredecessor })
+  const router = makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy })
 
   const loadMaps = async (): Promise<void> => {
     if (owner === null && process.getuid?.() === 0) {

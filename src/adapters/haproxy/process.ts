@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { writeWholeFile } from '../../kernel/whole-file.ts'
-import { configHash, type ProxySettings, proxyPaths, renderConfig } from './config.ts'
+import { configHash, keepAliveMs, type ProxySettings, proxyPaths, renderConfig } from './config.ts'
 import { type ForegroundProxy, foregroundProxy, tellReload } from './keeper.ts'
 import { endOwnProcesses, isOwnProcess, launchProxy, listOwnProcesses, listPredecessors } from './launch.ts'
 import { type PageName, pages, renderPage } from './pages.ts'
@@ -19,6 +19,8 @@ export interface ProxyProcess {
   readonly stop: () => Promise<void>
   /** Whether a process from before a reload still finishes its connections. */
   readonly hasPredecessor: () => Promise<boolean>
+  /** Whether such a process may still be sent a new request, which it leads as it was led before the reload. */
+  readonly predecessorLeads: () => Promise<boolean>
   /** For whoever keeps the proxy: writes its files, and tells what to run in the foreground, in the place of what runs now. */
   readonly foreground: (notifySocket: string | null) => Promise<ForegroundProxy>
   /** Before its keeper ends the proxy for good: a process of its own takes the sockets over. Nothing happens when none runs. */
@@ -45,6 +47,11 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
   const { dataDir } = settings
   const paths = proxyPaths(dataDir)
   let predecessors: number[] = []
+  let predecessorsSinceMs = 0
+  const leaveTo = (pids: number[]): void => {
+    predecessors = pids
+    predecessorsSinceMs = performance.now()
+  }
 
   /** Writes what HAProxy reads at its start, and starts it in the place of whatever still runs. */
   const start = async (takeSockets: boolean): Promise<ProxyInfo> => {
@@ -54,7 +61,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
     if (keptBy !== null) return await startKept(keptBy, { reload: takeSockets, hash: configHash(config) })
     const old = await listOwnProcesses(dataDir)
     await launchProxy(settings, { pids: old, takeSockets })
-    predecessors = old
+    leaveTo(old)
     return await untilReady(configHash(config), old)
   }
 
@@ -66,7 +73,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
         cause,
       })
     })
-    predecessors = await listPredecessors(dataDir, info.pid)
+    leaveTo(await listPredecessors(dataDir, info.pid))
     return info
   }
 
@@ -78,6 +85,12 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
       await delay(10)
     }
     throw new SlipwayError('unavailable', 'HAProxy was started but does not answer on its socket.')
+  }
+
+  const hasPredecessor = async (): Promise<boolean> => {
+    const alive = await Promise.all(predecessors.map((pid) => isOwnProcess(dataDir, pid)))
+    predecessors = predecessors.filter((_, i) => alive[i])
+    return predecessors.length > 0
   }
 
   return {
@@ -100,7 +113,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
         logger.info('proxy reloaded', { pid, before: found.pid })
         return 'reloaded'
       }
-      predecessors = await listPredecessors(dataDir, found.pid)
+      leaveTo(await listPredecessors(dataDir, found.pid))
       logger.info('proxy found', { pid: found.pid })
       return 'found'
     },
@@ -108,11 +121,9 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
     watch: (signal, onBack) => watchProxy({ socket, start: () => start(false), onBack, logger }, signal),
     stop: () => endOwnProcesses(dataDir),
 
-    async hasPredecessor() {
-      const alive = await Promise.all(predecessors.map((pid) => isOwnProcess(dataDir, pid)))
-      predecessors = predecessors.filter((_, i) => alive[i])
-      return predecessors.length > 0
-    },
+    hasPredecessor,
+    // Later only what was open all the time is: a client's connection without a request has ended.
+    predecessorLeads: async () => performance.now() - predecessorsSinceMs < keepAliveMs && (await hasPredecessor()),
 
     async foreground(notifySocket) {
       await writeFiles(settings, renderConfig(settings), pageTemplate)

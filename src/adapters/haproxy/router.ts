@@ -1,12 +1,13 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { parseHost, parseRouteKey, parseSetId } from '../../routing/index.ts'
-import type { Router, RouteTarget } from '../../routing/index.ts'
+import type { Router, Routes, RouteTarget } from '../../routing/index.ts'
 import { type MapName, mapNames, proxyPaths } from './config.ts'
 import { findDamages } from './damages.ts'
 import { makeDirectWays } from './direct-ways.ts'
 import * as codec from './entries.ts'
 import type { MapFiles } from './map-files.ts'
 import { levelMaps } from './level-maps.ts'
+import type { ProxyProcess } from './process.ts'
 import type { ProxySocket } from './socket.ts'
 
 export interface HaproxyRouter extends Router {
@@ -19,11 +20,11 @@ export interface RouterParts {
   readonly controlHost: string
   readonly files: MapFiles
   readonly socket: ProxySocket
-  /** Whether a process from before a reload still serves connections that the running one does not count. */
-  readonly hasPredecessor: () => Promise<boolean>
+  /** Of a process from before a reload: it may still serve connections that the running one does not count, and be sent requests. */
+  readonly proxy: Pick<ProxyProcess, 'hasPredecessor' | 'predecessorLeads'>
 }
 
-export function makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPredecessor }: RouterParts): HaproxyRouter {
+export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }: RouterParts): HaproxyRouter {
   const path = proxyPaths(dataDir).map
   const inTurn = makeTurns()
 
@@ -107,15 +108,16 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, hasPred
     },
     async openConnections(target) {
       const open = await socket.countOpen(codec.encodeAddress(target))
-      return (await hasPredecessor()) ? null : open
+      return (await proxy.hasPredecessor()) ? null : open
     },
-    async read() {
-      const shown = await Promise.all(
-        mapNames.map(async (map) => [map, new Map(await socket.show(path(map)))] as const),
-      )
-      return codec.decodeRoutes(Object.fromEntries(shown) as unknown as codec.AllEntries)
-    },
+    mayLeadAsBefore: () => proxy.predecessorLeads(),
+    read: () => readRoutes(socket, path),
   }
+}
+
+async function readRoutes(socket: ProxySocket, path: (map: MapName) => string): Promise<Routes> {
+  const shown = await Promise.all(mapNames.map(async (map) => [map, new Map(await socket.show(path(map)))] as const))
+  return codec.decodeRoutes(Object.fromEntries(shown) as unknown as codec.AllEntries)
 }
 
 function checkMembers(files: MapFiles, key: string, to: RouteTarget): void {
