@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { limits, untilRetired } from './deploy-overhead.ts'
 import { answers, docker, makeNetwork } from './floor.ts'
 import { getOnce } from './http-probe.ts'
+import { residentMb } from './process-figures.ts'
 import { makePusher, type Pusher } from './pusher.ts'
 import type { BenchServer } from './server.ts'
 import { waitFor } from './wait.ts'
@@ -19,6 +20,8 @@ export interface ConcurrencyRounds {
   readonly byHand: readonly number[]
   /** Pushes that did not go live, or whose address did not answer with the new version. */
   readonly failures: number
+  /** Of Slipway's own process, MB, its highest since it was started. */
+  readonly residentMb: number
 }
 
 /** What Slipway gives a build, as options of `docker build`. */
@@ -66,7 +69,7 @@ export async function measureConcurrency(
       }
       if (round < rounds) await untilRetired(server)
     }
-    return { apps, ...result, failures }
+    return { apps, ...result, failures, residentMb: residentMb(server.pid)?.highest ?? Number.NaN }
   } finally {
     await script.remove()
     for (const pusher of pushers) await pusher.remove()

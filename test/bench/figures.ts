@@ -169,6 +169,13 @@ export function concurrencyFigures(r: ConcurrencyRounds, slots: number): Figure[
       met: median(pairs) <= aims.concurrency,
     },
     none('concurrency: pushes that did not go live', r.failures, String(pairs.length)),
+    {
+      figure: 'concurrency: highest resident memory of Slipway',
+      value: `${r.residentMb.toFixed(0)} MB`,
+      rounds: '1',
+      aim: `≤ ${aims.memoryMb} MB`,
+      met: r.residentMb <= aims.memoryMb,
+    },
   ]
 }
 
