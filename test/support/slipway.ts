@@ -23,6 +23,8 @@ export interface Slipway {
   /** What the process printed so far. */
   output(): string
   pid(): number
+  /** From the next start on it is the program in this folder: another checkout. */
+  useProgram(folder: string): void
   /** Resolves when it is ready; `more` is in this life's environment only. */
   start(more?: Record<string, string>): Promise<void>
   /** Starts it and does not wait. */
@@ -79,6 +81,7 @@ export async function makeSlipway(
   }
   let child: ChildProcess | null = null
   let output = ''
+  let program = root
 
   const slipway: Slipway = {
     port,
@@ -89,12 +92,13 @@ export async function makeSlipway(
     databaseUrl: settings['DATABASE_URL'] ?? '',
     output: () => output,
     pid: () => child?.pid ?? 0,
+    useProgram: (folder) => void (program = folder),
     launch(more = {}) {
       output = ''
       // With the launcher's flags.
-      const server = [process.execPath, '--max-semi-space-size=1', join(root, 'src/setup/start.ts'), '--no-demo']
-      const [program = '', ...args] = [...inside, ...server]
-      const started = spawn(program, args, {
+      const server = [process.execPath, '--max-semi-space-size=1', join(program, 'src/setup/start.ts'), '--no-demo']
+      const [command = '', ...args] = [...inside, ...server]
+      const started = spawn(command, args, {
         env: {
           PATH: process.env['PATH'] ?? '',
           HOME: process.env['HOME'] ?? '/root',
