@@ -30,6 +30,8 @@ export interface CollectorOptions {
 /** A removal waits so long at most: the engine reads 30 MB, which is all that it keeps, in about 2 s. */
 const settleMs = 5_000
 const longestWaitMs = 5_000
+/** An engine (20.10) that has just come back leaves streams hanging that were opened before it was quite there. */
+const reopenAfterMs = 3_000
 /**
  * A line of 100 bytes costs about 4 µs here: an app that floods must not take the processor from deploys. The engine keeps 30 MB
  * of what is not yet read.
@@ -50,9 +52,11 @@ interface Followed {
   readonly pace: Pace
 }
 
-/** Whether its end is waited for: then it is read as fast as it comes. */
 interface Pace {
+  /** Its end is waited for: it is read as fast as it comes. */
   hurry: boolean
+  /** Ends the stream that is open, so that another is opened behind what is kept. */
+  reopen: AbortController
 }
 
 export function makeLogCollector(options: CollectorOptions): LogCollector {
@@ -75,7 +79,7 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
     const printer = printerOf(instance)
     if (printer === null) return
     const own = makeBudget({ clock, perSecond: perSecond.instance, burst: perSecond.instance * burstSeconds })
-    const pace: Pace = { hurry: false }
+    const pace: Pace = { hurry: false, reopen: new AbortController() }
     const work = followContainer({
       ...options,
       printer,
@@ -85,16 +89,15 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
       resuming,
       signal: over,
     })
-    const entry: Followed = { done: work.catch(failed), startedAt, ended: false, again: false, pace }
+    const done = work.catch((error: unknown) => {
+      if (!over.aborted) logger.error('a container’s output is not kept', { containerId, error })
+    })
+    const entry: Followed = { done, startedAt, ended: false, again: false, pace }
     followed.set(containerId, entry)
     void entry.done.then(() => {
       entry.ended = true
       if (entry.again) void look(containerId)
     })
-
-    function failed(error: unknown): void {
-      if (!over.aborted) logger.error('a container’s output is not kept', { containerId, error })
-    }
   }
 
   async function look(containerId: string): Promise<void> {
@@ -121,10 +124,15 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
   return {
     start(signal) {
       over = signal
+      let isBack = false
       runtime.watch(({ kind, containerId }) => {
-        if (kind === 'resync') void lookAtAll(signal)
-        else if (kind === 'started' && containerId !== null) void look(containerId)
-        else if (kind === 'removed' && containerId !== null) followed.delete(containerId)
+        if (kind === 'resync') {
+          void lookAtAll(signal)
+          if (isBack) void reopenAll(followed, clock, signal)
+          isBack = true
+        }
+        if (kind === 'started' && containerId !== null) void look(containerId)
+        if (kind === 'removed' && containerId !== null) followed.delete(containerId)
       }, signal)
     },
     async settled(containerId) {
@@ -147,6 +155,11 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
       limit.abort()
     },
   }
+}
+
+async function reopenAll(followed: ReadonlyMap<string, Followed>, clock: Clock, signal: AbortSignal): Promise<void> {
+  await clock.sleep(reopenAfterMs, signal).catch(() => undefined)
+  for (const { pace } of followed.values()) pace.reopen.abort()
 }
 
 type Follow = Omit<CollectorOptions, 'perSecond'> & {
@@ -211,7 +224,9 @@ async function readStream(
   let isFirst = true
   let last = ''
   let notedMs = Number.NEGATIVE_INFINITY
-  const options = { since: resume.since, signal, ...(newest === null ? {} : { newest }) }
+  pace.reopen = new AbortController()
+  const until = AbortSignal.any([signal, pace.reopen.signal])
+  const options = { since: resume.since, signal: until, ...(newest === null ? {} : { newest }) }
   for await (const lines of runtime.readLog(containerId, options)) {
     const encoded = lines.map((line) => encodeLine({ ...line, from, container }))
     if (isFirst && newest !== null && !resume.isKnown(encoded[0] ?? '')) return 'gap'

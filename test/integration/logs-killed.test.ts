@@ -76,7 +76,7 @@ async function linesOf(which: number): Promise<string[]> {
 }
 
 async function untilAllCame(which: number, to: number): Promise<void> {
-  for (let attempt = 0; attempt < 400; attempt += 1) {
+  for (let attempt = 0; attempt < 1_500; attempt += 1) {
     if ((await linesOf(which)).includes(`line ${to}`) && (await linesOf(which)).includes(`line ${to - 1}`)) return
     await pause(100)
   }
