@@ -87,7 +87,8 @@ describe('tidying a repository', () => {
     for (let i = 0; i < 6; i++) makeWorthWhile()
     expect(await tidy()).toEqual({ held: 0, dropped: 1, packed: true })
     expect([isThere(first), isThere(second)]).toEqual([false, true])
-    expect(inRepository(['fsck', '--full'])).toBe('')
+    // What no branch reaches may still be there.
+    expect(inRepository(['fsck', '--full', '--no-dangling'])).toBe('')
   })
 
   it('holds the commits of deploys that wait, and for some days those of ended ones', async () => {
@@ -145,7 +146,8 @@ describe('tidying a repository', () => {
     makeWorthWhile()
     await tidy()
     expect(looseObjects()).toBe(0)
-    expect(inRepository(['fsck', '--full'])).toBe('')
+    // What no branch reaches may still be there.
+    expect(inRepository(['fsck', '--full', '--no-dangling'])).toBe('')
     expect(readdirSync(join(repository(), 'objects', 'pack')).filter((name) => name.startsWith('tmp_'))).toEqual([])
   })
 
