@@ -36,6 +36,10 @@ describe('the units', () => {
 
   it('quote a path so that systemd takes it for nothing else', () => {
     expect(unit('slipway.service')).toContain('"/opt/slip way/$$x%%n/src/setup/start.ts" --no-demo')
+    // A failure of that does not keep the server from starting.
+    expect(unit('slipway.service')).toContain(
+      'ExecStartPre=-/usr/bin/node "/opt/slip way/$$x%%n/src/setup/launch.mjs" compile\n',
+    )
   })
 
   it('see the temporary folder of the machine when the data lies in it', () => {
