@@ -136,7 +136,6 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
       }, signal)
     },
     async settled(containerId) {
-      const limit = new AbortController()
       const read = async (): Promise<void> => {
         const instance = await runtime.inspect(containerId)
         // Whoever removes one that runs wants to be rid of it: nothing ends that could be waited for.
@@ -147,14 +146,24 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
         entry.pace.hurry = true
         await entry.done
       }
-      const late = clock.sleep(settleMs, limit.signal).then(
-        () => logger.warn('the last output of a container may not be kept: reading it takes too long', { containerId }),
-        () => undefined,
-      )
-      await Promise.race([read().catch(() => undefined), late])
-      limit.abort()
+      if (await isLate(read(), clock))
+        logger.warn('the last output of a container may not be kept: reading it takes too long', { containerId })
     },
   }
+}
+
+/** Waits for the work, however it ends, but no longer than a removal waits. */
+async function isLate(work: Promise<void>, clock: Clock): Promise<boolean> {
+  const limit = new AbortController()
+  const late = clock.sleep(settleMs, limit.signal).then(
+    () => true,
+    () => false,
+  )
+  const done = work.then(
+    () => false,
+    () => false,
+  )
+  return Promise.race([done, late]).finally(() => limit.abort())
 }
 
 async function reopenAll(followed: ReadonlyMap<string, Followed>, clock: Clock, signal: AbortSignal): Promise<void> {
