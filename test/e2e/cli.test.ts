@@ -110,10 +110,10 @@ describe('the command line', () => {
 
   it('shows the log of what ran before, and of its deploys', async () => {
     const was = await inShop('logs', '--release', 'v1', '-n', '2000', '--source', 'app')
-    expect(was.stdout).toMatch(/^v1 web\.1 \| serving/m)
+    expect(was.stdout).toMatch(/^\S+Z v1 web\.1 \| serving/m)
     const { stdout } = await inShop('logs', '--since', '1h', '--source', 'app,deploy')
-    expect(stdout).toMatch(/^v2 web\.1 \| serving/m)
-    expect(stdout).toMatch(/^deploy 1 \| slipway: deploy=1 environment=test release=v1 status=live$/m)
+    expect(stdout).toMatch(/^\S+Z v2 web\.1 \| serving/m)
+    expect(stdout).toMatch(/^\S+Z deploy 1 \| slipway: deploy=1 environment=test release=v1 status=live$/m)
     expect((await inShop('logs', '--source', 'database')).code).toBe(2)
   })
 
@@ -124,7 +124,7 @@ describe('the command line', () => {
       (await inShop('logs', '--source', 'router')).stdout.includes('nothing-there'),
     )
     const { stdout } = await inShop('logs', '--source', 'router')
-    expect(stdout).toMatch(/^v[1-9] router \| GET \/nothing-there 404 \d+ ms \d+ bytes$/m)
+    expect(stdout).toMatch(/^\S+Z v[1-9] router \| GET \/nothing-there 404 \d+ ms \d+ bytes$/m)
     expect(stdout).not.toContain('secret')
   })
 
