@@ -137,6 +137,8 @@ describe('what the app is told', () => {
       headers: {
         'X-Forwarded-For': '6.6.6.6',
         X_Forwarded_For: '6.6.6.6',
+        'X.Forwarded.For': '6.6.6.6',
+        'X~Forwarded-For': '6.6.6.6',
         'X-Forwarded-Proto': 'https',
         'X-Forwarded-Host': 'evil.example.com',
         'X-Forwarded-Port': '443',

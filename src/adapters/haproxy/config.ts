@@ -50,13 +50,13 @@ export const keepAliveMs = 60_000
 const maxBodyBytes = 500 * 1024 * 1024
 
 /*
- * Headers by which a stranger could pass for a proxy, for Slipway, or for another client. Underscores too: CGI-like
- * interfaces (WSGI, PHP) turn both spellings into one variable. `proxy` becomes HTTP_PROXY there. `http2-settings` and
- * `upgrade: h2c` would open a tunnel past every rule of this file.
+ * Headers by which a stranger could pass for a proxy, for Slipway, or for another client. With any sign between the words:
+ * CGI-like interfaces (WSGI, PHP) turn `-` and `_`, some of them every odd sign, into one variable. `proxy` becomes HTTP_PROXY
+ * there. `http2-settings` and `upgrade: h2c` would open a tunnel past every rule of this file.
  */
-const forwardingHeaders =
-  '^(x[-_](forwarded|real[-_]ip|client[-_]ip|cluster[-_]client|original[-_](url|uri|host|for|proto)|rewrite[-_]url)|forwarded$|(true[-_]client|client|cf[-_]connecting)[-_]ip$)'
-const forgedHeaders = '^(x[-_]slipway|proxy$|http2[-_]settings$)'
+const sign = '[-_.~!*+|]'
+const forwardingHeaders = `^(x${sign}(forwarded|real${sign}ip|client${sign}ip|cluster${sign}client|original${sign}(url|uri|host|for|proto)|rewrite${sign}url)|forwarded$|(true${sign}client|client|cf${sign}connecting)${sign}ip$)`
+const forgedHeaders = `^(x${sign}slipway|proxy$|http2${sign}settings$)`
 const eitherHeaders = `(${forwardingHeaders}|${forgedHeaders})`
 
 /*

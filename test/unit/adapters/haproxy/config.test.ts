@@ -74,7 +74,7 @@ describe('a request that may pass all rules', () => {
     expect(passes('host', 'user-agent', 'accept', 'cookie', 'x-requested-with', 'x-request-id', 'via')).toBe(true)
     const ruled = 'content-length transfer-encoding connection upgrade proxy forwarded http2-settings host'
     const forged =
-      'x-forwarded-for x_forwarded_for x-forwarded-prefix x-real-ip true-client-ip cf_connecting_ip x-slipway-user'
+      'x-forwarded-for x_forwarded_for x.forwarded.for x~forwarded-for x-forwarded-prefix x-real-ip true-client-ip cf_connecting_ip x-slipway-user'
     const more = 'x-original-url x-original-host x-rewrite-url client-ip x-client-ip x-cluster-client-ip'
     for (const name of `${ruled} ${forged} ${more}`.split(' ')) {
       expect([name, passes('host', name), passes('host', 'a', name, 'b')]).toEqual([name, false, false])
