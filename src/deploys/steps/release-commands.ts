@@ -19,7 +19,8 @@ export const releaseCommands: Step = async (context) => {
   const begun = await listCommandsBegun(tools.db, deploy.id)
   for (const [position, command] of commands.entries()) {
     if (begun[position]?.exitCode === 0) continue
-    log.write('detail', `${command.label}: ${command.run}`)
+    const isBegun = begun[position] !== undefined
+    log.write('detail', isBegun ? `${command.label} was begun before; it goes on` : `${command.label}: ${command.run}`)
     // What is printed from here on is this command's.
     await log.flush()
     await runCommand(
