@@ -43,7 +43,8 @@ const untilAlone = (keeper: ChildProcess) =>
       const own = await listOwnProcesses(proxy.dataDir)
       return own.includes(keeper.pid ?? 0) && own.length === 2
     },
-    10_000,
+    // It lets a connection that is open without a request be for a minute.
+    90_000,
     'the old proxy to end',
   )
 
