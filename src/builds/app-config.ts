@@ -2,6 +2,14 @@ import { z } from 'zod'
 import { plainLine } from '../kernel/terminal-text.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { durationMs, insidePath, line, sizeBytes, statusRange } from './app-config-units.ts'
+import {
+  type ProcessConfig,
+  type Procfile,
+  processesSchema,
+  processKeys,
+  readProcfile,
+  toProcesses,
+} from './processes.ts'
 import { type Mistake, readYaml, type YamlText } from './yaml-text.ts'
 
 /*
@@ -31,6 +39,8 @@ export interface AppConfig {
   }
   readonly selfTests: readonly string[]
   readonly releaseCommands: readonly ReleaseCommand[]
+  /** `web` is always there, and the first. Builds from before 0.2.0 have none: ask `processesOf`. */
+  readonly processes?: readonly ProcessConfig[]
   readonly drainMs: number
   readonly stopMs: number
   readonly resources: { readonly memoryBytes: number; readonly cpus: number; readonly pids: number }
@@ -119,36 +129,47 @@ const schema = z.strictObject({
       'may take at most 24h together: give the commands shorter timeouts (30m unless given)',
     )
     .optional(),
+  processes: processesSchema.optional(),
   drain: durationMs({ from: '0', to: '24h' }).prefault('30s'),
   stop: durationMs({ from: '0', to: '1h' }).prefault('10s'),
   resources: resources.prefault({}),
 })
 
 /**
- * Reads `slipway.yml` (null: the commit has none) and the `release:` line of a `Procfile`. Throws one `config_invalid` that
- * tells every mistake with its line.
+ * Reads `slipway.yml` and the `Procfile` (null: the commit has none). Throws one `config_invalid` that tells every mistake with
+ * its line.
  */
 export function parseAppConfig(
   text: string | null,
-  procfile: string | null,
+  procfileText: string | null,
 ): { config: AppConfig; warnings: readonly string[] } {
   const yaml = readYaml(text ?? '')
-  if (yaml.mistakes.length > 0) throw invalid(yaml.mistakes)
+  if (yaml.mistakes.length > 0) throw invalid('slipway.yml', yaml.mistakes)
   // An empty file, or a section without content, means its defaults.
   const parsed = schema.safeParse(withoutEmptySections(yaml.value ?? {}), { reportInput: true })
-  if (!parsed.success) throw invalid(parsed.error.issues.flatMap((issue) => mistakesOf(issue, yaml)))
-  const fromProcfile = procfile === null ? null : readProcfileRelease(procfile)
-  const warnings =
-    fromProcfile !== null && parsed.data.release !== undefined
-      ? ['The Procfile’s release line is not used, because slipway.yml has release commands.']
-      : []
-  return { config: toConfig(parsed.data, fromProcfile), warnings }
+  if (!parsed.success)
+    throw invalid(
+      'slipway.yml',
+      parsed.error.issues.flatMap((issue) => mistakesOf(issue, yaml)),
+    )
+  const procfile = readProcfile(procfileText ?? '')
+  if (procfile.mistakes.length > 0) throw invalid('The Procfile', procfile.mistakes)
+  return { config: toConfig(parsed.data, procfile), warnings: warningsOf(parsed.data, procfile) }
 }
 
-function toConfig(given: z.infer<typeof schema>, procfileRelease: string | null): AppConfig {
+function warningsOf(given: z.infer<typeof schema>, procfile: Procfile): string[] {
+  const warnings: string[] = []
+  if (procfile.release !== null && given.release !== undefined)
+    warnings.push('The Procfile’s release line is not used, because slipway.yml has release commands.')
+  if (procfile.processes !== null && given.processes !== undefined)
+    warnings.push('The Procfile’s processes are not used, because slipway.yml has processes.')
+  return warnings
+}
+
+function toConfig(given: z.infer<typeof schema>, procfile: Procfile): AppConfig {
   const commands =
     given.release ??
-    (procfileRelease === null ? [] : [releaseCommand.parse({ label: 'release', run: procfileRelease })])
+    (procfile.release === null ? [] : [releaseCommand.parse({ label: 'release', run: procfile.release })])
   return {
     build: given.build,
     port: given.port,
@@ -166,25 +187,11 @@ function toConfig(given: z.infer<typeof schema>, procfileRelease: string | null)
       on: one.on,
       timeoutMs: one.timeout,
     })),
+    processes: given.processes === undefined ? (procfile.processes ?? toProcesses({})) : toProcesses(given.processes),
     drainMs: given.drain,
     stopMs: given.stop,
     resources: { memoryBytes: given.resources.memory, cpus: given.resources.cpus, pids: given.resources.pids },
   }
-}
-
-/** `release: python manage.py migrate` of a Procfile; null when there is none. */
-function readProcfileRelease(procfile: string): string | null {
-  for (const text of procfile.split(/\r?\n/)) {
-    const [, run = ''] = /^release[ \t]*:(.*)$/.exec(text) ?? []
-    if (run.trim() === '') continue
-    if (!command.safeParse(run.trim()).success) {
-      throw new SlipwayError('config_invalid', 'The release line of the Procfile cannot be used.', {
-        hint: 'It must be one command of at most 4000 characters without control characters.',
-      })
-    }
-    return run.trim()
-  }
-  return null
 }
 
 /** `health:` with nothing behind it is null in YAML; people mean "as it is". */
@@ -225,6 +232,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   health: Object.keys(health.shape),
   resources: Object.keys(resources.shape),
   release: Object.keys(releaseCommand.shape),
+  processes: processKeys,
 }
 
 function didYouMean(key: string, path: readonly PropertyKey[]): string {
@@ -248,16 +256,16 @@ function isOneEditApart(a: string, b: string): boolean {
   )
 }
 
-function invalid(mistakes: readonly Mistake[]): SlipwayError {
+function invalid(file: string, mistakes: readonly Mistake[]): SlipwayError {
   const sorted = [...mistakes].sort((a, b) => (a.line ?? 0) - (b.line ?? 0)).slice(0, 20)
   const lines = sorted.map(({ line, text }) => plainLine(line === null ? text : `line ${line}: ${text}`))
   const [first = ''] = lines
   const message =
     lines.length === 1
-      ? `slipway.yml cannot be used: ${first}.`
-      : `slipway.yml has ${mistakes.length} mistakes; the first: ${first}.`
+      ? `${file} cannot be used: ${first}.`
+      : `${file} has ${mistakes.length} mistakes; the first: ${first}.`
   return new SlipwayError('config_invalid', message, {
-    hint: 'Correct slipway.yml and push again. Nothing was built.',
+    hint: `Correct ${file === 'slipway.yml' ? file : 'it'} and push again. Nothing was built.`,
     ...(lines.length > 1 ? { evidence: lines } : {}),
   })
 }
