@@ -121,5 +121,6 @@ async function buildImage(
 }
 
 function placeWords(before: number): string {
-  return `Waiting for a build slot: ${before === 0 ? 'this one is next' : `${before} before this one`}`
+  const place = before === 0 ? 'next in line' : `${before} build${before === 1 ? '' : 's'} before it`
+  return `Waiting for a build slot, ${place}`
 }

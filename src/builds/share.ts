@@ -11,6 +11,8 @@ export interface Waiter {
   readonly room: () => Promise<void>
   /** What Slipway has to say meanwhile. */
   readonly onNote: (text: string) => void
+  /** Where the build stands in its line, whenever that changes; null once it waits no more. */
+  readonly onPlace: (text: string | null) => void
   /** Fires with a `cancelled` error when the deploy is to end; anything else leaves the build to whoever goes on with it. */
   readonly signal: AbortSignal
 }
@@ -73,6 +75,7 @@ export function openShare(work: Work): OpenShare {
     sayPlace(text) {
       place = text
       if (text !== null) tell(text)
+      for (const { onPlace } of waiters) onPlace(text)
     },
   }
   const outcome = work.make(share).finally(() => {
@@ -99,7 +102,8 @@ export function openShare(work: Work): OpenShare {
     return ending
   }
 
-  const greet = ({ deployId, onNote }: Waiter): void => {
+  const greet = ({ deployId, onNote, onPlace }: Waiter): void => {
+    if (place !== null) onPlace(place)
     if (positions.has(deployId)) return // It comes again.
     if (whole === null) whole = deployId
     else onNote(`Deploy ${whole} builds the same: this one waits for its build ${work.buildNumber}, too`)

@@ -48,7 +48,7 @@ export interface Deploy {
   readonly supersededBy: number | null
   readonly cancelRequested: boolean
   readonly cancelRequestedBy: string | null
-  /** What it waits for, in words; null when it has begun. */
+  /** What it or its build waits for, in words; null when neither waits. */
   readonly waitingFor: string | null
   readonly commandsRan: boolean
   readonly error: { readonly code: string; readonly message: string } | null

@@ -34,11 +34,13 @@ interface DeployRow {
 
 const selectDeploy = `select d.id, d.environment_id, e.app_id, a.name as app, e.name as environment, e.label, e.live, d.kind, d.branch, d.commit,
     d.requested_by, d.state, d.step, d.build_id, d.release_id, r.number as release_number, d.superseded_by,
-    d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.waiting_for, d.commands_ran, d.error_code, d.error_message,
-    d.created_at, d.started_at, d.finished_at
+    d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.error_code, d.error_message,
+    d.created_at, d.started_at, d.finished_at,
+    case when d.state = 'waiting' or (d.state = 'running' and b.state = 'waiting') then d.waiting_for end as waiting_for
   from deploys d
   join environments e on e.id = d.environment_id
   join apps a on a.id = e.app_id
+  left join builds b on b.id = d.build_id
   left join releases r on r.id = d.release_id`
 
 const toDeploy = (row: DeployRow): Deploy => ({
@@ -166,6 +168,11 @@ export async function recordStepEnded(
 
 export async function recordBuild(tx: Transaction, own: Own, buildId: number): Promise<void> {
   await updateOwn(tx, own, 'build_id = $3', [buildId])
+}
+
+/** Where its build stands in the line of builds, in words; nobody is shown it once the build has a slot. */
+export async function recordBuildPlace(q: Queryable, own: Own, place: string): Promise<void> {
+  await updateOwn(q, own, 'waiting_for = $3', [place])
 }
 
 export async function recordRelease(tx: Transaction, own: Own, releaseId: number): Promise<void> {

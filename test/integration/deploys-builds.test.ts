@@ -215,12 +215,22 @@ describe('a build that waits for a slot', () => {
     const first = await spine.push('test', commitOf('a'))
     await untilSaid(first, 'output: begun')
     const second = await spine.push('live', commitOf('b'))
-    await untilSaid(second, 'detail: Waiting for a build slot: this one is next')
+    await untilSaid(second, 'detail: Waiting for a build slot, next in line')
     expect(await builds()).toMatchObject([{ state: 'running' }, { state: 'waiting' }])
+    const { id: live } = await spine.environment('live')
+    const waitingFor = async (): Promise<(string | null)[]> => [
+      (await spine.deploys.get(second)).waitingFor,
+      ...(await spine.deploys.list(live, { limit: 5 })).map((deploy) => deploy.waitingFor),
+    ]
+    const place = 'Waiting for a build slot, next in line'
+    await waitFor('its place in its row', 10_000, async () => (await waitingFor())[0] === place)
+    expect(await waitingFor()).toEqual([place, place])
+    expect((await spine.deploys.get(first)).waitingFor).toBeNull()
     work.finish()
     await untilState(first, 'live')
     await untilSaid(second, 'output: begun')
     expect(await builds()).toMatchObject([{ state: 'succeeded' }, { state: 'running' }])
+    expect(await waitingFor()).toEqual([null, null])
     work.finish()
     await untilState(second, 'live')
   })
@@ -344,5 +354,6 @@ const quietWaiter = (deployId: number) => ({
   onLine: () => undefined,
   room: async () => undefined,
   onNote: () => undefined,
+  onPlace: () => undefined,
   signal: never,
 })

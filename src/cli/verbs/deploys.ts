@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Deploy, LogEventData, QueuedDeploy } from '../api-types.ts'
+import { describeState } from '../describe-deploy.ts'
 import { readEvents } from '../event-stream.ts'
 import { exits, Failure } from '../failure.ts'
 import { exitOfFollowed, followDeploy } from '../follow-deploy.ts'
@@ -99,9 +100,9 @@ async function listDeploys(
 }
 
 function rowOf(deploy: Deploy): string[] {
-  const state = deploy.state === 'running' && deploy.step !== null ? `running (${deploy.step})` : deploy.state
   const [branch, commit] = [deploy.branch ?? '-', deploy.commit.slice(0, 10)]
-  return [String(deploy.id), state, deploy.release ?? '-', branch, commit, deploy.requestedBy, ago(deploy.createdAt)]
+  const { id, release, requestedBy, createdAt } = deploy
+  return [String(id), describeState(deploy), release ?? '-', branch, commit, requestedBy, ago(createdAt)]
 }
 
 async function showDeploy(session: Session, [id]: [string]): Promise<void> {
@@ -114,9 +115,8 @@ function printDeploy(out: Output, deploy: Deploy): void {
   out.facts([
     ['Deploy', String(deploy.id)],
     ['Environment', `${deploy.environment} of ${deploy.app}`],
-    ['State', deploy.cancelRequested && deploy.state === 'running' ? 'running (to be cancelled)' : deploy.state],
+    ['State', describeState(deploy)],
     ['Step', deploy.step],
-    ['Waits', deploy.waitingFor],
     ['Release', deploy.release],
     ['Branch', deploy.branch],
     ['Commit', deploy.commit],

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Deploy, Status } from '../api-types.ts'
+import { describeState } from '../describe-deploy.ts'
 import { ago, type Output } from '../output.ts'
 import {
   chooseEnvironment,
@@ -48,7 +49,7 @@ function rowOf({ environment, running, lastDeploy }: Status): string[] {
     running?.commit.slice(0, 10) ?? '-',
     ago(running?.since ?? null),
     running === null ? '-' : describeHealth(running),
-    lastDeploy === null ? '-' : `${lastDeploy.id} ${lastDeploy.state}`,
+    lastDeploy === null ? '-' : `${lastDeploy.id} ${describeState(lastDeploy)}`,
     environment.url,
   ]
 }
@@ -79,7 +80,13 @@ function printStatus(out: Output, { environment, running, lastDeploy, line }: St
   out.line()
   out.table(
     ['IN LINE', 'STATE', 'COMMIT', 'BY', 'PLACE'],
-    line.map((one) => [String(one.id), one.state, one.commit.slice(0, 10), one.requestedBy, placeOf(one.ahead)]),
+    line.map((one) => [
+      String(one.id),
+      describeState(one),
+      one.commit.slice(0, 10),
+      one.requestedBy,
+      placeOf(one.ahead),
+    ]),
   )
 }
 
@@ -110,5 +117,5 @@ function placeOf(ahead: number | null): string {
 
 function describeDeploy(deploy: Deploy): string {
   const release = deploy.release === null ? '' : ` (${deploy.release})`
-  return `${deploy.id} ${deploy.state}${release}, by ${deploy.requestedBy}, ${ago(deploy.finishedAt ?? deploy.createdAt)}`
+  return `${deploy.id} ${describeState(deploy)}${release}, by ${deploy.requestedBy}, ${ago(deploy.finishedAt ?? deploy.createdAt)}`
 }

@@ -1,6 +1,6 @@
 import type { Build, BuildPlan } from '../../builds/index.ts'
 import { createRelease } from '../../releases/index.ts'
-import { recordBuild, recordRelease } from '../store.ts'
+import { recordBuild, recordBuildPlace, recordRelease } from '../store.ts'
 import type { Step, StepContext } from './step.ts'
 
 /**
@@ -28,6 +28,7 @@ export const build: Step = async (context) => {
 /** An earlier life of the server may have recorded which build the deploy waits for. */
 async function waitForBuild(context: StepContext, plan: BuildPlan): Promise<Build> {
   const { deploy, log, signal, tools } = context
+  const onPlace = keepPlace(context)
   for (let id = deploy.buildId; ; id = null) {
     const wanted = id === null ? await join(context, plan) : await tools.builds.get(id)
     await context.assertHeld()
@@ -37,9 +38,35 @@ async function waitForBuild(context: StepContext, plan: BuildPlan): Promise<Buil
       onLine: (line) => log.write('output', line),
       room: () => log.room(),
       onNote: (text) => log.write('detail', text),
+      onPlace,
       signal,
     })
     if (built !== null) return built
+  }
+}
+
+/** Keeps the build's place in the deploy's row, for lists and status: of those that come faster than they are stored the last. */
+function keepPlace({ own, tools }: StepContext): (place: string | null) => void {
+  let wanted: string | null = null
+  let busy = false
+  const store = async (): Promise<void> => {
+    busy = true
+    try {
+      while (wanted !== null) {
+        const place = wanted
+        wanted = null
+        await recordBuildPlace(tools.db, own, place)
+      }
+    } catch (error) {
+      // The log has it, too: what is lost here (the database away, another owner) is told with the next place.
+      tools.logger.debug('the place of a build is not stored', { deployId: own.id, error })
+    } finally {
+      busy = false
+    }
+  }
+  return (place) => {
+    wanted = place
+    if (!busy) void store()
   }
 }
 

@@ -7,6 +7,8 @@ import type { DeployRow, Tables } from './tables.ts'
 function deployOf(t: Tables, work: Work, d: DeployRow): object {
   const e = one(t.environments.select(work, ({ id }) => id === d.environment_id))
   const a = one(t.apps.select(work, ({ id }) => id === e.app_id))
+  const [b] = d.build_id === null ? [] : t.builds.select(work, ({ id }) => id === d.build_id)
+  const waits = d.state === 'waiting' || (d.state === 'running' && b?.state === 'waiting')
   const [r] = d.release_id === null ? [] : t.releases.select(work, ({ id }) => id === d.release_id)
   const { id, environment_id, kind, branch, commit, requested_by, state, step, build_id, release_id } = d
   return {
@@ -14,7 +16,11 @@ function deployOf(t: Tables, work: Work, d: DeployRow): object {
     ...{ kind, branch, commit, requested_by, state, step, build_id, release_id, release_number: r?.number ?? null },
     superseded_by: d.superseded_by,
     cancel_requested: d.cancel_requested_at !== null,
-    ...{ cancel_requested_by: d.cancel_requested_by, waiting_for: d.waiting_for, commands_ran: d.commands_ran },
+    ...{
+      cancel_requested_by: d.cancel_requested_by,
+      waiting_for: waits ? d.waiting_for : null,
+      commands_ran: d.commands_ran,
+    },
     ...{ error_code: d.error_code, error_message: d.error_message },
     ...{ created_at: at(d.created_at), started_at: at(d.started_at), finished_at: at(d.finished_at) },
   }
@@ -45,6 +51,7 @@ export const deployStatements: Statements = {
       .map((row) => ({ step: row.step, ms: (row.finished_at ?? work.nowMs) - row.started_at })),
 
   'update deploys set build_id = $3 where': setOwn(([, , build_id]) => ({ build_id })),
+  'update deploys set waiting_for = $3 where': setOwn(([, , waiting_for]) => ({ waiting_for })),
   'update deploys set release_id = $3 where': setOwn(([, , release_id]) => ({ release_id })),
   'update deploys set error_code = $3, error_message = $4 where': setOwn(([, , error_code, error_message]) => ({
     ...{ error_code, error_message },

@@ -30,6 +30,7 @@ function waiter(deployId: number, fields: Partial<Waiter> = {}) {
     onLine: (line) => void lines.push(line),
     room: () => Promise.resolve(),
     onNote: (text) => void notes.push(text),
+    onPlace: () => undefined,
     signal: new AbortController().signal,
     ...fields,
   }

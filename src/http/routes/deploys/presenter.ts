@@ -17,7 +17,7 @@ export const deploySchema = z.strictObject({
   step: z.string().nullable(),
   /** `v12`; null until there is one. */
   release: z.string().nullable(),
-  /** What it waits for, in words; null once it has begun, or when it is the next. */
+  /** What it waits for in its line, or its build for a slot, in words; null when neither waits, or when it is the next. */
   waitingFor: z.string().nullable(),
   supersededBy: z.number().int().nullable(),
   cancelRequested: z.boolean(),

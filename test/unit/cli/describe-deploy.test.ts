@@ -1,0 +1,22 @@
+import { expect, it } from '@jest/globals'
+import { describeState } from '../../../src/cli/describe-deploy.ts'
+
+type Fields = Parameters<typeof describeState>[0]
+
+const deploy = (fields: Partial<Fields>): Fields =>
+  ({ state: 'running', step: null, waitingFor: null, cancelRequested: false, ...fields }) as Fields
+
+it.each<[Partial<Fields>, string]>([
+  [{ step: 'check' }, 'running (check)'],
+  [{}, 'running'],
+  [
+    { step: 'build', waitingFor: 'Waiting for a build slot, 2 builds before it' },
+    'waiting for a build slot, 2 builds before it',
+  ],
+  [{ state: 'waiting' }, 'waiting'],
+  [{ state: 'waiting', waitingFor: 'Waiting for deploy 7 of test to end' }, 'waiting for deploy 7 of test to end'],
+  [{ step: 'build', waitingFor: 'Waiting for a build slot', cancelRequested: true }, 'running (to be cancelled)'],
+  [{ state: 'failed', step: 'check', cancelRequested: true }, 'failed'],
+])('says what a deploy is at: %j', (fields, said) => {
+  expect(describeState(deploy(fields))).toBe(said)
+})
