@@ -317,6 +317,9 @@ describe('a build whose server ends', () => {
   })
 
   it('and that nobody waits for any more is ended and swept', async () => {
+    // The comparison after the start sweeps, too.
+    await spine.deploys.stop()
+    await spine.deploys.reconcile()
     const { appId } = await spine.environment('test')
     const plan = await spine.tools.builds.readPlan('shop', 'a', never)
     const build = await spine.db.transaction((tx) =>
