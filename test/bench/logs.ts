@@ -3,9 +3,9 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { makeEngine } from '../../src/adapters/docker/index.ts'
 import { labelNames } from '../../src/runtime/index.ts'
 import { ensureBaseImage } from '../support/base-image.ts'
+import { dockerOf } from '../support/docker.ts'
 import { readJournal } from '../support/kept-logs.ts'
 import { cpuMicros, residentMb } from './process-figures.ts'
 import { root } from './server.ts'
@@ -33,7 +33,7 @@ const linesEach = 10
 export async function measureLogs(rounds: number, seconds: number): Promise<LogRounds> {
   const installation = `bench${process.pid}`
   const dir = await mkdtemp(join(tmpdir(), 'slipway-bench-logs-'))
-  const { docker } = makeEngine({ socketPath })
+  const docker = dockerOf(socketPath)
   const ids: string[] = []
   const slipway: number[] = []
   const bare: number[] = []
@@ -67,7 +67,7 @@ export async function measureLogs(rounds: number, seconds: number): Promise<LogR
   }
 }
 
-type Docker = ReturnType<typeof makeEngine>['docker']
+type Docker = ReturnType<typeof dockerOf>
 
 async function startPrinter(docker: Docker, installation: string, at: number, dir: string): Promise<string> {
   const container = await docker.createContainer({

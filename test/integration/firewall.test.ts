@@ -42,13 +42,13 @@ describe('what can be reached from Slipway’s bridges', () => {
       denyNetworks: [denied.range],
     })
     image = await makeImage(test, 'idle', ['/bin/sh', '-c', 'exec httpd -f -p 8000 -h /tmp'])
-    const { runtime, engine } = test
+    const { runtime, docker } = test
     const instance = await runtime.start(test.spec({ image }), live)
     const other = await runtime.start(test.spec({ image }), live)
     neighbour = { address: other.address ?? '', port: 8000 }
     places.set('an instance', from(test, instance.containerId))
     // A build's steps run with the engine's default capabilities.
-    const build = await engine.docker.createContainer({
+    const build = await docker.createContainer({
       Image: image,
       Labels: { 'slipway.installation': test.site.installation },
       HostConfig: { NetworkMode: runtime.networks.builds.name },
@@ -60,9 +60,9 @@ describe('what can be reached from Slipway’s bridges', () => {
   })
 
   afterAll(async () => {
-    for (const { id } of foreign) await test.engine.docker.getContainer(id).remove({ force: true })
+    for (const { id } of foreign) await test.docker.getContainer(id).remove({ force: true })
     for (const { network } of foreign) {
-      if (network !== undefined) await test.engine.docker.getNetwork(network).remove()
+      if (network !== undefined) await test.docker.getNetwork(network).remove()
     }
     await test.dispose()
     await removeImage(test, image)
@@ -128,7 +128,7 @@ describe('what can be reached from Slipway’s bridges', () => {
 
   /** One on the engine's default bridge with a published port, one on a bridge of an unusual name made after the firewall. */
   async function foreignContainers(): Promise<Target[]> {
-    const { docker } = test.engine
+    const { docker } = test
     if (foreign.length === 0) {
       const published = await docker.createContainer({
         Image: image,
@@ -227,7 +227,7 @@ describe('the firewall', () => {
     await gone.dispose()
     const { stdout } = await run('iptables-save', ['-t', 'filter'])
     expect(stdout).not.toContain(`SLW-${gone.site.installation}`)
-    await expect(gone.engine.docker.getNetwork(`slw-${gone.site.installation}-0`).inspect()).rejects.toMatchObject({
+    await expect(gone.docker.getNetwork(`slw-${gone.site.installation}-0`).inspect()).rejects.toMatchObject({
       statusCode: 404,
     })
   })
@@ -246,7 +246,7 @@ describe('the networks', () => {
     const other = makeDockerRuntime({ ...options, installation: `${installation}x`, network })
     const elsewhere = makeDockerRuntime({ ...options, installation, network: '10.127.0.0/21' })
     const name = `slw-${installation}y-0`
-    const foreign = await test.engine.docker.createNetwork({ Name: name })
+    const foreign = await test.docker.createNetwork({ Name: name })
     const clash = makeDockerRuntime({ ...options, installation: `${installation}y`, network: '10.127.8.0/21' })
     try {
       await expect(other.prepare()).rejects.toMatchObject({

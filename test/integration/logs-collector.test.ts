@@ -113,7 +113,7 @@ describe('what containers print', () => {
     const id = await print('4', 'echo begun; sleep 300')
     await eventually(async () => ((await linesOf('web.4')).length === 1 ? true : undefined))
     await test.runtime.stop(id, 0)
-    await test.engine.docker.getContainer(id).start()
+    await test.docker.getContainer(id).start()
     await eventually(async () => ((await linesOf('web.4')).length === 2 ? true : undefined))
     await test.runtime.remove(id)
     expect(await linesOf('web.4')).toEqual(['begun', 'begun'])

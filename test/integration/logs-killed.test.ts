@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
-import { makeEngine } from '../../src/adapters/docker/index.ts'
 import { labelNames } from '../../src/runtime/index.ts'
+import { dockerOf } from '../support/docker.ts'
 import { makeLogFolder, readJournal } from '../support/kept-logs.ts'
 import { type OwnEngine, startOwnEngine } from '../support/own-engine.ts'
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await kill()
-  const { docker } = makeEngine({ socketPath: own.socketPath })
+  const docker = dockerOf(own.socketPath)
   for (const id of containers) await docker.getContainer(id).remove({ force: true })
   await own.close()
   await rm(folder, { recursive: true, force: true })
@@ -48,7 +48,7 @@ async function kill(): Promise<void> {
 
 /** Prints `line 1` to `line <to>`, one in 5 ms, on both outputs in turn. */
 async function print(which: number, to: number): Promise<void> {
-  const { docker } = makeEngine({ socketPath: own.socketPath })
+  const docker = dockerOf(own.socketPath)
   const script = `i=0; while [ $i -lt ${to} ]; do i=$((i+1)); echo line $i; i=$((i+1)); echo line $i >&2; usleep 10000; done; sleep 600`
   const container = await docker.createContainer({
     name: `slw-${installation}-test--shop-v1-${which}`,

@@ -70,7 +70,7 @@ describe('the checks on real containers', () => {
       }
       const report = await runChecks(request)
       await keepChecked(request)
-      const info = await test.engine.docker.getContainer(instance.containerId).inspect()
+      const info = await test.docker.getContainer(instance.containerId).inspect()
       expect(info.HostConfig.RestartPolicy?.Name).toBe('unless-stopped')
       return { report, attempts }
     } finally {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { makeDockerRuntime, makeEngine, type DockerRuntime } from '../../src/adapters/docker/index.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import type { InstanceChange, InstanceSpec } from '../../src/runtime/index.ts'
+import { dockerOf } from '../support/docker.ts'
 import { startOwnEngine, type OwnEngine } from '../support/own-engine.ts'
 import { until } from '../support/runtime-contract.ts'
 
@@ -26,7 +27,7 @@ describe('an engine that freezes or dies', () => {
     runtime = makeDockerRuntime({ ...options, engine: makeEngine({ socketPath, timeoutMs: 700 }) })
     patient = makeDockerRuntime({ ...options, engine: makeEngine({ socketPath }) })
     // The engine has a network namespace of its own, so `prepare` would find its bridges missing here.
-    const { docker } = makeEngine({ socketPath })
+    const docker = dockerOf(socketPath)
     const { instances, builds } = patient.networks
     await docker.createNetwork({ Name: instances.name, IPAM: { Config: [{ Subnet: instances.subnet }] } })
     await docker.createNetwork({ Name: builds.name, IPAM: { Config: [{ Subnet: builds.subnet }] } })

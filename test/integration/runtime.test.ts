@@ -44,13 +44,13 @@ describeRuntime('Docker', async () => {
     runtime: test.runtime,
     spec: (fields) => test.spec({ image: idle, ...fields }),
     async addForeign(name) {
-      const { docker } = test.engine
+      const { docker } = test
       const container = await docker.createContainer({ name, Image: test.image, Cmd: ['sleep', '1000'] })
       foreign.push(container)
       await container.start()
     },
     async foreignIsUntouched(name) {
-      return (await test.engine.docker.getContainer(name).inspect()).State.Running
+      return (await test.docker.getContainer(name).inspect()).State.Running
     },
     async dispose() {
       for (const container of foreign) await container.remove({ force: true })
@@ -87,7 +87,7 @@ describe('a container of Slipway at the engine', () => {
     expect(status['CapBnd']).toBe('00000000000005fb')
     expect(status['NoNewPrivs']).toBe('1')
     expect(status['Seccomp']).toBe('2')
-    const { HostConfig, Config, Mounts } = await test.engine.docker.getContainer(containerId).inspect()
+    const { HostConfig, Config, Mounts } = await test.docker.getContainer(containerId).inspect()
     expect(HostConfig).toMatchObject({
       Memory: 64 * 1024 * 1024,
       MemorySwap: 64 * 1024 * 1024,
@@ -119,11 +119,11 @@ describe('a container of Slipway at the engine', () => {
 
   it('has an init of its own only where the image does not bring one', async () => {
     const { containerId } = await start()
-    const { HostConfig } = await test.engine.docker.getContainer(containerId).inspect()
+    const { HostConfig } = await test.docker.getContainer(containerId).inspect()
     expect(HostConfig.Init).toBe(true)
     const own = await images.image('exec /init', {})
     const with_ = await test.runtime.start(test.spec({ image: own }), live)
-    const info = await test.engine.docker.getContainer(with_.containerId).inspect()
+    const info = await test.docker.getContainer(with_.containerId).inspect()
     expect(info.HostConfig.Init).toBe(false)
   })
 
@@ -137,7 +137,7 @@ describe('a container of Slipway at the engine', () => {
     await test.runtime.keepRunning(lives.containerId)
     await test.runtime.keepRunning(lives.containerId)
     // As the kernel would for want of memory: its first process, from outside.
-    process.kill((await test.engine.docker.getContainer(lives.containerId).inspect()).State.Pid, 'SIGKILL')
+    process.kill((await test.docker.getContainer(lives.containerId).inspect()).State.Pid, 'SIGKILL')
     await eventually(async () => {
       const now = await test.runtime.inspect(lives.containerId)
       return now?.state === 'running' && now.restarts > 0
@@ -176,7 +176,7 @@ describe('a container of Slipway at the engine', () => {
   })
 
   it('is not stopped or removed when it is another’s', async () => {
-    const { docker } = test.engine
+    const { docker } = test
     const container = await docker.createContainer({ Image: test.image, Cmd: ['sleep', '1000'] })
     try {
       await container.start()
@@ -211,7 +211,7 @@ describe('the networks', () => {
     const test = await makeTestRuntime()
     try {
       expect(await test.runtime.prepare()).toEqual(test.range)
-      const { docker } = test.engine
+      const { docker } = test
       const { instances } = test.runtime.networks
       const info = (await docker.getNetwork(instances.name).inspect()) as { EnableIPv6: boolean; Options: object }
       expect(info.EnableIPv6).toBe(false)

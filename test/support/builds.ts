@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { pack } from 'tar-stream'
 import { makeBuilder } from '../../src/adapters/docker/builder.ts'
-import { makeEngine } from '../../src/adapters/docker/engine.ts'
+import { type Engine, makeEngine } from '../../src/adapters/docker/engine.ts'
 import type { Builder, BuildRequest, BuiltImage } from '../../src/builds/index.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 
@@ -27,10 +27,8 @@ export function makeTestBuilds(
   installation: string,
   options: { minFreeBytes?: number; socketPath?: string; network?: string; loadsImages?: boolean } = {},
 ): TestBuilds {
-  const engine = makeEngine({ socketPath: options.socketPath ?? '/var/run/docker.sock' })
-  if (options.loadsImages === false) {
-    engine.docker.loadImage = (() => Promise.reject(new Error('refused'))) as typeof engine.docker.loadImage
-  }
+  const real = makeEngine({ socketPath: options.socketPath ?? '/var/run/docker.sock' })
+  const engine = options.loadsImages === false ? refusingLoads(real) : real
   const builder = makeBuilder({
     engine,
     installation,
@@ -70,6 +68,15 @@ export function makeTestBuilds(
         if (images.length > 0) await run('docker', ['rmi', '-f', ...images]).catch(() => undefined)
       }
     },
+  }
+}
+
+/** An engine that loads no image without its layers. */
+function refusingLoads(engine: Engine): Engine {
+  return {
+    ...engine,
+    call: (what, work, limits) =>
+      what === 'load a base image' ? Promise.reject(new Error('refused')) : engine.call(what, work, limits),
   }
 }
 

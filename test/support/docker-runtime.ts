@@ -3,6 +3,7 @@ import { makeDockerRuntime, makeEngine, type DockerRuntime, type Engine } from '
 import { silentLogger } from '../../src/kernel/logger.ts'
 import type { AddressRange, InstanceSpec } from '../../src/runtime/index.ts'
 import { ensureBaseImage } from './base-image.ts'
+import { dockerOf } from './docker.ts'
 
 export const testSocket = '/var/run/docker.sock'
 
@@ -24,6 +25,8 @@ export function makeTestSite(): TestSite {
 export interface TestRuntime {
   readonly runtime: DockerRuntime
   readonly engine: Engine
+  /** The same engine, asked directly. */
+  readonly docker: ReturnType<typeof dockerOf>
   readonly site: TestSite
   readonly range: AddressRange
   /** Digest of a busybox image. */
@@ -47,13 +50,15 @@ export async function makeTestRuntime(
     publicPorts: options.publicPorts ?? [],
     logger: silentLogger,
   })
-  const { Id: image } = await engine.docker.getImage(await ensureBaseImage()).inspect()
+  const docker = dockerOf(testSocket)
+  const { Id: image } = await docker.getImage(await ensureBaseImage()).inspect()
   const range = await runtime.prepare()
   const base = range.subnet.split('/')[0]?.split('.').slice(0, 3).join('.') ?? ''
   let next = 10
   return {
     runtime,
     engine,
+    docker,
     site,
     range,
     image,
@@ -83,7 +88,7 @@ export async function makeImage(
   argv: readonly string[],
   changes: Readonly<Record<string, unknown>> = {},
 ): Promise<string> {
-  const { docker } = test.engine
+  const { docker } = test
   const container = await docker.createContainer({ Image: test.image, Entrypoint: [], Cmd: [...argv], ...changes })
   try {
     const repo = `${test.site.installation}/${name}`
@@ -95,5 +100,5 @@ export async function makeImage(
 }
 
 export async function removeImage(test: TestRuntime, digest: string): Promise<void> {
-  await test.engine.docker.getImage(digest).remove({ force: true })
+  await test.docker.getImage(digest).remove({ force: true })
 }

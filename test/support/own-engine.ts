@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { makeEngine } from '../../src/adapters/docker/index.ts'
 import { ensureBaseImage } from './base-image.ts'
+import { dockerOf } from './docker.ts'
 
 const run = promisify(execFile)
 
@@ -138,8 +139,8 @@ export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<Ow
 
 async function copyBaseImage(socketPath: string): Promise<string> {
   const tag = await ensureBaseImage()
-  const from = makeEngine({ socketPath: '/var/run/docker.sock' }).docker
-  const to = makeEngine({ socketPath }).docker
+  const from = dockerOf()
+  const to = dockerOf(socketPath)
   const loaded = await to.loadImage(await from.getImage(tag).get(), { quiet: true })
   await new Promise((resolve) => loaded.on('end', resolve).resume())
   return (await to.getImage(tag).inspect()).Id

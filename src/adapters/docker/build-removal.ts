@@ -15,7 +15,7 @@ const removeTimeoutMs = 60_000
 export async function listBuildTraces(engine: Engine, own: BuildLabels): Promise<number[]> {
   const filters = own.filterOf(null)
   const [containers, images] = await Promise.all([
-    engine.call('containers', (docker, abortSignal) => docker.listContainers({ all: true, filters, abortSignal })),
+    engine.call('containers', (docker) => docker.listContainers({ all: true, filters })),
     engine.call('images', (docker) => docker.listImages({ all: true, filters } as Docker.ListImagesOptions)),
   ])
   const ids = [...containers, ...images].map(({ Labels }) => Number(Labels[labelNames.build]))
@@ -31,8 +31,8 @@ export async function listLeftOverBuilds(engine: Engine, own: BuildLabels): Prom
 
 /** Containers of a build's steps, running or not. */
 export async function removeBuildContainers(engine: Engine, own: BuildLabels, buildId: number): Promise<void> {
-  const found = await engine.call('containers', (docker, abortSignal) =>
-    docker.listContainers({ all: true, filters: own.filterOf(buildId), abortSignal }),
+  const found = await engine.call('containers', (docker) =>
+    docker.listContainers({ all: true, filters: own.filterOf(buildId) }),
   )
   await Promise.all(
     found.map(({ Id }) =>

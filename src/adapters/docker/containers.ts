@@ -29,9 +29,7 @@ export function asInstance(found: Docker.ContainerInspectInfo): Instance {
 
 /** The engine's whole answer, or null when there is no such container. */
 export function inspectContainer(engine: Engine, idOrName: string): Promise<Docker.ContainerInspectInfo | null> {
-  return orNull(
-    engine.call('inspect container', (docker, abortSignal) => docker.getContainer(idOrName).inspect({ abortSignal })),
-  )
+  return orNull(engine.call('inspect container', (docker) => docker.getContainer(idOrName).inspect()))
 }
 
 /** The engine hears of the kernel's out-of-memory apart from the end, on a busy machine some tenths of a second later. */
@@ -73,9 +71,7 @@ export async function findOwn(
 /** All of this installation as the engine lists them: one call, and no inspects. */
 export async function surveyOwn(engine: Engine, installation: string): Promise<SeenContainer[]> {
   const filters = { label: [`${labelNames.installation}=${installation}`] }
-  const found = await engine.call('list containers', (docker, abortSignal) =>
-    docker.listContainers({ all: true, filters, abortSignal }),
-  )
+  const found = await engine.call('list containers', (docker) => docker.listContainers({ all: true, filters }))
   return found.map(({ Id, Names, Labels, State, Created }) => ({
     containerId: Id,
     name: (Names[0] ?? Id).replace(/^\//, ''),
@@ -99,9 +95,7 @@ export async function listOwn(
 ): Promise<Instance[]> {
   const release = of === undefined ? [] : [`${labelNames.release}=${of.release}`]
   const filters = { label: [`${labelNames.installation}=${installation}`, ...release] }
-  const found = await engine.call('list containers', (docker, abortSignal) =>
-    docker.listContainers({ all: true, filters, abortSignal }),
-  )
+  const found = await engine.call('list containers', (docker) => docker.listContainers({ all: true, filters }))
   // The list lacks exit codes and restarts. Eight at once: an engine answers some hundred inspects a second.
   const instances: Instance[] = []
   for (let at = 0; at < found.length; at += 8) {
@@ -125,13 +119,9 @@ export async function stopOwn(
   if (found === null || (!found.State.Running && !found.State.Restarting)) return
   const seconds = Math.ceil(graceMs / 1000)
   await ignoreGone(
-    engine.call(
-      'stop container',
-      (docker, abortSignal) => docker.getContainer(found.Id).stop({ t: seconds, abortSignal }),
-      {
-        timeoutMs: graceMs + 20_000,
-      },
-    ),
+    engine.call('stop container', (docker) => docker.getContainer(found.Id).stop({ t: seconds }), {
+      timeoutMs: graceMs + 20_000,
+    }),
   )
 }
 
@@ -140,11 +130,9 @@ export async function removeOwn(engine: Engine, installation: string, containerI
   const found = await findOwn(engine, installation, containerId)
   if (found === null) return
   try {
-    await engine.call(
-      'remove container',
-      (docker, abortSignal) => docker.getContainer(found.Id).remove({ force: true, v: true, abortSignal }),
-      { timeoutMs: 60_000 },
-    )
+    await engine.call('remove container', (docker) => docker.getContainer(found.Id).remove({ force: true, v: true }), {
+      timeoutMs: 60_000,
+    })
   } catch (error) {
     if (isNotFound(error)) return
     // Another call removes it already.

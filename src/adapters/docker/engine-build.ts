@@ -8,11 +8,10 @@ import {
   type WrittenDockerfile,
   type WrittenStep,
 } from '../../builds/index.ts'
-import { SlipwayError } from '../../kernel/errors.ts'
 import { dockerfileRefused, engineGoneError, noSpaceError, stepError } from './build-errors.ts'
 import { makeBuildOutput } from './build-output.ts'
 import { filterContext } from './context.ts'
-import { asEngineError, type Engine, engineReason } from './engine.ts'
+import { asEngineError, type Engine, engineReason, isEngineGone } from './engine.ts'
 import { readMessages } from './engine-messages.ts'
 
 export interface EngineBuild {
@@ -41,11 +40,10 @@ export async function runEngineBuild(engine: Engine, build: EngineBuild): Promis
   // Who needs it hears of its failure.
   build.written.catch(() => undefined)
   try {
-    const stream = await engine.docker.buildImage(context.stream, {
-      ...engineOptions(build),
-      dockerfile: context.dockerfile,
-      abortSignal: signal,
-    })
+    const how = { ...engineOptions(build), dockerfile: context.dockerfile }
+    // It answers when it has taken in all files; whoever builds ends that with the build's time.
+    const timeoutMs = request.limits.timeoutMs
+    const stream = await engine.call('build', (docker) => docker.buildImage(context.stream, how), { timeoutMs, signal })
     const { steps } = await build.written
     const output = makeBuildOutput({ steps, onLine: build.onLine, onContainer: build.onContainer })
     let digest: string | null = null
@@ -122,12 +120,10 @@ function openContext({ request, source, written }: EngineBuild): {
 }
 
 function failureOf(error: unknown, steps: readonly WrittenStep[]): Error {
-  if (error instanceof SlipwayError) return error
   const reason = engineReason(error)
   if (isNoSpace(reason)) return noSpaceError(error)
   if (reason !== '') return dockerfileRefused(reason, steps)
-  const mapped = asEngineError(error, 'build')
-  return mapped instanceof SlipwayError && mapped.code === 'unavailable' ? engineGoneError(error) : mapped
+  return isEngineGone(error) ? engineGoneError(error) : asEngineError(error, 'build')
 }
 
 const isNoSpace = (text: string): boolean => /no space left on device/i.test(text)

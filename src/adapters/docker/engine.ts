@@ -1,24 +1,30 @@
-import { Agent } from 'node:http'
+import { Agent, type IncomingMessage } from 'node:http'
 import { inspect, types } from 'node:util'
 import Docker from 'dockerode'
 import { SlipwayError, type ErrorCode } from '../../kernel/errors.ts'
 import { withTimeout } from '../../kernel/timeout.ts'
+import { openStream, requestsUntil } from './engine-requests.ts'
 
 /**
- * One Docker engine. Every call has a time limit, because a stopped engine hangs instead of failing.
+ * One Docker engine. Whatever is asked of it goes through `call`, which has a time limit, because a stopped engine hangs instead
+ * of failing. When the time is over or the signal fires, the requests end too.
  *
  * Errors: `unavailable` when the engine does not answer (then what the call did is unknown), `timeout`, `not_found` (404),
  * `conflict` (409), else `internal`. The engine's own words are in `engineReason(error)`.
  */
 export interface Engine {
-  readonly docker: Docker
-  readonly socketPath: string
-  /** `work` gets a signal that it passes on as `abortSignal`; without that the request lives on when the time is over. */
-  call<T>(
-    what: string,
-    work: (docker: Docker, signal: AbortSignal) => Promise<T>,
-    options?: { timeoutMs?: number; signal?: AbortSignal },
-  ): Promise<T>
+  /**
+   * The time is that of `work`: of a stream that it resolves with only the beginning, and its reader sees to the rest; the signal
+   * ends it to its end. What is got out of `docker` (a container, an exec) asks nothing any more when the call is over.
+   */
+  call<T>(what: string, work: (docker: Docker) => Promise<T>, options?: CallOptions): Promise<T>
+  /** The answer to a GET as it comes: for streams of which hundreds are open. */
+  stream(what: string, path: string, signal: AbortSignal): Promise<IncomingMessage>
+}
+
+export interface CallOptions {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
 }
 
 /** 10 s: an inspect takes 2–40 ms (measured); a loaded engine that deletes layers has been seen to need seconds. */
@@ -41,23 +47,29 @@ export function makeEngine(options: { socketPath: string; timeoutMs?: number }):
     agent: new BriefAgent({ keepAlive: false }),
   }
   const docker = new Docker(how)
+  const within = async <T>(
+    what: string,
+    work: (signal: AbortSignal) => Promise<T>,
+    { timeoutMs = options.timeoutMs ?? defaultTimeoutMs, signal }: CallOptions,
+  ): Promise<T> => {
+    const limit = { ms: timeoutMs, what: `The Docker engine (${what})`, ...(signal === undefined ? {} : { signal }) }
+    try {
+      return await withTimeout(limit, work)
+    } catch (error) {
+      throw asEngineError(error, what)
+    }
+  }
   return {
-    docker,
-    socketPath: options.socketPath,
-    async call(what, work, limits = {}) {
-      try {
-        return await withTimeout(
-          {
-            ms: limits.timeoutMs ?? options.timeoutMs ?? defaultTimeoutMs,
-            what: `The Docker engine (${what})`,
-            ...(limits.signal === undefined ? {} : { signal: limits.signal }),
-          },
-          (signal) => work(docker, signal),
-        )
-      } catch (error) {
-        throw asEngineError(error, what)
-      }
-    },
+    call: (what, work, limits = {}) =>
+      within(
+        what,
+        async (signal) => {
+          const requests = requestsUntil(docker, signal)
+          return work(requests.docker).finally(requests.close)
+        },
+        limits,
+      ),
+    stream: (what, path, signal) => within(what, (ends) => openStream(options.socketPath, path, ends), { signal }),
   }
 }
 
@@ -80,6 +92,12 @@ export function asEngineError(error: unknown, what: string): Error {
     })
   }
   return new SlipwayError('internal', `The Docker engine failed (${what}).`, { cause: error })
+}
+
+/** True when the connection broke, or nobody listens: the engine ended or was never there. */
+export function isEngineGone(error: unknown): boolean {
+  const cause = error instanceof SlipwayError && error.code === 'unavailable' ? error.cause : error
+  return types.isNativeError(cause) && isDisconnect(cause)
 }
 
 /** What the engine said, without dockerode's wrapping; '' when the error is not an answer of the engine. */

@@ -4,7 +4,6 @@ import { LineSplitter } from '../../kernel/terminal-text.ts'
 import { withTimeout } from '../../kernel/timeout.ts'
 import { makeDemuxer } from './demux.ts'
 import type { Engine } from './engine.ts'
-import type Docker from 'dockerode'
 
 const outputLimit = 64 * 1024
 
@@ -25,18 +24,19 @@ export async function execIn(
 ): Promise<{ exitCode: number; output: string[] }> {
   const limits = { signal: options.signal }
   const request = { Cmd: [...argv], AttachStdout: true, AttachStderr: true }
-  const exec = await engine.call('create exec', (docker) => docker.getContainer(containerId).exec(request), limits)
+  const { id } = await engine.call('create exec', (docker) => docker.getContainer(containerId).exec(request), limits)
   try {
     return await withTimeout(
       { ms: options.timeoutMs, what: 'The command in the container', signal: options.signal },
       async (signal) => {
-        const stream = await engine.call('start exec', () => exec.start({ hijack: true, stdin: false }), { signal })
+        const how = { hijack: true, stdin: false }
+        const stream = await engine.call('start exec', (docker) => docker.getExec(id).start(how), { signal })
         const output = await readOutput(stream, signal)
-        return { exitCode: await readExitCode(engine, exec, signal), output }
+        return { exitCode: await readExitCode(engine, id, signal), output }
       },
     )
   } catch (error) {
-    await endProcess(engine, exec, containerId).catch(() => {})
+    await endProcess(engine, id, containerId).catch(() => {})
     throw error
   }
 }
@@ -68,17 +68,17 @@ function readOutput(stream: Duplex, signal: AbortSignal): Promise<string[]> {
 }
 
 /** The stream may end a moment before the engine knows the code, and it ends early when the engine goes away. */
-async function readExitCode(engine: Engine, exec: Docker.Exec, signal: AbortSignal): Promise<number> {
+async function readExitCode(engine: Engine, execId: string, signal: AbortSignal): Promise<number> {
   for (let waitMs = 5; !signal.aborted; waitMs = Math.min(waitMs * 2, 500)) {
-    const info = await engine.call('inspect exec', () => exec.inspect(), { signal })
+    const info = await engine.call('inspect exec', (docker) => docker.getExec(execId).inspect(), { signal })
     if (!info.Running && info.ExitCode !== null) return info.ExitCode
     await new Promise((resolve) => setTimeout(resolve, waitMs))
   }
   throw signal.reason
 }
 
-async function endProcess(engine: Engine, exec: Docker.Exec, containerId: string): Promise<void> {
-  const info = await engine.call('inspect exec', () => exec.inspect(), { timeoutMs: 2_000 })
+async function endProcess(engine: Engine, execId: string, containerId: string): Promise<void> {
+  const info = await engine.call('inspect exec', (docker) => docker.getExec(execId).inspect(), { timeoutMs: 2_000 })
   if (!info.Running || info.Pid <= 0) return
   // The number may belong to somebody else by now, or to another machine: only a process of this very container.
   const cgroup = await readFile(`/proc/${info.Pid}/cgroup`, 'utf8')

@@ -1,4 +1,4 @@
-import { type IncomingMessage, request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { InstanceLogLine, InstanceLogOptions } from '../../runtime/index.ts'
 import { makeDemuxer } from './demux.ts'
 import type { Engine } from './engine.ts'
@@ -20,7 +20,7 @@ export async function* readInstanceLog(
   if (since !== null) query.set('since', unixTime(since))
   if (newest !== undefined) query.set('tail', String(newest))
   const path = `/containers/${encodeURIComponent(containerId)}/logs?${query.toString()}`
-  const stream = await engine.call('read log', () => openStream(engine.socketPath, path, signal), { signal })
+  const stream = await engine.stream('read log', path, signal)
   let lines: InstanceLogLine[] = []
   const assembly = makeLineAssembly((line) => lines.push(line))
   const demux = makeDemuxer(assembly.add)
@@ -85,26 +85,6 @@ function copyOf(piece: Buffer): Buffer {
 function lastState(text: string): string {
   const line = text.endsWith('\r') ? text.slice(0, -1) : text
   return line.slice(line.lastIndexOf('\r') + 1)
-}
-
-/**
- * Not through dockerode: at each call it writes all that hangs on its agent and on the signal into a text that nobody reads,
- * and hundreds of streams at once made that minutes of CPU.
- */
-function openStream(socketPath: string, path: string, signal: AbortSignal): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const req = request({ socketPath, path, agent: false, headers: { host: 'engine' } }, (res) => {
-      if (res.statusCode === 200) return resolve(res)
-      res.resume()
-      const error = new Error(`(HTTP code ${res.statusCode ?? 0}) refused - the log cannot be read`)
-      reject(Object.assign(error, { statusCode: res.statusCode }))
-    })
-    const end = (): void => void req.destroy()
-    signal.addEventListener('abort', end, { once: true })
-    req.once('close', () => signal.removeEventListener('abort', end))
-    req.on('error', reject)
-    req.end()
-  })
 }
 
 /** A stream that ends because nobody wants more is not an error. */

@@ -33,9 +33,9 @@ export function makeProcessLimit(engine: Engine, filters: { label: string[] }, l
 
 /** Found by labels, never by the id in the output: a command could print another's. */
 function limitContainers(engine: Engine, filters: { label: string[] }): Promise<unknown> {
-  return engine.call('limit a build step', async (docker, abortSignal) => {
-    const found = await docker.listContainers({ all: true, filters, abortSignal })
-    const update = { PidsLimit: processes, abortSignal }
+  return engine.call('limit a build step', async (docker) => {
+    const found = await docker.listContainers({ all: true, filters })
+    const update = { PidsLimit: processes }
     // Each by itself: one that has ended keeps none of the others from its limit.
     await Promise.allSettled(found.map(({ Id }) => docker.getContainer(Id).update(update)))
   })

@@ -6,6 +6,9 @@ import { readMessages } from './engine-messages.ts'
 /** A progress line at most this often: a pull reports hundreds of times. */
 const progressEveryMs = 5000
 
+/** The engine answers when the registry did, of which it asks several things; itself it waits 15 s for each. */
+const beginMs = 120_000
+
 /** Pulls one image without any credentials, with a line at its start and end, and progress between when it takes long. */
 export async function pullImage(
   engine: Engine,
@@ -17,12 +20,10 @@ export async function pullImage(
   const progress = new PullProgress((text) => options.onLine(`Pulling ${name}: ${text}`))
   try {
     const { repository, tag, digest } = splitForPull(name)
-    const stream = await engine.docker.createImage({
-      fromImage: repository,
-      tag: digest ?? tag,
-      ...(reference.platform === null ? {} : { platform: reference.platform }),
-      abortSignal: options.signal,
-    })
+    const platform = reference.platform === null ? {} : { platform: reference.platform }
+    const what = { fromImage: repository, tag: digest ?? tag, ...platform }
+    const limits = { timeoutMs: beginMs, signal: options.signal }
+    const stream = await engine.call(`pull ${name}`, (docker) => docker.createImage(what), limits)
     let status = ''
     for await (const message of readMessages(stream)) {
       if (message.error !== undefined) throw pullError(name, message.error)

@@ -93,8 +93,8 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       return followCommand(started.containerId, run, { engine, installation })
     },
     keepRunning: (containerId) =>
-      engine.call('keep container running', async (docker, abortSignal) => {
-        await docker.getContainer(containerId).update({ RestartPolicy: keep, abortSignal })
+      engine.call('keep container running', async (docker) => {
+        await docker.getContainer(containerId).update({ RestartPolicy: keep })
       }),
     async inspect(containerId) {
       const found = await inspectEnded(() => findOwn(engine, installation, containerId))
@@ -147,8 +147,8 @@ async function readLogs(engine: Engine, containerId: string, tail: number): Prom
   function push(line: string): void {
     lines.push(line)
   }
-  const log = await engine.call('read log', (docker, abortSignal) =>
-    docker.getContainer(containerId).logs({ follow: false, stdout: true, stderr: true, tail, abortSignal }),
+  const log = await engine.call('read log', (docker) =>
+    docker.getContainer(containerId).logs({ follow: false, stdout: true, stderr: true, tail }),
   )
   makeDemuxer((output, content) => splitters[output].write(content))(log)
   splitters.stdout.end()

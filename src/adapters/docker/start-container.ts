@@ -71,11 +71,10 @@ async function create(spec: Spec, { engine, plan, signal }: StartOptions): Promi
   const image = await readImage(engine, spec.image)
   const init = spec.argv !== undefined || wantsInit(image.entrypoint, image.command)
   const request = containerRequest(spec, { ...plan, init }) as unknown as Docker.ContainerCreateOptions
-  const container = await engine.call(
-    'create container',
-    (docker, abortSignal) => docker.createContainer({ ...request, abortSignal }),
-    { timeoutMs, signal },
-  )
+  const container = await engine.call('create container', (docker) => docker.createContainer({ ...request }), {
+    timeoutMs,
+    signal,
+  })
   return container.id
 }
 
@@ -95,7 +94,7 @@ async function adopt(spec: Spec, { engine, plan }: StartOptions): Promise<Instan
 async function startExisting(id: string, { engine, signal }: StartOptions): Promise<void> {
   // Another call may have started it in this moment.
   await unlessDone(
-    engine.call('start container', (docker, abortSignal) => docker.getContainer(id).start({ abortSignal }), {
+    engine.call('start container', (docker) => docker.getContainer(id).start(), {
       timeoutMs,
       signal,
     }),
