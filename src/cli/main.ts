@@ -45,9 +45,6 @@ function makeProgram(version: string): Command {
     .description('Deploys apps to a Slipway server.')
     .version(version, '-V, --version', 'the version of this command')
     .exitOverride()
-    .configureOutput({
-      outputError: (text, write) => write(renderFailure(usageFailure(text))),
-    })
     .addHelpText('after', footer)
   addLoginVerbs(program, run)
   addAppVerbs(program, run)
@@ -59,7 +56,14 @@ function makeProgram(version: string): Command {
   addServiceVerbs(program, run)
   addDoctorVerb(program, run)
   addVersionVerb(program, run)
+  tellWrongUse(program, 'slipway')
   return program
+}
+
+/** Whoever uses a verb wrongly is led to that verb's own help. */
+function tellWrongUse(command: Command, words: string): void {
+  command.configureOutput({ outputError: (text, write) => write(renderFailure(usageFailure(text, words))) })
+  for (const verb of command.commands) tellWrongUse(verb, `${words} ${verb.name()}`)
 }
 
 const footer = `
@@ -71,15 +75,15 @@ Example:
   $ slipway deploy live`
 
 /** Commander's own words: “error: unknown command 'x'\n(Did you mean y?)”. */
-function usageFailure(text: string): { message: string; hint: string } {
+function usageFailure(text: string, words: string): { message: string; hint: string } {
   const [message = '', ...more] = text
     .replace(/^error: /, '')
     .trim()
     .split('\n')
   const hint = more.join(' ').replace(/^\((.*)\)$/, '$1')
   return {
-    message: `${message.charAt(0).toUpperCase()}${message.slice(1)}.`,
-    hint: hint === '' ? 'See what there is: slipway --help' : hint,
+    message: `${message.charAt(0).toUpperCase()}${message.slice(1).replace(/\.$/, '')}.`,
+    hint: hint === '' ? `See how: ${words} --help` : hint,
   }
 }
 

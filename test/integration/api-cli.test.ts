@@ -298,10 +298,16 @@ describe('deploy', () => {
 describe('exit codes', () => {
   it.each([
     [2, ['depoly'], 'Did you mean deploy?'],
+    [2, ['nonsense'], 'slipway --help'],
+    [2, ['deploys', 'nonsense'], 'slipway deploys --help'],
     [2, ['apps', 'crate'], 'Did you mean create?'],
     [2, [], 'Usage: slipway'],
     [2, ['apps', 'create'], 'Missing required argument'],
+    [2, ['apps', 'create'], 'slipway apps create --help'],
     [2, ['status', '--banana'], 'Unknown option'],
+    [2, ['status', '--banana'], 'slipway status --help'],
+    [2, ['deploys', 'cancel'], 'slipway deploys cancel --help'],
+    [2, ['deploys', 'show', '1', '2'], 'but got 2: 1, 2.\n       See how: slipway deploys show --help\n'],
     [2, ['deploy', 'live', '-e', 'test', '-a', 'shop'], 'Give the environment once'],
     [2, ['envs', 'set', 'live', '-a', 'shop'], 'Nothing to change'],
     [2, ['envs', 'set', '-a', 'shop', '--deploy-on-push'], 'Which environment?'],
