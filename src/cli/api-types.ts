@@ -15,6 +15,8 @@ export type Repair = z.output<typeof repairSchema>
 export type AppWithEnvironments = App & { environments: Environment[] }
 export type QueuedDeploy = Deploy & { ahead: number; replaced: number[] }
 
+export type CancelledDeploy = Deploy & { logAfter: number }
+
 export interface LogEventData {
   readonly seq: number
   readonly at: string

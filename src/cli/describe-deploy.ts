@@ -7,3 +7,11 @@ export function describeState({ state, step, waitingFor, cancelRequested }: Depl
   if (waitingFor !== null) return waitingFor.charAt(0).toLowerCase() + waitingFor.slice(1)
   return state === 'running' && step !== null ? `running (${step})` : state
 }
+
+/** How a deploy that was to end has ended, and how long it had run. */
+export function describeEnd({ id, state, step, startedAt, finishedAt }: Deploy): string {
+  const at = state === 'live' || step === null ? '' : ` in its step ${step}`
+  const ms = startedAt === null || finishedAt === null ? null : Date.parse(finishedAt) - Date.parse(startedAt)
+  const after = ms === null || Number.isNaN(ms) ? '' : `, ${(Math.max(0, ms) / 1000).toFixed(1)} s after it began`
+  return `Deploy ${id} is ${state}${at}${after}.`
+}

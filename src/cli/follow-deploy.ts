@@ -9,6 +9,8 @@ export interface FollowDeployOptions {
   readonly linesAreData: boolean
   /** A deploy that we just asked for: try hard to see its end. */
   readonly patient: boolean
+  /** What is said of the deploy when the person leaves before its end. */
+  readonly onLeave?: string
 }
 
 /** How following ended: null when the person left. */
@@ -35,7 +37,7 @@ export async function followDeploy(session: Session, id: number, options: Follow
     if (event === 'end') return data as Deploy
   }
   out.note('')
-  out.note(`Detached; deploy ${id} goes on. Follow it again with: slipway deploys log ${id} -f`)
+  out.note(`Detached; deploy ${id} ${options.onLeave ?? 'goes on'}. Follow it again with: slipway deploys log ${id} -f`)
   return null
 }
 

@@ -162,7 +162,8 @@ function openLog({ db, clock, notify }: LogTools, own: Own, earlierBytes: number
   return log
 }
 
-async function lastSeq(q: Queryable, deployId: number): Promise<number> {
+/** The number of a log's newest line; 0 when it has none. */
+export async function lastSeq(q: Queryable, deployId: number): Promise<number> {
   const rows = await q.query<{ seq: number }>(
     'select coalesce(max(seq), 0)::int as seq from deploy_log where deploy_id = $1',
     [deployId],

@@ -1,11 +1,13 @@
 import type { Queryable } from '../postgres/database.ts'
 import type { DeployState, LogLine } from './deploy.ts'
-import { readLines } from './log.ts'
+import { lastSeq, readLines } from './log.ts'
 
 /** Questions about deploys that change nothing and wait for nothing. */
 export interface DeployReads {
   /** What the log holds now after `after` (0: from the start), oldest first, at most `limit` lines. */
   readLog(deployId: number, page: { after: number; limit: number }): Promise<LogLine[]>
+  /** The number of the log's newest line, from which on only what is new comes; 0 when there is none. */
+  newestLine(deployId: number): Promise<number>
   /** How many deploys are in each state, over all environments. */
   countByState(): Promise<Readonly<Record<DeployState, number>>>
   /** What the environment's route points to, and since when; null when nothing is live. */
@@ -22,6 +24,7 @@ interface ServingRelease {
 export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
   return {
     readLog: (deployId, page) => readLines(db, deployId, page),
+    newestLine: (deployId) => lastSeq(db, deployId),
     async countByState() {
       const rows = await db.query<{ state: DeployState; count: number }>(
         'select state, count(*) as count from deploys group by state',

@@ -15,7 +15,7 @@ export interface HttpNeeds {
   >
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>
-  readonly reads: Pick<DeployReads, 'readLog' | 'countByState'>
+  readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'>
   readonly db: Database
   readonly commits: Commits
   readonly setDefaultBranch: (app: string, branch: string) => Promise<void>

@@ -225,7 +225,7 @@ describe('deploy', () => {
     const status = await slipway('status', 'test', '-a', 'shop')
     expect(status.stdout).toMatch(new RegExp(`^${id} +waiting +${someCommit.slice(0, 10)} +admin +next$`, 'm'))
     const cancelled = await slipway('deploys', 'cancel', String(id))
-    expect(cancelled.stdout).toBe(`Deploy ${id} is cancelled.\n`)
+    expect(cancelled.stdout).toBe(`Deploy ${id} is cancelled; it had not begun.\n`)
     expect((await slipway('deploys', 'cancel', String(id))).code).toBe(5)
     server.deploys.write(id + 1, 'step', 'Building')
     server.deploys.end(id + 1, 'live', { releaseNumber: 7 })
@@ -292,6 +292,42 @@ describe('deploy', () => {
     expect((await slipway('deploys', 'list', '-a', 'shop', '-n', '1')).stdout).toMatch(
       new RegExp(`^${id} +failed`, 'm'),
     )
+  })
+})
+
+describe('deploys cancel', () => {
+  it('of a running deploy follows until it has ended, from where it was asked', async () => {
+    const { id } = await json('deploy', '-a', 'shop', '--no-wait')
+    server.deploys.write(id, 'step', 'Building')
+    server.deploys.move(id, { state: 'running', step: 'build', startedAt: new Date() })
+    const asked = await json('deploys', 'cancel', String(id), '--no-wait')
+    expect(asked).toMatchObject({ id, state: 'running', cancelRequested: true })
+    expect((await slipway('deploys', 'list', '-a', 'shop', '-n', '1')).stdout).toContain('running (to be cancelled)')
+    const cancelling = cli.start(['deploys', 'cancel', String(id)])
+    await cancelling.says('is asked to end')
+    server.deploys.write(id, 'error', 'Cancelled by admin.')
+    await cancelling.says('Cancelled by admin.')
+    expect(cancelling.child.exitCode).toBeNull()
+    server.deploys.end(id, 'cancelled')
+    const { code, stdout } = await cancelling.result
+    expect(code).toBe(0)
+    expect(stdout).toMatch(
+      new RegExp(
+        `^ !     Cancelled by admin\\.\\nDeploy ${id} is cancelled in its step build, \\d+\\.\\d s after it began\\.\\n$`,
+      ),
+    )
+  })
+
+  it('is left with Ctrl-C: the deploy still ends', async () => {
+    const { id } = await json('deploy', '-a', 'shop', '--no-wait')
+    server.deploys.move(id, { state: 'running', step: 'check', startedAt: new Date() })
+    const cancelling = cli.start(['deploys', 'cancel', String(id), '--json'])
+    await cancelling.says('is asked to end')
+    cancelling.child.kill('SIGINT')
+    const { code, stdout, stderr } = await cancelling.result
+    expect([code, stdout]).toEqual([130, ''])
+    expect(stderr).toContain(`deploy ${id} is still asked to end`)
+    server.deploys.end(id, 'cancelled')
   })
 })
 

@@ -16,7 +16,7 @@ export type EnvironmentOfDeploy = Pick<Deploy, 'environmentId' | 'appId' | 'app'
 
 export interface ScriptedDeploys
   extends Pick<Deploys, 'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow' | 'findDifferences' | 'reconcile'>,
-    Pick<DeployReads, 'readLog' | 'countByState'> {
+    Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'> {
   /** What differs; mended when somebody asks for it. */
   readonly differences: Mended[]
   /** How often `wake` was called. */
@@ -119,6 +119,7 @@ export function makeScriptedDeploys(options: {
       }
     },
     readLog: async (id, { after, limit }) => linesAfter(id, after).slice(0, limit),
+    newestLine: async (id) => logs.get(id)?.length ?? 0,
     async countByState() {
       const count = (state: DeployState): number => deploys.filter((one) => one.state === state).length
       return {

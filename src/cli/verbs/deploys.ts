@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import type { Deploy, LogEventData, QueuedDeploy } from '../api-types.ts'
-import { describeState } from '../describe-deploy.ts'
+import type { CancelledDeploy, Deploy, LogEventData, QueuedDeploy } from '../api-types.ts'
+import { describeEnd, describeState } from '../describe-deploy.ts'
 import { readEvents } from '../event-stream.ts'
 import { exits, Failure } from '../failure.ts'
 import { exitOfFollowed, followDeploy } from '../follow-deploy.ts'
@@ -58,8 +58,15 @@ export function addDeployVerbs(program: Command, run: Run): void {
       .action(run<[string], CommonOptions & { follow?: boolean }>(showLog)),
     'slipway deploys log 12 -f',
   )
-  const cancel = deploys.command('cancel').argument('<id>').description('end a deploy; what runs stays as it is')
-  withExample(withJson(cancel).action(run<[string], CommonOptions>(cancelDeploy)), 'slipway deploys cancel 12')
+  const cancel = deploys
+    .command('cancel')
+    .argument('<id>')
+    .description('end a deploy, and follow it until it has ended; what runs stays as it is')
+    .option('--no-wait', 'return when it is asked to end')
+  withExample(
+    withJson(cancel).action(run<[string], CommonOptions & { wait: boolean }>(cancelDeploy)),
+    'slipway deploys cancel 12',
+  )
 }
 
 async function requestDeploy(session: Session, [name]: [string | undefined], options: DeployOptions): Promise<number> {
@@ -153,14 +160,34 @@ async function showLog(
   throw new Failure(exits.failed, 'The server stopped before the end of the log.', 'Try again in a moment.')
 }
 
-async function cancelDeploy(session: Session, [id]: [string]): Promise<void> {
-  const deploy = await session.client().call<Deploy>('POST', `/deploys/${readId(id)}/cancellation`, {})
-  session.out.data(deploy)
-  session.out.line(
-    deploy.state === 'cancelled'
-      ? `Deploy ${id} is cancelled.`
-      : `Deploy ${id} is asked to end; what runs stays as it is.`,
-  )
+async function cancelDeploy(
+  session: Session,
+  [text]: [string],
+  options: CommonOptions & { wait: boolean },
+): Promise<number> {
+  const { out } = session
+  const id = readId(text)
+  const { logAfter, ...deploy } = await session
+    .client()
+    .call<CancelledDeploy>('POST', `/deploys/${id}/cancellation`, {})
+  if (deploy.finishedAt !== null) {
+    out.data(deploy)
+    out.line(`Deploy ${id} is ${deploy.state}; it had not begun.`)
+    return exits.done
+  }
+  const asked = `Deploy ${id} is asked to end; what runs stays as it is.`
+  if (!options.wait) {
+    out.data(deploy)
+    out.line(asked)
+    return exits.done
+  }
+  out.note(asked)
+  const onLeave = 'is still asked to end'
+  const ended = await followDeploy(session, id, { after: logAfter, linesAreData: false, patient: true, onLeave })
+  if (ended === null) return exits.detached
+  out.data(ended)
+  out.line(describeEnd(ended))
+  return ended.state === 'live' ? exits.failed : exits.done
 }
 
 function readId(text: string): number {

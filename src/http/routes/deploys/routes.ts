@@ -22,7 +22,13 @@ const queuedDeploy = z.strictObject({
   replaced: z.array(z.number().int()),
 })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'commits' | 'db'>
+const cancelledDeploy = z.strictObject({
+  ...deploySchema.shape,
+  /** The newest line of its log before it was asked: what comes after tells of its end. */
+  logAfter: z.number().int(),
+})
+
+type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'reads' | 'commits' | 'db'>
 
 export function deployRoutes(needs: Needs): Route[] {
   return [...lineRoutes(needs), ...singleRoutes(needs)]
@@ -84,7 +90,7 @@ function lineRoutes({ environments, deploys, commits, db }: Needs): Route[] {
 }
 
 /** Those of one deploy. */
-function singleRoutes({ deploys }: Pick<Needs, 'deploys'>): Route[] {
+function singleRoutes({ deploys, reads }: Pick<Needs, 'deploys' | 'reads'>): Route[] {
   return [
     defineRoute({
       method: 'get',
@@ -108,11 +114,17 @@ function singleRoutes({ deploys }: Pick<Needs, 'deploys'>): Route[] {
       params: deployParams,
       query: nothing,
       body: nothing,
-      success: { status: 202, description: 'It is asked; follow the deploy until it has ended', schema: deploySchema },
+      success: {
+        status: 202,
+        description: 'It is asked; follow its log from logAfter until it has ended',
+        schema: cancelledDeploy,
+      },
       about: async ({ id }) => (await deploys.get(id)).app,
       async handle({ params, principal }) {
+        const logAfter = await reads.newestLine(params.id)
         await deploys.cancel(params.id, principal.name)
-        return { json: presentDeploy(await deploys.get(params.id)), location: `/api/v1/deploys/${params.id}` }
+        const deploy = presentDeploy(await deploys.get(params.id))
+        return { json: { ...deploy, logAfter }, location: `/api/v1/deploys/${params.id}` }
       },
     }),
   ]
