@@ -10,7 +10,9 @@ CREATE TABLE public.apps (
     default_branch text,
     default_branch_pinned boolean DEFAULT false NOT NULL,
     last_build_number integer DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    removing_since timestamp with time zone,
+    removed_by text
 );
 
 ALTER TABLE public.apps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -98,8 +100,9 @@ CREATE TABLE public.deploys (
     priority smallint DEFAULT 0 NOT NULL,
     waiting_for text,
     cancel_requested_by text,
+    force_rebuild boolean DEFAULT false NOT NULL,
     CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
-    CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text]))),
+    CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text, 'start'::text, 'restart'::text]))),
     CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
     CONSTRAINT deploys_step_check CHECK ((step = ANY (ARRAY['build'::text, 'release-commands'::text, 'start'::text, 'check'::text, 'swap'::text])))
 );
@@ -124,6 +127,11 @@ CREATE TABLE public.environments (
     allow_forced_push boolean NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     supersede text DEFAULT 'waiting'::text NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    removed_by text,
+    held boolean DEFAULT false NOT NULL,
+    CONSTRAINT environments_state_check CHECK ((state = ANY (ARRAY['active'::text, 'stopped'::text, 'removing'::text]))),
     CONSTRAINT environments_supersede_check CHECK ((supersede = ANY (ARRAY['waiting'::text, 'running'::text])))
 );
 
@@ -195,6 +203,12 @@ CREATE TABLE public.nightly (
     ended_at timestamp with time zone,
     outcome jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT nightly_one_check CHECK (one)
+);
+
+CREATE TABLE public.numbers_of_removed_apps (
+    app text NOT NULL,
+    environment_name text NOT NULL,
+    last_number integer NOT NULL
 );
 
 CREATE TABLE public.pushes (
@@ -322,6 +336,9 @@ ALTER TABLE ONLY public.instances
 ALTER TABLE ONLY public.nightly
     ADD CONSTRAINT nightly_pkey PRIMARY KEY (one);
 
+ALTER TABLE ONLY public.numbers_of_removed_apps
+    ADD CONSTRAINT numbers_of_removed_apps_pkey PRIMARY KEY (app, environment_name);
+
 ALTER TABLE ONLY public.pushes
     ADD CONSTRAINT pushes_pkey PRIMARY KEY (id);
 
@@ -358,7 +375,11 @@ CREATE INDEX deploys_by_build ON public.deploys USING btree (build_id);
 
 CREATE INDEX deploys_by_environment ON public.deploys USING btree (environment_id, id DESC);
 
+CREATE INDEX deploys_by_push ON public.deploys USING btree (push_id) WHERE (push_id IS NOT NULL);
+
 CREATE INDEX deploys_by_release ON public.deploys USING btree (release_id);
+
+CREATE INDEX deploys_by_superseding ON public.deploys USING btree (superseded_by) WHERE (superseded_by IS NOT NULL);
 
 CREATE INDEX deploys_leases ON public.deploys USING btree (lease_until) WHERE (state = 'running'::text);
 
@@ -366,7 +387,11 @@ CREATE INDEX deploys_waiting ON public.deploys USING btree (priority DESC, id) W
 
 CREATE INDEX deploys_with_log ON public.deploys USING btree (finished_at, id) WHERE ((log_removed_at IS NULL) AND (finished_at IS NOT NULL));
 
+CREATE INDEX environments_removing ON public.environments USING btree (id) WHERE (state = 'removing'::text);
+
 CREATE INDEX events_by_time ON public.events USING btree (at);
+
+CREATE INDEX instances_by_deploy ON public.instances USING btree (deploy_id);
 
 CREATE INDEX instances_there ON public.instances USING btree (release_id) WHERE (state <> 'retired'::text);
 
@@ -378,9 +403,13 @@ CREATE UNIQUE INDEX one_running_deploy ON public.deploys USING btree (environmen
 
 CREATE UNIQUE INDEX one_waiting_replaceable ON public.deploys USING btree (environment_id) WHERE ((state = 'waiting'::text) AND replaceable);
 
+CREATE INDEX pushes_by_app ON public.pushes USING btree (app_id);
+
 CREATE INDEX pushes_receiving ON public.pushes USING btree (id) WHERE (state = 'receiving'::text);
 
 CREATE INDEX releases_by_build ON public.releases USING btree (build_id);
+
+CREATE INDEX routes_by_release ON public.routes USING btree (release_id);
 
 ALTER TABLE ONLY public.addresses
     ADD CONSTRAINT addresses_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id) ON DELETE SET NULL;

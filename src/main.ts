@@ -215,7 +215,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     deploys,
     reads,
     gitHandler: gitHttp.middleware,
-    setDefaultBranch: (name, branch) => git.setDefaultBranch(name, branch),
+    setDefaultBranch: (name, branch, by) => git.setDefaultBranch(name, branch, by),
     commits: { tipOf: repositories.resolveBranch, resolveCommit: repositories.resolveCommit },
     running: makeRunningReleases({ reads, deploys, runtime }),
     runtimeLogs: modules.logs,

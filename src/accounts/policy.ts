@@ -11,6 +11,7 @@ export type Action =
   | 'apps.create'
   | 'git.read'
   | 'git.push'
+  | 'environments.add'
   | 'environments.change'
   | 'deploys.request'
   | 'deploys.cancel'

@@ -2,12 +2,14 @@ import type { z } from 'zod'
 import type { appSchema } from '../http/routes/apps/presenter.ts'
 import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
-import type { environmentSchema } from '../http/routes/environments/presenter.ts'
+import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
 import type { statusSchema } from '../http/routes/status/routes.ts'
 
 /** What the API answers, from the schemas it answers by. Types only: nothing of the server is loaded here. */
 export type App = z.output<typeof appSchema>
 export type Environment = z.output<typeof environmentSchema>
+/** As a change has left it. */
+export type ChangedEnvironment = z.output<typeof changedSchema>
 export type Deploy = z.output<typeof deploySchema>
 export type Status = z.output<typeof statusSchema>
 export type Examination = z.output<typeof examinationSchema>

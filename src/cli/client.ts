@@ -8,7 +8,12 @@ import { isLoopbackHost } from './server-url.ts'
 export interface Client {
   readonly origin: string
   /** The JSON of a successful answer; anything else is thrown as a Failure with its exit code. `path` is below /api/v1. */
-  call<T>(method: 'GET' | 'POST' | 'PATCH', path: string, body?: unknown): Promise<T>
+  call<T>(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<T>
   /** Opens an answer that goes on. The caller reads it, and destroys it. */
   open(
     path: string,
@@ -47,11 +52,11 @@ export function makeClient(options: { origin: string; token: string | null; vers
 
   return {
     origin,
-    async call<T>(method: string, path: string, body?: unknown) {
+    async call<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
       const signal = AbortSignal.timeout(callMs)
       const text = body === undefined ? undefined : JSON.stringify(body)
       try {
-        const res = await answerTo(await send(method, path, { signal }, text))
+        const res = await answerTo(await send(method, path, { signal, headers }, text))
         return readJson(origin, res.statusCode ?? 0, res.headers['content-type'] ?? '', await readAll(res)) as T
       } catch (error) {
         throw toFailure(origin, error)

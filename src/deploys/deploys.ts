@@ -117,7 +117,8 @@ async function enqueue(
   request: DeployRequest,
 ): Promise<QueuedDeploy & { told: readonly number[] }> {
   const { environmentId, kind } = request
-  const supersede = await line.lockLine(tx, environmentId)
+  const { supersede, state } = await line.lockLine(tx, environmentId)
+  if (state === 'removing') throw new SlipwayError('conflict', 'The environment is being removed.')
   const arrival = planArrival(kind, await line.listLine(tx, environmentId), supersede)
   const replaced = await line.supersedeWaiting(tx, arrival.replaced)
   const interrupted = await line.interruptRunning(tx, arrival.interrupted)

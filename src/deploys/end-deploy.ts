@@ -45,6 +45,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
   ]
   const drained = await db.transaction(async (tx) => {
     const releases = await switchRoute(tx, deploy.environmentId, deploy.releaseId as number)
+    await store.settleEnvironment(tx, deploy)
     await log.writeWith(tx, lines)
     await store.recordEnd(tx, own, 'live')
     await appendEvent(tx, { kind: 'deploy.live', ...subject(deploy), data: { release: number } })

@@ -1,4 +1,4 @@
-import type { Supersede } from '../environments/index.ts'
+import type { EnvironmentState, Supersede } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { DeployRequest } from './deploy.ts'
@@ -26,14 +26,17 @@ export class LostDeployError extends SlipwayError {
   }
 }
 
-/** Serialises all changes to an environment's line until the transaction ends. Returns what a newer push may replace there. */
-export async function lockLine(tx: Transaction, environmentId: number): Promise<Supersede> {
-  const rows = await tx.query<{ supersede: Supersede }>(
-    'select supersede from environments where id = $1 for no key update',
+/** Serialises all changes to an environment's line until the transaction ends. Returns what a newer push may replace there, and what the environment is. */
+export async function lockLine(
+  tx: Transaction,
+  environmentId: number,
+): Promise<{ supersede: Supersede; state: EnvironmentState }> {
+  const rows = await tx.query<{ supersede: Supersede; state: EnvironmentState }>(
+    'select supersede, state from environments where id = $1 for no key update',
     [environmentId],
   )
   if (rows[0] === undefined) throw new SlipwayError('not_found', 'The environment was removed.')
-  return rows[0].supersede
+  return rows[0]
 }
 
 /** The environment's deploys that have not ended. */

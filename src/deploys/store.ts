@@ -196,6 +196,16 @@ export async function recordEnd(tx: Transaction, own: Own, state: DeployState): 
   await updateOwn(tx, own, 'state = $3, finished_at = now(), lease_owner = null', [state])
 }
 
+/** What going live changes of the environment: one that was stopped runs, and a person's deploy ends the hold on pushes. */
+export async function settleEnvironment(tx: Transaction, { environmentId, kind }: Deploy): Promise<void> {
+  await tx.query(
+    `update environments set state = case state when 'stopped' then 'active' else state end, held = held and not $2,
+       version = version + 1
+     where id = $1 and (state = 'stopped' or held and $2)`,
+    [environmentId, kind === 'deploy' || kind === 'promotion'],
+  )
+}
+
 /** The release that an environment's route points to. */
 export async function findServingRelease(
   q: Queryable,

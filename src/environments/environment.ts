@@ -5,6 +5,8 @@ export interface App {
   /** null until a first branch arrived. */
   readonly defaultBranch: string | null
   readonly createdAt: Date
+  /** It goes with all that it has; nothing new begins in it. */
+  readonly isRemoving: boolean
 }
 
 /** One running copy of an app. */
@@ -24,7 +26,15 @@ export interface Environment {
   /** Whether the branch it follows may be pushed with force. */
   readonly allowForcedPush: boolean
   readonly supersede: Supersede
+  /** A push deploys nothing here until somebody deploys by hand: so after a rollback. */
+  readonly held: boolean
+  readonly state: EnvironmentState
+  /** Grows with each change. */
+  readonly version: number
 }
+
+/** `stopped`: its address says so, and nothing of it runs. `removing`: it goes with all that it has. */
+export type EnvironmentState = 'active' | 'stopped' | 'removing'
 
 /** What a newer push takes the place of: a waiting push, or also a running one that has not reached its release commands. */
 export type Supersede = 'waiting' | 'running'
@@ -35,13 +45,27 @@ export interface EnvironmentChange {
   readonly deployOnPush?: boolean
   readonly allowForcedPush?: boolean
   readonly supersede?: Supersede
+  readonly held?: boolean
 }
 
-/** What every new app starts with. */
-export const firstEnvironments = [
-  { name: 'test', live: false, deployOnPush: true, allowForcedPush: true },
-  { name: 'live', live: true, deployOnPush: false, allowForcedPush: false },
-] as const
+/** What a new environment does when nobody says otherwise. */
+export interface FirstEnvironment {
+  readonly name: string
+  readonly live: boolean
+  readonly deployOnPush: boolean
+  readonly allowForcedPush: boolean
+}
+
+/** What an app starts with: the last is the live one, the first deploys on push. */
+export function environmentsFor(names: readonly string[]): FirstEnvironment[] {
+  return names.map((name, at) => {
+    const live = at === names.length - 1
+    return { name, live, deployOnPush: at === 0, allowForcedPush: !live }
+  })
+}
+
+/** What every new app starts with, unless others are named. */
+export const firstEnvironments: readonly FirstEnvironment[] = environmentsFor(['test', 'live'])
 
 /** The label: the address's first part. App and environment names hold no `--`, so no two environments share one. */
 export function labelOf(app: string, environment: { name: string; live: boolean }): string {

@@ -1,37 +1,50 @@
 import { SlipwayError } from '../kernel/errors.ts'
+import { appendEvent } from '../kernel/events.ts'
 import { parseAppName, parseBranchName, quote } from '../kernel/names.ts'
-import type { Database, Queryable, Transaction } from '../postgres/database.ts'
-import { type App, type Environment, type EnvironmentChange, firstEnvironments, labelOf } from './environment.ts'
+import type { Queryable, Transaction } from '../postgres/database.ts'
+import { addEnvironment, type NewEnvironment, type Parts, parseFirst, reservedLabel } from './add.ts'
+import { type ChangeOptions, changeEnvironment } from './change.ts'
+import {
+  type App,
+  type Environment,
+  type EnvironmentChange,
+  environmentsFor,
+  type FirstEnvironment,
+  firstEnvironments,
+  labelOf,
+} from './environment.ts'
 import * as store from './store.ts'
 
-export type { App, Environment, EnvironmentChange, Supersede } from './environment.ts'
+export type { NewEnvironment } from './add.ts'
+export type { App, Environment, EnvironmentChange, EnvironmentState, Supersede } from './environment.ts'
 export { firstEnvironments } from './environment.ts'
 
-/** Apps and their environments. */
+/** Apps and their environments. `by` is who asked. */
 export interface Environments {
   listApps(): Promise<App[]>
   findApp(name: string): Promise<App | null>
   getApp(name: string): Promise<App>
-  /** Makes the app with `test` and `live`; `conflict` when the name is taken. */
-  createApp(name: string): Promise<App>
+  /** Makes the app with `test` and `live`, or with the environments named; `conflict` when the name is taken. */
+  createApp(name: string, options?: { by?: string; environments?: readonly string[] }): Promise<App>
   /** The app, made when it is not there. Two at once make one. */
-  ensureApp(name: string): Promise<{ app: App; created: boolean }>
+  ensureApp(name: string, by?: string): Promise<{ app: App; created: boolean }>
   /** Environments of an app, those that are not live first. */
   list(app: string, q?: Queryable): Promise<Environment[]>
   get(app: string, name: string): Promise<Environment>
-  /** Giving an environment a branch of its own turns deploy-on-push on, unless the same change says otherwise. */
-  change(app: string, name: string, change: EnvironmentChange): Promise<Environment>
+  /** Adds one from scratch, or like another one: its branch and settings. `conflict` when the name is taken. */
+  add(app: string, wanted: NewEnvironment): Promise<Environment>
+  /**
+   * Giving an environment a branch of its own turns deploy-on-push on, unless the same change says otherwise. `conflict` when
+   * it is not the version that whoever changes it had seen, and then nothing is changed.
+   */
+  change(app: string, name: string, change: EnvironmentChange, options?: ChangeOptions): Promise<Environment>
   /** Branches arrived: chooses the default branch as `chooseDefaultBranch` says. Returns the one in force. */
   noteArrivedBranches(tx: Transaction, app: App, arrived: readonly string[]): Promise<string | null>
   /** A person chooses the default branch; arriving branches do not change it any more. */
-  readonly pinDefaultBranch: (app: string, branch: string) => Promise<void>
+  readonly pinDefaultBranch: (app: string, branch: string, by?: string) => Promise<void>
 }
 
-export function makeEnvironments(parts: {
-  db: Database
-  /** Whether a label's address is one that Slipway needs itself. */
-  isReserved?: (label: string) => boolean
-}): Environments {
+export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Environments {
   const { db, isReserved = () => false } = parts
 
   const getApp = async (name: string): Promise<App> => {
@@ -54,7 +67,11 @@ export function makeEnvironments(parts: {
     })
   }
 
-  const ensureApp = (name: string): Promise<{ app: App; created: boolean }> =>
+  const ensureApp = (
+    name: string,
+    by?: string,
+    first: readonly FirstEnvironment[] = firstEnvironments,
+  ): Promise<{ app: App; created: boolean }> =>
     db.transaction(async (tx) => {
       const made = await store.insertApp(tx, parseAppName(name))
       if (made === null) {
@@ -62,15 +79,13 @@ export function makeEnvironments(parts: {
         if (there === null) throw new SlipwayError('conflict', `The app ${quote(name)} was just removed.`)
         return { app: there, created: false }
       }
-      for (const first of firstEnvironments) {
-        const label = labelOf(name, first)
-        if (isReserved(label)) {
-          throw new SlipwayError('conflict', `An app called ${name} would be at Slipway’s own address.`, {
-            hint: 'Choose another name.',
-          })
-        }
-        await store.insertEnvironment(tx, { appId: made.id, label, ...first })
+      for (const one of first) {
+        const label = labelOf(name, one)
+        if (isReserved(label)) throw reservedLabel(name, one)
+        await store.insertEnvironment(tx, { appId: made.id, label, ...one })
       }
+      const environments = first.map((one) => one.name)
+      await appendEvent(tx, { kind: 'app.created', appId: made.id, data: { by, app: name, environments } })
       return { app: made, created: true }
     })
 
@@ -78,24 +93,28 @@ export function makeEnvironments(parts: {
     listApps: () => store.listApps(db),
     findApp: (name) => store.findApp(db, name),
     getApp,
-    ensureApp,
+    ensureApp: (name, by) => ensureApp(name, by),
     get,
-    async createApp(name) {
-      const { app, created } = await ensureApp(name)
-      if (!created)
-        throw new SlipwayError('conflict', `There is an app ${name} already.`, { hint: 'Choose another name.' })
-      return app
+    async createApp(name, { by, environments } = {}) {
+      const first = environments === undefined ? firstEnvironments : environmentsFor(parseFirst(environments))
+      const { app, created } = await ensureApp(name, by, first)
+      if (created) return app
+      throw new SlipwayError(
+        'conflict',
+        `There is an app ${name} already${app.isRemoving ? '; it is being removed' : ''}.`,
+        {
+          hint: app.isRemoving ? 'Wait until it is gone: slipway apps list' : 'Choose another name.',
+        },
+      )
     },
     list: (app, q = db) => store.listEnvironments(q, app),
-    async change(app, name, change) {
-      const environment = await get(app, name)
-      const branch = typeof change.branch === 'string' ? parseBranchName(change.branch) : change.branch
-      const turnsOn = typeof branch === 'string' && change.deployOnPush === undefined
-      await store.updateEnvironment(db, environment.id, {
-        ...change,
-        ...(branch === undefined ? {} : { branch }),
-        ...(turnsOn ? { deployOnPush: true } : {}),
-      })
+    async add(app, wanted) {
+      await addEnvironment({ db, isReserved }, await getApp(app), wanted)
+      return get(app, wanted.name)
+    },
+    async change(app, name, change, options = {}) {
+      const { id } = await get(app, name)
+      await db.transaction((tx) => changeEnvironment(tx, id, change, options))
       return get(app, name)
     },
     async noteArrivedBranches(tx, app, arrived) {
@@ -103,8 +122,14 @@ export function makeEnvironments(parts: {
       if (chosen !== null && chosen !== app.defaultBranch) await store.setDefaultBranch(tx, app.id, chosen)
       return (await store.findApp(tx, app.name))?.defaultBranch ?? null
     },
-    async pinDefaultBranch(app, branch) {
-      await store.pinDefaultBranch(db, (await getApp(app)).id, parseBranchName(branch))
+    async pinDefaultBranch(name, given, by) {
+      const app = await getApp(name)
+      const branch = parseBranchName(given)
+      await db.transaction(async (tx) => {
+        await store.pinDefaultBranch(tx, app.id, branch)
+        const data = { by, change: { defaultBranch: branch }, before: { defaultBranch: app.defaultBranch } }
+        await appendEvent(tx, { kind: 'app.changed', appId: app.id, data })
+      })
     },
   }
 }

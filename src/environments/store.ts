@@ -1,11 +1,12 @@
-import type { Queryable } from '../postgres/database.ts'
-import type { App, Environment, EnvironmentChange, Supersede } from './environment.ts'
+import type { Queryable, Transaction } from '../postgres/database.ts'
+import type { App, Environment, EnvironmentChange, EnvironmentState, Supersede } from './environment.ts'
 
 interface AppRow {
   id: number
   name: string
   default_branch: string | null
   created_at: Date
+  removing: boolean
 }
 
 interface EnvironmentRow {
@@ -20,6 +21,9 @@ interface EnvironmentRow {
   deploy_on_push: boolean
   allow_forced_push: boolean
   supersede: Supersede
+  held: boolean
+  state: EnvironmentState
+  version: number
 }
 
 const toApp = (row: AppRow): App => ({
@@ -27,6 +31,7 @@ const toApp = (row: AppRow): App => ({
   name: row.name,
   defaultBranch: row.default_branch,
   createdAt: row.created_at,
+  isRemoving: row.removing,
 })
 
 const toEnvironment = (row: EnvironmentRow): Environment => ({
@@ -41,28 +46,39 @@ const toEnvironment = (row: EnvironmentRow): Environment => ({
   deployOnPush: row.deploy_on_push,
   allowForcedPush: row.allow_forced_push,
   supersede: row.supersede,
+  held: row.held,
+  state: row.state,
+  version: row.version,
 })
 
 const environmentColumns = `e.id, e.app_id, a.name as app, e.name, e.label, e.live, e.branch,
   coalesce(e.branch, a.default_branch) as followed_branch, e.deploy_on_push, e.allow_forced_push,
-  e.supersede`
+  e.supersede, e.held, e.state, e.version`
+
+const appColumns = 'id, name, default_branch, created_at, removing_since is not null as removing'
 
 export async function findApp(q: Queryable, name: string): Promise<App | null> {
-  const rows = await q.query<AppRow>('select id, name, default_branch, created_at from apps where name = $1', [name])
+  const rows = await q.query<AppRow>(`select ${appColumns} from apps where name = $1`, [name])
   return rows[0] === undefined ? null : toApp(rows[0])
 }
 
 export async function listApps(q: Queryable): Promise<App[]> {
-  return (await q.query<AppRow>('select id, name, default_branch, created_at from apps order by name')).map(toApp)
+  return (await q.query<AppRow>(`select ${appColumns} from apps order by name`)).map(toApp)
 }
 
-/** Null when an app of this name is there already. */
-export async function insertApp(q: Queryable, name: string): Promise<App | null> {
-  const rows = await q.query<AppRow>(
-    'insert into apps (name) values ($1) on conflict (name) do nothing returning id, name, default_branch, created_at',
+/** Null when an app of this name is there already. Its releases are counted on from those of an earlier app of the name. */
+export async function insertApp(tx: Transaction, name: string): Promise<App | null> {
+  const rows = await tx.query<AppRow>(
+    `insert into apps (name) values ($1) on conflict (name) do nothing returning ${appColumns}`,
     [name],
   )
-  return rows[0] === undefined ? null : toApp(rows[0])
+  if (rows[0] === undefined) return null
+  await tx.query(
+    `with earlier as (delete from numbers_of_removed_apps where app = $2 returning environment_name, last_number)
+     insert into release_numbers (app_id, environment_name, last_number) select $1, environment_name, last_number from earlier`,
+    [rows[0].id, name],
+  )
+  return toApp(rows[0])
 }
 
 export interface NewEnvironment {
@@ -72,13 +88,18 @@ export interface NewEnvironment {
   readonly live: boolean
   readonly deployOnPush: boolean
   readonly allowForcedPush: boolean
+  readonly branch?: string | null
+  readonly supersede?: Supersede
 }
 
-export async function insertEnvironment(q: Queryable, e: NewEnvironment): Promise<void> {
-  await q.query(
-    `insert into environments (app_id, name, label, live, deploy_on_push, allow_forced_push) values ($1, $2, $3, $4, $5, $6)`,
-    [e.appId, e.name, e.label, e.live, e.deployOnPush, e.allowForcedPush],
+/** Its id; null when the app has one of this name already. */
+export async function insertEnvironment(q: Queryable, e: NewEnvironment): Promise<number | null> {
+  const rows = await q.query<{ id: number }>(
+    `insert into environments (app_id, name, label, live, branch, deploy_on_push, allow_forced_push, supersede)
+     values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (app_id, name) do nothing returning id`,
+    [e.appId, e.name, e.label, e.live, e.branch ?? null, e.deployOnPush, e.allowForcedPush, e.supersede ?? 'waiting'],
   )
+  return rows[0]?.id ?? null
 }
 
 export async function listEnvironments(q: Queryable, appName: string): Promise<Environment[]> {
@@ -97,13 +118,24 @@ export async function findEnvironment(q: Queryable, appName: string, name: strin
   return rows[0] === undefined ? null : toEnvironment(rows[0])
 }
 
-export async function updateEnvironment(q: Queryable, id: number, change: EnvironmentChange): Promise<void> {
-  await q.query(
+/** The environment as it is, and nobody changes it until the transaction ends. */
+export async function lockEnvironment(tx: Transaction, id: number): Promise<Environment | null> {
+  const rows = await tx.query<EnvironmentRow>(
+    `select ${environmentColumns} from environments e join apps a on a.id = e.app_id where e.id = $1 for no key update of e`,
+    [id],
+  )
+  return rows[0] === undefined ? null : toEnvironment(rows[0])
+}
+
+export async function updateEnvironment(tx: Transaction, id: number, change: EnvironmentChange): Promise<void> {
+  await tx.query(
     `update environments set
        branch = case when $2 then $3 else branch end,
        deploy_on_push = coalesce($4, deploy_on_push),
        allow_forced_push = coalesce($5, allow_forced_push),
-       supersede = coalesce($6, supersede)
+       supersede = coalesce($6, supersede),
+       held = coalesce($7, held),
+       version = version + 1
      where id = $1`,
     [
       id,
@@ -112,6 +144,7 @@ export async function updateEnvironment(q: Queryable, id: number, change: Enviro
       change.deployOnPush ?? null,
       change.allowForcedPush ?? null,
       change.supersede ?? null,
+      change.held ?? null,
     ],
   )
 }
@@ -127,4 +160,10 @@ export async function setDefaultBranch(q: Queryable, appId: number, branch: stri
 
 export async function pinDefaultBranch(q: Queryable, appId: number, branch: string): Promise<void> {
   await q.query('update apps set default_branch = $2, default_branch_pinned = true where id = $1', [appId, branch])
+}
+
+/** Lets nobody begin to remove the app until the transaction ends. False when somebody has, or it is gone. */
+export async function lockApp(tx: Transaction, appId: number): Promise<boolean> {
+  const rows = await tx.query('select 1 from apps where id = $1 and removing_since is null for share', [appId])
+  return rows.length > 0
 }

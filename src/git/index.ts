@@ -23,7 +23,7 @@ export interface Git {
   /** Begins a push; the repository is made when it is not there. Whoever calls it closes it. */
   openPush(principal: Principal, app: string, clientGone: AbortSignal): Promise<OpenPush>
   /** A person chooses the branch that environments without one of their own follow and that a clone checks out. */
-  setDefaultBranch(app: string, branch: string): Promise<void>
+  setDefaultBranch(app: string, branch: string, by: string): Promise<void>
   /** Cleans up and finishes what a crash left. Before any push is let in. */
   start(): Promise<void>
   /**
@@ -70,8 +70,8 @@ export function makeGit(deps: GitDependencies): Git {
       return deps.repositories.emptyPath()
     },
     openPush: (principal, app, clientGone) => pushes.open(principal, app, clientGone),
-    async setDefaultBranch(app, branch) {
-      await deps.environments.pinDefaultBranch(app, branch)
+    async setDefaultBranch(app, branch, by) {
+      await deps.environments.pinDefaultBranch(app, branch, by)
       if (await deps.repositories.exists(app)) await deps.repositories.setHead(app, branch)
     },
     async start() {

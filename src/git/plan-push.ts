@@ -111,21 +111,25 @@ export interface ArrivedBranch {
   readonly deployTo: readonly Environment[]
   /** Where it would have been, but for `-o skip-deploy`. */
   readonly skipped: readonly Environment[]
+  /** Where it would have been, were it not held. */
+  readonly held: readonly Environment[]
 }
 
 /** @param environments as they are after the push, its default branch chosen. */
 export function planDeploys(
   moved: readonly AcceptedUpdate[],
   options: PushOptions,
-  environments: readonly Environment[],
+  all: readonly Environment[],
 ): readonly ArrivedBranch[] {
+  const environments = all.filter((e) => e.state !== 'removing')
   return moved.flatMap((update) => {
     if (update.branch === null || update.new === zeroId) return []
     const followers = environments.filter((e) => e.followedBranch === update.branch)
-    const wanted =
-      options.environments.length > 0
-        ? environments.filter((e) => options.environments.includes(e.name))
-        : followers.filter((e) => e.deployOnPush)
+    const isAsked = options.environments.length > 0
+    const onPush = followers.filter((e) => e.deployOnPush)
+    const wanted = isAsked
+      ? environments.filter((e) => options.environments.includes(e.name))
+      : onPush.filter((e) => !e.held)
     return [
       {
         branch: update.branch,
@@ -133,6 +137,7 @@ export function planDeploys(
         followers,
         deployTo: options.skipDeploy ? [] : wanted,
         skipped: options.skipDeploy ? wanted : [],
+        held: isAsked ? [] : onPush.filter((e) => e.held),
       },
     ]
   })

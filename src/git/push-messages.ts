@@ -35,7 +35,7 @@ export function tellArrived(app: string, arrived: readonly ArrivedBranch[], isNe
 
 function tellBranch(
   app: string,
-  { branch, commit, followers, deployTo, skipped }: ArrivedBranch,
+  { branch, commit, followers, deployTo, skipped, held }: ArrivedBranch,
   isNew: boolean,
 ): string[] {
   const received = step(`Received ${branch} (${short(commit)})`)
@@ -48,7 +48,7 @@ function tellBranch(
       ]),
     ]
   }
-  const held = followers.filter((e) => !deployTo.includes(e))
+  const others = followers.filter((e) => !deployTo.includes(e) && !held.includes(e))
   if (deployTo.length === 0 && followers.length === 0) {
     return [
       received,
@@ -62,16 +62,26 @@ function tellBranch(
   return [
     received,
     ...deployTo.map((e) => detail(followers.includes(e) ? `${e.name} follows it` : `To ${e.name}, as asked`)),
+    ...held.flatMap((e) => tellHeld(app, e)),
     // Of a new app it has just been said.
     ...(isNew
       ? []
-      : held.map((e) =>
+      : others.map((e) =>
           detail(
             e.deployOnPush
               ? `${e.name} follows it too, but this push goes elsewhere, as asked`
               : `${e.name} follows it; deploy it with: slipway deploy ${e.name} -a ${app}`,
           ),
         )),
+  ]
+}
+
+function tellHeld(app: string, { name }: Environment): string[] {
+  return [
+    detail(`${name} follows it, but is held since it was rolled back: this push is not deployed there`),
+    detail(`To deploy it:                slipway deploy ${name} -a ${app}`),
+    detail(`To deploy on pushes again:   slipway envs set ${name} --no-hold -a ${app}`),
+    machineLine('-', name, 'skipped'),
   ]
 }
 

@@ -73,7 +73,8 @@ async function takeIn(deps: GitDependencies, push: OpenPush, request: PushReques
   if (plan.accepted.length === 0) return nothing
 
   const there = await deps.environments.findApp(push.app)
-  const { app, created } = there === null ? await deps.environments.ensureApp(push.app) : { app: there, created: false }
+  const { app, created } =
+    there === null ? await deps.environments.ensureApp(push.app, push.principal.name) : { app: there, created: false }
   const { pushId, moved, lost, held } = await moveNoted(deps, { app, push, request, plan })
   const reports = [...moved.map(({ ref }) => ({ ref, refused: null })), ...lost, ...plan.refused]
   if (moved.length === 0) {
@@ -112,7 +113,7 @@ async function decide(
   request: PushRequest,
   options: PushOptions,
 ): Promise<PushPlan> {
-  const there = await deps.environments.list(push.app)
+  const there = (await deps.environments.list(push.app)).filter((e) => e.state !== 'removing')
   const names = (there.length > 0 ? there : firstEnvironments).map((e) => e.name)
   for (const name of options.environments) assertMay(push.principal, 'deploys.request', `${push.app}/${name}`)
   const forced = new Set<string>()

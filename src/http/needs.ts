@@ -18,7 +18,7 @@ export interface HttpNeeds {
   readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'>
   readonly db: Database
   readonly commits: Commits
-  readonly setDefaultBranch: (app: string, branch: string) => Promise<void>
+  readonly setDefaultBranch: (app: string, branch: string, by: string) => Promise<void>
   readonly running: RunningReleases
   readonly runtimeLogs: RuntimeLogs
   readonly facts: Facts

@@ -1,4 +1,6 @@
+import type { Request } from 'express'
 import { z } from 'zod'
+import { SlipwayError } from '../kernel/errors.ts'
 
 /** Pieces that several resources share. */
 
@@ -32,3 +34,12 @@ export function count(min: number, max: number) {
 export const time = z.iso.datetime()
 export const isoTime = (date: Date): string => date.toISOString()
 export const isoTimeOrNull = (date: Date | null): string | null => (date === null ? null : date.toISOString())
+
+/** The version that a change is for, from `If-Match: "7"`; nothing without the header or with `*`. */
+export function versionFrom({ headers }: Pick<Request, 'headers'>): { ifVersion?: number } {
+  const given = headers['if-match']?.trim()
+  if (given === undefined || given === '*') return {}
+  const version = /^"?([1-9][0-9]{0,8})"?$/.exec(given)?.[1]
+  if (version !== undefined) return { ifVersion: Number(version) }
+  throw new SlipwayError('bad_request', 'The header If-Match must hold one version, like “"7"”, or “*”.')
+}

@@ -164,6 +164,23 @@ describe('apps and environments', () => {
     expect(listed.stdout).toMatch(/^live \(live\) +the default branch +nothing +allowed +http:\/\/blog\.localhost/m)
   })
 
+  it('more are added, and a conflict ends with 5 and changes nothing', async () => {
+    const made = await slipway('apps', 'create', 'stages', '--environments', 'development,staging,production')
+    expect(made.stderr).toContain('production is the live one')
+    const added = await slipway('envs', 'add', 'qa', '-a', 'stages', '--branch', 'qa')
+    expect(added.stdout).toMatch(/^Added qa to stages\. It will be at http:\/\/qa--stages\.localhost/)
+    expect(added.stderr).toContain('There is no branch qa yet. It is followed as soon as it is pushed')
+    const held = await slipway('envs', 'set', 'qa', '-a', 'stages', '--hold', '--if-version', '1')
+    expect(held.stdout).toBe('qa of stages follows qa; it is held: a push to it does not deploy.\n')
+    const late = await slipway('envs', 'set', 'qa', '-a', 'stages', '--no-hold', '--if-version', '1')
+    expect([late.code, late.stdout]).toEqual([5, ''])
+    expect(late.stderr).toContain('version 2 now, not 1')
+    expect((await slipway('envs', 'add', 'qa', '-a', 'stages')).code).toBe(5)
+    expect((await slipway('envs', 'add', 'v12', '-a', 'stages')).code).toBe(2)
+    expect((await slipway('envs', 'set', 'qa', '-a', 'stages', '--hold', '--if-version', 'x')).code).toBe(2)
+    expect((await slipway('envs', 'list', '-a', 'stages')).stdout).toMatch(/^qa +qa +held +allowed/m)
+  })
+
   it('the app is read from the remotes of the folder; several or none is told', async () => {
     const folder = join(cli.home, 'work/inner')
     await mkdir(folder, { recursive: true })

@@ -32,6 +32,17 @@ describe('apps', () => {
     expect(listed.json.apps.map((app: { name: string }) => app.name)).toContain('shop')
   })
 
+  it('start with the environments that are named', async () => {
+    const body = { name: 'stages', environments: ['development', 'staging', 'production'] }
+    const made = await api('POST', '/apps', { body })
+    expect(made.json.environments.map((e: { label: string }) => e.label)).toEqual([
+      ...['development--stages', 'staging--stages', 'stages'],
+    ])
+    for (const environments of [[], ['a', 'a'], ['a b'], 'a', Array(11).fill('a')]) {
+      expect((await api('POST', '/apps', { body: { name: 'none', environments } })).status).toBe(400)
+    }
+  })
+
   it('a taken name is a conflict, a bad or reserved name a mistake', async () => {
     await createShop('taken')
     const again = await api('POST', '/apps', { body: { name: 'taken' } })
@@ -65,6 +76,37 @@ describe('the default branch of an app', () => {
 })
 
 describe('environments', () => {
+  it('are added, and it is told whether their branch is there', async () => {
+    await createShop('adds')
+    server.tips.set('adds/next', someCommit)
+    const added = await api('POST', '/apps/adds/environments', { body: { name: 'qa', branch: 'next' } })
+    expect([added.status, added.headers['location']]).toEqual([201, '/api/v1/apps/adds/environments/qa'])
+    expect(added.json).toMatchObject({ name: 'qa', branch: 'next', branchIsThere: true, state: 'active', version: 1 })
+    const later = await api('PATCH', '/apps/adds/environments/qa', { body: { branch: 'later' } })
+    expect(later.json).toMatchObject({ branch: 'later', branchIsThere: false, version: 2 })
+    expect((await api('POST', '/apps/adds/environments', { body: { name: 'qa' } })).status).toBe(409)
+    expect((await api('POST', '/apps/adds/environments', { body: { name: 'q\u0430' } })).status).toBe(400)
+    expect((await api('POST', '/apps/nobody/environments', { body: { name: 'qa' } })).status).toBe(404)
+    expect((await api('POST', '/apps/adds/environments', { body: { name: 'x', from: 'y' } })).status).toBe(404)
+  })
+
+  it('are changed only as they were seen, when that is asked for', async () => {
+    await createShop('seen')
+    const path = '/apps/seen/environments/test'
+    const change = (version: string, body: object) => api('PATCH', path, { body, headers: { 'if-match': version } })
+    expect((await change('"1"', { held: true })).json).toMatchObject({ held: true, version: 2 })
+    const late = await change('"1"', { branch: 'lost' })
+    expect([late.status, late.json.code, late.json.detail]).toEqual([
+      ...[
+        409,
+        'conflict',
+        'test of seen was changed meanwhile: it is version 2 now, not 1. Nothing was changed by this.',
+      ],
+    ])
+    expect((await change('*', { held: false })).json).toMatchObject({ held: false, branch: null, version: 3 })
+    expect((await change('new', { held: true })).status).toBe(400)
+  })
+
   it('take a branch of their own, which turns deploy-on-push on', async () => {
     await createShop('envs')
     const live = await api('PATCH', '/apps/envs/environments/live', { body: { branch: 'master' } })
@@ -75,7 +117,8 @@ describe('environments', () => {
     expect(quiet.json).toMatchObject({ branch: 'prod', deployOnPush: false, allowForcedPush: true })
     const back = await api('PATCH', '/apps/envs/environments/live', { body: { branch: null } })
     expect(back.json).toMatchObject({ branch: null, followedBranch: null, deployOnPush: false })
-    expect((await api('GET', '/apps/envs/environments/live')).json).toEqual(back.json)
+    const now = (await api('GET', '/apps/envs/environments/live')).json
+    expect({ ...now, branchIsThere: false }).toEqual(back.json)
   })
 
   it('refuse what is no change, no branch, or unknown, and say where', async () => {

@@ -206,12 +206,12 @@ describe('branches', () => {
   it('keep the default that a person chose, whatever arrives', async () => {
     await clone.commit('a.txt', 'a')
     await clone.git('push', '-q', 'divio', 'main:trunk')
-    await server.git.setDefaultBranch(app, 'trunk')
+    await server.git.setDefaultBranch(app, 'trunk', 'ada')
     await clone.git('push', '-q', 'divio', 'main:main', 'main:develop')
     expect((await server.environments.getApp(app)).defaultBranch).toBe('trunk')
     const head = (): Promise<{ output: string }> => clone.git('ls-remote', '--symref', 'divio', 'HEAD')
     expect((await head()).output).toContain('ref: refs/heads/trunk\tHEAD')
-    await server.git.setDefaultBranch(app, 'develop')
+    await server.git.setDefaultBranch(app, 'develop', 'ada')
     expect((await head()).output).toContain('ref: refs/heads/develop\tHEAD')
   })
 

@@ -4,6 +4,10 @@ import { ago } from '../output.ts'
 import { type CommonOptions, type Run, type Session, withApp, withExample, withJson } from '../session.ts'
 import { printEnvironments } from './envs.ts'
 
+interface CreateOptions extends CommonOptions {
+  readonly environments?: string
+}
+
 interface SetOptions extends CommonOptions {
   readonly defaultBranch: string
 }
@@ -16,9 +20,17 @@ export function addAppVerbs(program: Command, run: Run): void {
   )
   withExample(
     withJson(
-      apps.command('create').argument('<name>').description('make an app with its environments test and live'),
-    ).action(run<[string], CommonOptions>(createApp)),
+      apps
+        .command('create')
+        .argument('<name>')
+        .description('make an app with its environments: test and live, or those named')
+        .option(
+          '--environments <names>',
+          'others, with commas between them: the first deploys on push, the last is live',
+        ),
+    ).action(run<[string], CreateOptions>(createApp)),
     'slipway apps create shop',
+    'slipway apps create shop --environments development,staging,production',
   )
   const show = apps.command('show').argument('[name]', 'the app (default: from the Git remotes of this folder)')
   withExample(
@@ -50,12 +62,20 @@ async function listApps({ client, out }: Session): Promise<void> {
     )
 }
 
-async function createApp({ client, out }: Session, [name]: [string]): Promise<void> {
-  const app = await client().call<AppWithEnvironments>('POST', '/apps', { name })
+async function createApp({ client, out }: Session, [name]: [string], options: CreateOptions): Promise<void> {
+  const environments = options.environments?.split(',').map((one) => one.trim())
+  const app = await client().call<AppWithEnvironments>('POST', '/apps', { name, environments })
   out.data(app)
   out.line(`Made ${app.name}. Deploy it with:`)
   out.line(`  git remote add slipway ${app.gitUrl}`)
   out.line('  git push slipway HEAD')
+  if (environments === undefined) return
+  for (const one of app.environments) {
+    const push = one.deployOnPush
+      ? 'pushes of the default branch deploy it'
+      : `deploy it with: slipway deploy ${one.name}`
+    out.note(`${one.name}${one.live ? ' is the live one' : ''}: ${push}`)
+  }
 }
 
 async function showApp(session: Session, [name]: [string | undefined]): Promise<void> {

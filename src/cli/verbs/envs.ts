@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Environment } from '../api-types.ts'
+import type { ChangedEnvironment, Environment } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
 import type { Output } from '../output.ts'
 import {
@@ -20,6 +20,14 @@ interface SetOptions extends CommonOptions {
   readonly deployOnPush?: boolean
   readonly allowForcedPush?: boolean
   readonly supersede?: string
+  readonly hold?: boolean
+  readonly ifVersion?: string
+}
+
+interface AddOptions extends CommonOptions {
+  readonly branch?: string
+  readonly from?: string
+  readonly deployOnPush?: boolean
 }
 
 export function addEnvironmentVerbs(program: Command, run: Run): void {
@@ -29,6 +37,19 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
       run<[], CommonOptions>(listEnvironments),
     ),
     'slipway envs list -a shop',
+  )
+  const add = envs
+    .command('add')
+    .argument('<name>', 'the new environment: a–z, 0–9 and single hyphens, at most 20')
+    .description('add an environment, from scratch or like another one')
+    .option('--branch <name>', 'follow this branch (default: that of --from, else the app’s default branch)')
+    .option('--from <env>', 'like this one: its branch, variables and settings')
+    .option('--deploy-on-push', 'a push to its branch deploys')
+    .option('--no-deploy-on-push', 'a push to its branch does not deploy')
+  withExample(
+    withJson(withApp(add)).action(run<[string], AddOptions>(addEnvironment)),
+    'slipway envs add qa --branch qa -a shop',
+    'slipway envs add staging --from live',
   )
   const named = '(needed, here or as -e)'
   const set = envs
@@ -41,6 +62,9 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     .option('--no-deploy-on-push', 'a push to its branch does not deploy')
     .option('--allow-forced-push', 'its branch may be pushed with force')
     .option('--no-allow-forced-push', 'its branch may not be pushed with force')
+    .option('--hold', 'pushes deploy nothing here until somebody deploys by hand')
+    .option('--no-hold', 'pushes deploy again, also after a rollback')
+    .option('--if-version <n>', 'only if nobody has changed it since this version (see --json)')
     .option(
       '--supersede <what>',
       'what a newer push takes the place of: a “waiting” one (usual), or also a “running” one before its release commands',
@@ -65,7 +89,7 @@ export function printEnvironments(out: Output, environments: readonly Environmen
   out.table(
     ['NAME', 'FOLLOWS', 'ON PUSH', 'FORCED PUSH', 'URL'],
     environments.map((one) => [
-      one.live ? `${one.name} (live)` : one.name,
+      describeName(one),
       describeBranch(one),
       describePush(one),
       one.allowForcedPush ? 'allowed' : 'refused',
@@ -74,12 +98,18 @@ export function printEnvironments(out: Output, environments: readonly Environmen
   )
 }
 
+function describeName({ name, live, state }: Environment): string {
+  const told = [...(live ? ['live'] : []), ...(state === 'active' ? [] : [state])]
+  return told.length === 0 ? name : `${name} (${told.join(', ')})`
+}
+
 function describeBranch(environment: Environment): string {
   if (environment.branch !== null) return environment.branch
   return environment.followedBranch === null ? 'the default branch' : `${environment.followedBranch} (default)`
 }
 
-function describePush({ deployOnPush, supersede }: Environment): string {
+function describePush({ deployOnPush, supersede, held }: Environment): string {
+  if (held) return 'held'
   if (!deployOnPush) return 'nothing'
   return supersede === 'running' ? 'deploys, ends a running one' : 'deploys'
 }
@@ -91,10 +121,12 @@ async function setEnvironment(session: Session, [name]: [string | undefined], op
   const change = readChange(options)
   const { out } = session
   const path = environmentPath(await session.app(), chooseEnvironment(name, options))
-  const environment = await session.client().call<Environment>('PATCH', path, change)
+  const headers: Record<string, string> =
+    options.ifVersion === undefined ? {} : { 'if-match': `"${options.ifVersion}"` }
+  const environment = await session.client().call<ChangedEnvironment>('PATCH', path, change, headers)
   out.data(environment)
-  const push = environment.deployOnPush ? 'a push to it deploys' : 'a push to it does not deploy'
-  out.line(`${environment.name} of ${environment.app} follows ${describeBranch(environment)}; ${push}.`)
+  out.line(describeFollowing(environment))
+  noteMissingBranch(out, environment)
   if (options.branch !== undefined && options.deployOnPush === undefined) {
     out.note('A branch of its own turned deploy-on-push on. To keep it off: --no-deploy-on-push')
   }
@@ -104,13 +136,47 @@ async function setEnvironment(session: Session, [name]: [string | undefined], op
   }
 }
 
+async function addEnvironment(session: Session, [name]: [string], options: AddOptions): Promise<void> {
+  const { branch, from, deployOnPush } = options
+  const { out } = session
+  const path = `/apps/${encodeURIComponent(await session.app())}/environments`
+  const wanted = { name, branch, from, deployOnPush }
+  const added = await session.client().call<ChangedEnvironment>('POST', path, wanted)
+  out.data(added)
+  out.line(
+    `Added ${added.name} to ${added.app}${from === undefined ? '' : `, like ${from}`}. It will be at ${added.url}`,
+  )
+  out.line(describeFollowing(added))
+  noteMissingBranch(out, added)
+  if (added.branchIsThere) out.note(`To deploy it now: slipway deploy ${added.name} -a ${added.app}`)
+}
+
+function describeFollowing(environment: Environment): string {
+  const push = environment.held
+    ? 'it is held: a push to it does not deploy'
+    : environment.deployOnPush
+      ? 'a push to it deploys'
+      : 'a push to it does not deploy'
+  return `${environment.name} of ${environment.app} follows ${describeBranch(environment)}; ${push}.`
+}
+
+function noteMissingBranch(out: Output, { followedBranch, branchIsThere }: ChangedEnvironment): void {
+  if (branchIsThere || followedBranch === null) return
+  out.note(
+    `There is no branch ${followedBranch} yet. It is followed as soon as it is pushed; until then nothing changes.`,
+  )
+}
+
 function readChange(options: SetOptions): Record<string, unknown> {
-  const { branch, followDefault, deployOnPush, allowForcedPush, supersede } = options
+  const { branch, followDefault, deployOnPush, allowForcedPush, supersede, hold, ifVersion } = options
   if (branch !== undefined && followDefault === true) {
     throw new Failure(exits.wrongUse, 'Either --branch or --follow-default, not both.')
   }
   if (supersede !== undefined && supersede !== 'waiting' && supersede !== 'running') {
     throw new Failure(exits.wrongUse, `--supersede takes “waiting” or “running”, not “${supersede}”.`)
+  }
+  if (ifVersion !== undefined && !/^[1-9][0-9]{0,8}$/.test(ifVersion)) {
+    throw new Failure(exits.wrongUse, `--if-version takes the number of a version, not “${ifVersion}”.`)
   }
   const change = {
     ...(branch === undefined ? {} : { branch }),
@@ -118,6 +184,7 @@ function readChange(options: SetOptions): Record<string, unknown> {
     ...(deployOnPush === undefined ? {} : { deployOnPush }),
     ...(allowForcedPush === undefined ? {} : { allowForcedPush }),
     ...(supersede === undefined ? {} : { supersede }),
+    ...(hold === undefined ? {} : { held: hold }),
   }
   if (Object.keys(change).length > 0) return change
   throw new Failure(exits.wrongUse, 'Nothing to change was given.', 'See what can be: slipway envs set --help')

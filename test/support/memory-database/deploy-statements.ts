@@ -89,6 +89,9 @@ export const deployStatements: Statements = {
       .map(({ release_id }) => one(t.releases.select(work, (row) => row.id === release_id)))
       .map(({ id: release, number }) => ({ id: release, number })),
 
+  // No environment is stopped or held here.
+  'update environments set state = case state': () => [],
+
   "select id from deploys where state = 'running'$": (t, work) =>
     t.deploys.select(work, ({ state }) => state === 'running').map(({ id }) => ({ id })),
 

@@ -13,8 +13,8 @@ const held = (worker: string, work: Work): Partial<DeployRow> => ({
 })
 
 export const lineStatements: Statements = {
-  'select supersede from environments where id = $1 for no key update': (t, work, [id]) =>
-    t.environments.lock(work, (row) => row.id === id).map(({ supersede }) => ({ supersede })),
+  'select supersede, state from environments where id = $1 for no key update': (t, work, [id]) =>
+    t.environments.lock(work, (row) => row.id === id).map(({ supersede }) => ({ supersede, state: 'active' })),
 
   "coalesce(b.state = 'waiting', false) as": (t, work, [environment]) =>
     t.deploys

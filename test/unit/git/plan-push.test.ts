@@ -21,6 +21,9 @@ const environment = (name: string, change: Partial<Environment> = {}): Environme
   deployOnPush: name !== 'live',
   allowForcedPush: name !== 'live',
   supersede: 'waiting',
+  held: false,
+  state: 'active',
+  version: 1,
   ...change,
 })
 const environments = [environment('test'), environment('live')]
@@ -111,6 +114,15 @@ describe('what follows from a push', () => {
     [['env=live', 'env=test'], 'dev', { deployTo: ['test', 'live'], skipped: [] }],
   ])('with %j on %s', (options, branch, expected) => {
     expect(to(options, branch)).toEqual([expected])
+  })
+
+  it('nothing where pushes are held, unless it is asked for by name; and nothing in what is being removed', () => {
+    const held = [environment('test', { held: true }), environment('live'), environment('qa', { state: 'removing' })]
+    const planned = (options: string[]) => planDeploys([moved('main')], parsePushOptions(options), held)[0]
+    expect(planned([])).toMatchObject({ deployTo: [], skipped: [], held: [{ name: 'test' }] })
+    expect(planned(['skip-deploy'])).toMatchObject({ deployTo: [], skipped: [], held: [{ name: 'test' }] })
+    expect(planned(['env=test', 'env=qa'])).toMatchObject({ deployTo: [{ name: 'test' }], held: [] })
+    expect(planned([])?.followers.map((e) => e.name)).toEqual(['test', 'live'])
   })
 
   it('nothing, from tags and from deletions', () => {

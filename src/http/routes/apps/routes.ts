@@ -35,15 +35,19 @@ export function appRoutes({ environments, facts, setDefaultBranch }: Needs): Rou
       method: 'post',
       path: '/apps',
       tag: 'apps',
-      summary: 'Make an app with its environments test and live',
+      summary: 'Make an app with its environments: test and live, or those named, of which the last is the live one',
       action: 'apps.create',
       params: nothing,
       query: nothing,
-      body: z.strictObject({ name: z.string().min(1).max(100) }),
+      body: z.strictObject({
+        name: z.string().min(1).max(100),
+        environments: z.array(z.string().max(100)).min(1).max(10).optional(),
+      }),
       success: { status: 201, description: 'The new app', schema: appWithEnvironments },
       about: () => null,
-      async handle({ body }) {
-        const app = await environments.createApp(body.name)
+      async handle({ body: { name, environments: names }, principal }) {
+        const named = names === undefined ? {} : { environments: names }
+        const app = await environments.createApp(name, { by: principal.name, ...named })
         return { json: await show(app.name), location: `/api/v1/apps/${app.name}` }
       },
     }),
@@ -71,8 +75,8 @@ export function appRoutes({ environments, facts, setDefaultBranch }: Needs): Rou
       body: z.strictObject({ defaultBranch: z.string().min(1).max(200) }),
       success: { status: 200, description: 'The app as it is now', schema: appWithEnvironments },
       about: ({ app }) => app,
-      async handle({ params, body }) {
-        await setDefaultBranch(params.app, body.defaultBranch)
+      async handle({ params, body, principal }) {
+        await setDefaultBranch(params.app, body.defaultBranch, principal.name)
         return { json: await show(params.app) }
       },
     }),

@@ -16,6 +16,19 @@ export const environmentSchema = z.strictObject({
   allowForcedPush: z.boolean(),
   /** What a newer push takes the place of: a waiting push, or also a running one that has not reached its release commands. */
   supersede: z.enum(['waiting', 'running']),
+  /** A push deploys nothing here until somebody deploys by hand: so after a rollback. */
+  held: z.boolean(),
+  /** `stopped`: its address says so, and nothing of it runs. `removing`: it goes with all that it has. */
+  state: z.enum(['active', 'stopped', 'removing']),
+  /** Grows with each change; `If-Match` takes it. */
+  version: z.number().int(),
+})
+
+/** What a change answers. */
+export const changedSchema = z.strictObject({
+  ...environmentSchema.shape,
+  /** Whether the branch that it follows is there; while it is not, nothing is deployed, and it is followed when it comes. */
+  branchIsThere: z.boolean(),
 })
 
 export function presentEnvironment(environment: Environment, facts: Facts): z.input<typeof environmentSchema> {
@@ -30,5 +43,8 @@ export function presentEnvironment(environment: Environment, facts: Facts): z.in
     deployOnPush: environment.deployOnPush,
     allowForcedPush: environment.allowForcedPush,
     supersede: environment.supersede,
+    held: environment.held,
+    state: environment.state,
+    version: environment.version,
   }
 }

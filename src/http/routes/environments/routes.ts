@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import type { EnvironmentChange } from '../../../environments/index.ts'
+import type { Environment, EnvironmentChange, NewEnvironment } from '../../../environments/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { appParams, environmentParams, nothing } from '../../schemas.ts'
-import { environmentSchema, presentEnvironment } from './presenter.ts'
+import { appParams, environmentParams, nothing, versionFrom } from '../../schemas.ts'
+import { changedSchema, environmentSchema, presentEnvironment } from './presenter.ts'
 
 const environmentList = z.strictObject({ environments: z.array(environmentSchema) })
 
@@ -13,10 +13,26 @@ const change = z
     deployOnPush: z.boolean().optional(),
     allowForcedPush: z.boolean().optional(),
     supersede: z.enum(['waiting', 'running']).optional(),
+    held: z.boolean().optional(),
   })
   .refine((given) => Object.values(given).some((value) => value !== undefined), 'nothing to change was given')
 
-export function environmentRoutes({ environments, facts }: Pick<HttpNeeds, 'environments' | 'facts'>): Route[] {
+const addition = z.strictObject({
+  name: z.string().min(1).max(100),
+  /** null: the app’s default branch. Left out: as `from`, else the default branch. */
+  branch: z.string().min(1).max(200).nullable().optional(),
+  /** The environment that it is to be like: its branch and settings. */
+  from: z.string().min(1).max(100).optional(),
+  deployOnPush: z.boolean().optional(),
+})
+
+type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'commits'>
+
+export function environmentRoutes(needs: Needs): Route[] {
+  return [...readRoutes(needs), ...changeRoutes(needs)]
+}
+
+function readRoutes({ environments, facts }: Needs): Route[] {
   return [
     defineRoute({
       method: 'get',
@@ -50,21 +66,54 @@ export function environmentRoutes({ environments, facts }: Pick<HttpNeeds, 'envi
         json: presentEnvironment(await environments.get(params.app, params.environment), facts),
       }),
     }),
+  ]
+}
+
+function changeRoutes({ environments, facts, commits }: Needs): Route[] {
+  const presentChanged = async (environment: Environment): Promise<z.input<typeof changedSchema>> => {
+    const { app, followedBranch } = environment
+    const tip = followedBranch === null ? null : await commits.tipOf(app, followedBranch)
+    return { ...presentEnvironment(environment, facts), branchIsThere: tip !== null }
+  }
+  return [
+    defineRoute({
+      method: 'post',
+      path: '/apps/:app/environments',
+      tag: 'environments',
+      summary: 'Add an environment, from scratch or like another one',
+      action: 'environments.add',
+      params: appParams,
+      query: nothing,
+      body: addition,
+      success: { status: 201, description: 'The new environment', schema: changedSchema },
+      about: ({ app }) => app,
+      async handle({ params, body, principal }) {
+        const wanted = { ...body, by: principal.name } as NewEnvironment
+        const { name } = await environments.add(params.app, wanted)
+        const added = await environments.get(params.app, name)
+        return { json: await presentChanged(added), location: `/api/v1/apps/${added.app}/environments/${name}` }
+      },
+    }),
     defineRoute({
       method: 'patch',
       path: '/apps/:app/environments/:environment',
       tag: 'environments',
-      summary: 'Change an environment. A branch of its own turns deployOnPush on unless the same change says otherwise',
+      summary:
+        'Change an environment. A branch of its own turns deployOnPush on unless the same change says otherwise. With the header ' +
+        'If-Match: "<version>" it is refused when somebody has changed it since',
       action: 'environments.change',
       params: environmentParams,
       query: nothing,
       body: change,
-      success: { status: 200, description: 'The environment as it is now', schema: environmentSchema },
+      success: { status: 200, description: 'The environment as it is now', schema: changedSchema },
       about: ({ app }) => app,
-      async handle({ params, body }) {
+      async handle({ params, body, principal, request }) {
+        const options = { by: principal.name, ...versionFrom(request) }
         // Left out and undefined are the same thing after JSON; the module tells them apart by type only.
-        const changed = await environments.change(params.app, params.environment, body as EnvironmentChange)
-        return { json: presentEnvironment(changed, facts) }
+        const change = body as EnvironmentChange
+        return {
+          json: await presentChanged(await environments.change(params.app, params.environment, change, options)),
+        }
       },
     }),
   ]
