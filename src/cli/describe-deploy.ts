@@ -1,7 +1,8 @@
 import type { Deploy } from './api-types.ts'
 
-/** A deploy's state as people read it: what it waits for, or what it is at. */
-export function describeState({ state, step, waitingFor, cancelRequested }: Deploy): string {
+/** A deploy's state as people read it: what it waits for, what it is at, and of those that went live which one still is. */
+export function describeState({ state, step, serves, waitingFor, cancelRequested }: Deploy): string {
+  if (state === 'live') return serves ? 'live' : 'was live'
   if (state !== 'waiting' && state !== 'running') return state
   if (cancelRequested) return `${state} (to be cancelled)`
   if (waitingFor !== null) return waitingFor.charAt(0).toLowerCase() + waitingFor.slice(1)

@@ -51,6 +51,8 @@ export interface Deploy {
   /** What it or its build waits for, in words; null when neither waits. */
   readonly waitingFor: string | null
   readonly commandsRan: boolean
+  /** Requests to its environment are led to its release now. */
+  readonly serves: boolean
   readonly error: { readonly code: string; readonly message: string } | null
   readonly createdAt: Date
   readonly startedAt: Date | null

@@ -25,6 +25,7 @@ interface DeployRow {
   cancel_requested_by: string | null
   waiting_for: string | null
   commands_ran: boolean
+  serves: boolean
   error_code: string | null
   error_message: string | null
   created_at: Date
@@ -36,11 +37,13 @@ const selectDeploy = `select d.id, d.environment_id, e.app_id, a.name as app, e.
     d.requested_by, d.state, d.step, d.build_id, d.release_id, r.number as release_number, d.superseded_by,
     d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.error_code, d.error_message,
     d.created_at, d.started_at, d.finished_at,
-    case when d.state = 'waiting' or (d.state = 'running' and b.state = 'waiting') then d.waiting_for end as waiting_for
+    case when d.state = 'waiting' or (d.state = 'running' and b.state = 'waiting') then d.waiting_for end as waiting_for,
+    coalesce(d.state = 'live' and t.release_id = d.release_id, false) as serves
   from deploys d
   join environments e on e.id = d.environment_id
   join apps a on a.id = e.app_id
   left join builds b on b.id = d.build_id
+  left join routes t on t.environment_id = d.environment_id
   left join releases r on r.id = d.release_id`
 
 const toDeploy = (row: DeployRow): Deploy => ({
@@ -65,6 +68,7 @@ const toDeploy = (row: DeployRow): Deploy => ({
   cancelRequestedBy: row.cancel_requested_by,
   waitingFor: row.waiting_for,
   commandsRan: row.commands_ran,
+  serves: row.serves,
   error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
   createdAt: row.created_at,
   startedAt: row.started_at,

@@ -55,6 +55,24 @@ describe('a deploy', () => {
     })
   })
 
+  it('serves until the next one does', async () => {
+    const ids: number[] = []
+    for (const commit of ['a', 'b']) {
+      ids.push(await spine.push('test', commitOf(commit)))
+      await spine.log(ids.at(-1) ?? 0)
+    }
+    const { id } = await spine.environment('test')
+    const listed = (await spine.deploys.list(id, { limit: 5 })).map((deploy) => [
+      deploy.id,
+      deploy.state,
+      deploy.serves,
+    ])
+    expect(listed).toEqual([
+      [ids[1], 'live', true],
+      [ids[0], 'live', false],
+    ])
+  })
+
   it('that fails leaves the running release, its route and container alone, and removes what it had started', async () => {
     await spine.log(await spine.push('test', commitOf('a')))
     const before = await spine.router.read()

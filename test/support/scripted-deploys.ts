@@ -84,6 +84,7 @@ export function makeScriptedDeploys(options: {
         waitingFor: null,
         cancelRequested: false,
         commandsRan: false,
+        serves: false,
         error: null,
         createdAt: new Date(),
         startedAt: null,

@@ -10,6 +10,10 @@ function deployOf(t: Tables, work: Work, d: DeployRow): object {
   const [b] = d.build_id === null ? [] : t.builds.select(work, ({ id }) => id === d.build_id)
   const waits = d.state === 'waiting' || (d.state === 'running' && b?.state === 'waiting')
   const [r] = d.release_id === null ? [] : t.releases.select(work, ({ id }) => id === d.release_id)
+  const isLed = t.routes.select(
+    work,
+    (row) => row.environment_id === d.environment_id && row.release_id === d.release_id,
+  )
   const { id, environment_id, kind, branch, commit, requested_by, state, step, build_id, release_id } = d
   return {
     ...{ id, environment_id, app_id: e.app_id, app: a.name, environment: e.name, label: e.label, live: e.live },
@@ -21,6 +25,7 @@ function deployOf(t: Tables, work: Work, d: DeployRow): object {
       waiting_for: waits ? d.waiting_for : null,
       commands_ran: d.commands_ran,
     },
+    serves: d.state === 'live' && isLed.length > 0,
     ...{ error_code: d.error_code, error_message: d.error_message },
     ...{ created_at: at(d.created_at), started_at: at(d.started_at), finished_at: at(d.finished_at) },
   }

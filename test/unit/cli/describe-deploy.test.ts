@@ -7,6 +7,8 @@ const deploy = (fields: Partial<Fields>): Fields =>
   ({ state: 'running', step: null, waitingFor: null, cancelRequested: false, ...fields }) as Fields
 
 it.each<[Partial<Fields>, string]>([
+  [{ state: 'live', step: 'swap', serves: true }, 'live'],
+  [{ state: 'live', step: 'swap', serves: false }, 'was live'],
   [{ step: 'check' }, 'running (check)'],
   [{}, 'running'],
   [

@@ -12,7 +12,10 @@ export const deploySchema = z.strictObject({
   branch: z.string().nullable(),
   commit: z.string(),
   requestedBy: z.string(),
+  /** `live` says that it went live; whether it still is, `serves` says. */
   state: z.enum(states),
+  /** Requests to its environment are led to its release now. */
+  serves: z.boolean(),
   /** The step that is being done, or where it ended. */
   step: z.string().nullable(),
   /** `v12`; null until there is one. */
@@ -39,6 +42,7 @@ export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
     commit: deploy.commit,
     requestedBy: deploy.requestedBy,
     state: deploy.state,
+    serves: deploy.serves,
     step: deploy.step,
     release: deploy.releaseNumber === null ? null : `v${deploy.releaseNumber}`,
     waitingFor: deploy.waitingFor,
