@@ -92,6 +92,8 @@ export interface RuntimeLogs {
   read(environmentId: number, options: RuntimeLogOptions): AsyncIterable<RuntimeLogLine>
   /** Throws `bad_request` for a text that no line had as its cursor: before an answer is begun. */
   readonly assertCursor: (text: string) => void
+  /** Throws `not_found` when the environment never had this release. */
+  assertRelease(environmentId: number, release: number): Promise<void>
 }
 
 export type LogSourceName = 'app' | 'router' | 'deploy'

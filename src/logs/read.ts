@@ -1,4 +1,5 @@
 import type { Clock } from '../kernel/clock.ts'
+import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { decodeCursor } from './cursor.ts'
 import type { Journals } from './journals.ts'
@@ -33,6 +34,13 @@ const deploysEveryMs = 1_000
 export function makeRuntimeLogs({ journals, db, clock }: { journals: Journals; db: Queryable; clock: Clock }) {
   return {
     assertCursor: (text: string): void => void decodeCursor(text),
+    async assertRelease(environmentId: number, release: number): Promise<void> {
+      if (await store.hasRelease(db, environmentId, release)) return
+      const { app, environment } = await store.getLogEnvironment(db, environmentId)
+      throw new SlipwayError('not_found', `There is no release v${release} of ${environment}.`, {
+        hint: `See them with: slipway deploys list ${environment} -a ${app}`,
+      })
+    },
     async *read(environmentId: number, options: RuntimeLogOptions): AsyncGenerator<RuntimeLogLine> {
       const { signal, after, follow } = options
       const environment = await store.getLogEnvironment(db, environmentId)

@@ -20,6 +20,14 @@ export async function getLogEnvironment(q: Queryable, environmentId: number): Pr
   return found
 }
 
+export async function hasRelease(q: Queryable, environmentId: number, release: number): Promise<boolean> {
+  const rows = await q.query('select 1 from releases where environment_id = $1 and number = $2', [
+    environmentId,
+    release,
+  ])
+  return rows.length > 0
+}
+
 /** The deploys' lines of an environment are ordered by time, deploy and number. */
 export interface DeployPosition {
   /** Microseconds since 1970. */

@@ -115,6 +115,16 @@ describe('the command line', () => {
     expect(stdout).toMatch(/^\S+Z v2 web\.1 \| serving/m)
     expect(stdout).toMatch(/^\S+Z deploy 1 \| slipway: deploy=1 environment=test release=v1 status=live$/m)
     expect((await inShop('logs', '--source', 'database')).code).toBe(2)
+    for (const follow of [[], ['-f']]) {
+      const unknown = await inShop('logs', '--release', 'v99', ...follow)
+      expect(unknown).toMatchObject({ code: 4, stdout: '' })
+      expect(unknown.stderr).toBe(
+        ' !     There is no release v99 of test.\n       See them with: slipway deploys list test -a shop\n',
+      )
+    }
+    const empty = await inShop('logs', 'live')
+    expect(empty).toMatchObject({ code: 0, stdout: '' })
+    expect(empty.stderr).toBe('Nothing was deployed to live yet. To do so: slipway deploy live\n')
   })
 
   it('shows its requests', async () => {

@@ -375,6 +375,7 @@ describe('exit codes', () => {
     [4, ['deploy', '-a', 'shop', '--commit', 'deadbeef'], 'There is no commit'],
     [4, ['deploys', 'log', '99999'], 'There is no deploy'],
     [4, ['deploys', 'log', '99999', '-f'], 'There is no deploy'],
+    [4, ['logs', '-a', 'shop', '--release', 'v99'], 'There is no release v99'],
     [5, ['apps', 'create', 'shop'], 'There is an app shop already'],
     [5, ['deploy', 'live', '-a', 'shop'], 'so there is nothing to deploy'],
   ])('%i: slipway %j', async (code, args, says) => {
@@ -500,6 +501,22 @@ describe('logs, open, version, help', () => {
         .split('\n')
         .map((line) => JSON.parse(line).text),
     ).toEqual(['printed 30', 'printed 31'])
+  })
+
+  it('says why there is nothing to show', async () => {
+    await server.environments.createApp('quiet')
+    const shown = server.runtimeLines.splice(0)
+    const never = await slipway('logs', 'live', '-a', 'quiet')
+    expect([never.code, never.stdout]).toEqual([0, ''])
+    expect(never.stderr).toBe('Nothing was deployed to live yet. To do so: slipway deploy live\n')
+    server.tips.set('quiet/main', someCommit)
+    await server.environments.change('quiet', 'live', { branch: 'main' })
+    const { id } = await json('deploy', 'live', '-a', 'quiet', '--no-wait')
+    server.deploys.end(id, 'failed')
+    expect((await slipway('logs', 'live', '-a', 'quiet')).stderr).toBe(
+      `Nothing of live went live yet; its newest deploy is ${id} (failed): slipway deploys log ${id}\n`,
+    )
+    server.runtimeLines.push(...shown)
   })
 
   it('is quiet when whoever reads it has enough', async () => {

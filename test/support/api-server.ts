@@ -125,6 +125,9 @@ function makeState(pool: Pool) {
       assertCursor(text) {
         if (!/^[\x21-\x7e]+$/.test(text)) throw new SlipwayError('bad_request', 'That is no cursor.')
       },
+      async assertRelease(_id, release) {
+        if (release > 9) throw new SlipwayError('not_found', `There is no release v${release}.`)
+      },
       async *read(_id, { tail, after, follow, signal }) {
         const from = after === null ? 0 : runtimeLines.findIndex((line) => line.cursor === after) + 1
         let next = Math.max(from, runtimeLines.length - tail)

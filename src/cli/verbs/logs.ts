@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { RuntimeLogEventData } from '../api-types.ts'
+import type { RuntimeLogEventData, Status } from '../api-types.ts'
+import { describeState } from '../describe-deploy.ts'
 import { followEvents, readEvents, type StreamEvent } from '../event-stream.ts'
 import { exits } from '../failure.ts'
 import { detachOnInterrupt } from '../follow-deploy.ts'
@@ -42,7 +43,8 @@ export function addLogsVerb(program: Command, run: Run): void {
 
 async function showLogs(session: Session, [name]: [string | undefined], options: LogsOptions): Promise<number> {
   const { out } = session
-  const path = environmentPath(await session.app(), chooseEnvironment(name, options))
+  const environment = chooseEnvironment(name, options)
+  const path = environmentPath(await session.app(), environment)
   const query = `${path}/logs?${readQuery(options)}`
   const follow = options.follow === true
   const events = follow ? followLogs(session, query) : await readLogs(session, query)
@@ -55,13 +57,22 @@ async function showLogs(session: Session, [name]: [string | undefined], options:
     else out.logLine(`${at.slice(0, 19)}Z ${release === null ? '' : `${release} `}${instance} | ${text}`)
   }
   if (follow) return exits.detached
-  if (count === 0) out.note(nothingText(options))
+  if (count === 0) out.note(await whyNothing(session, { environment, path }, options))
   return exits.done
 }
 
-function nothingText({ source = 'app' }: LogsOptions): string {
+/** No line is no error: the environment may be new, or quiet. */
+async function whyNothing(
+  { client }: Session,
+  { environment, path }: { environment: string; path: string },
+  { source = 'app' }: LogsOptions,
+): Promise<string> {
+  const { running, lastDeploy } = await client().call<Status>('GET', `${path}/status`)
+  if (lastDeploy === null) return `Nothing was deployed to ${environment} yet. To do so: slipway deploy ${environment}`
+  if (running === null)
+    return `Nothing of ${environment} went live yet; its newest deploy is ${lastDeploy.id} (${describeState(lastDeploy)}): slipway deploys log ${lastDeploy.id}`
   const onlyErrors = ' Of requests only those that failed are kept, unless the server has SLIPWAY_ROUTER_LOG=on.'
-  return `There is no such line. What runs: slipway status.${source.includes('router') ? onlyErrors : ''}`
+  return `There is no such line. What runs: slipway status ${environment}.${source.includes('router') ? onlyErrors : ''}`
 }
 
 function readQuery({ lines, since, release, source }: LogsOptions): string {

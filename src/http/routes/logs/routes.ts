@@ -41,6 +41,7 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
         const follow = query.follow ?? wantsEvents
         const after = request.get('last-event-id') ?? ''
         if (after !== '') runtimeLogs.assertCursor(after)
+        if (query.release !== undefined) await runtimeLogs.assertRelease(id, query.release)
         const options = {
           tail: query.tail,
           since: query.since ?? null,
