@@ -152,7 +152,11 @@ CREATE TABLE public.events (
     app_id bigint,
     environment_id bigint,
     deploy_id bigint,
-    data jsonb DEFAULT '{}'::jsonb NOT NULL
+    data jsonb DEFAULT '{}'::jsonb NOT NULL,
+    app text,
+    environment text,
+    actor text,
+    origin text
 );
 
 ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -390,6 +394,16 @@ CREATE INDEX deploys_with_log ON public.deploys USING btree (finished_at, id) WH
 CREATE INDEX environments_removing ON public.environments USING btree (id) WHERE (state = 'removing'::text);
 
 CREATE INDEX events_by_time ON public.events USING btree (at);
+
+CREATE INDEX events_in_order ON public.events USING btree (xid, id);
+
+CREATE INDEX events_of_actor ON public.events USING btree (actor, id DESC);
+
+CREATE INDEX events_of_app ON public.events USING btree (app_id, id DESC);
+
+CREATE INDEX events_of_deploy ON public.events USING btree (deploy_id) WHERE (deploy_id IS NOT NULL);
+
+CREATE INDEX events_of_environment ON public.events USING btree (app_id, environment, id DESC);
 
 CREATE INDEX instances_by_deploy ON public.instances USING btree (deploy_id);
 

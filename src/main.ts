@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { chown } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeAccounts } from './accounts/index.ts'
+import { makeActivity } from './activity/index.ts'
 import { makeBuilder, makeDockerRuntime, makeEngine } from './adapters/docker/index.ts'
 import { makeGitCli } from './adapters/git-cli/git-cli.ts'
 import { GitHttp } from './adapters/git-http/git-http.ts'
@@ -214,6 +215,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     environments,
     deploys,
     reads,
+    activity: makeActivity({ db }),
     gitHandler: gitHttp.middleware,
     setDefaultBranch: (name, branch, by) => git.setDefaultBranch(name, branch, by),
     commits: { tipOf: repositories.resolveBranch, resolveCommit: repositories.resolveCommit },

@@ -4,6 +4,8 @@ import { SlipwayError } from '../kernel/errors.ts'
 export interface Principal {
   readonly name: string
   readonly role: 'admin'
+  /** From where, as the door saw it: `cli 203.0.113.9`. */
+  readonly origin?: string
 }
 
 export type Action =

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { entrySchema } from '../http/routes/activity/routes.ts'
 import type { appSchema } from '../http/routes/apps/presenter.ts'
 import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
@@ -12,6 +13,7 @@ export type Environment = z.output<typeof environmentSchema>
 export type ChangedEnvironment = z.output<typeof changedSchema>
 export type Deploy = z.output<typeof deploySchema>
 export type Status = z.output<typeof statusSchema>
+export type ActivityEntry = z.output<typeof entrySchema>
 export type Examination = z.output<typeof examinationSchema>
 export type Repair = z.output<typeof repairSchema>
 export type AppWithEnvironments = App & { environments: Environment[] }

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { exits, Failure } from './failure.ts'
 import { renderFailure } from './output.ts'
 import { type CommonOptions, openSession, type Run } from './session.ts'
+import { addActivityVerb } from './verbs/activity.ts'
 import { addAppVerbs } from './verbs/apps.ts'
 import { addDeployVerbs } from './verbs/deploys.ts'
 import { addDoctorVerb } from './verbs/doctor.ts'
@@ -52,6 +53,7 @@ function makeProgram(version: string): Command {
   addDeployVerbs(program, run)
   addStatusVerb(program, run)
   addLogsVerb(program, run)
+  addActivityVerb(program, run)
   addOpenVerb(program, run)
   addServiceVerbs(program, run)
   addDoctorVerb(program, run)

@@ -71,6 +71,9 @@ export function makeDeploys(tools: Tools): Deploys {
         await line.lockLine(tx, deploy.environmentId)
         const outcome = await line.requestCancel(tx, id, by)
         if (outcome === null || outcome === 'late') throw tooLateError(await store.getDeploy(tx, id))
+        const { appId, environmentId } = deploy
+        const kind = outcome === 'asked' ? 'deploy.cancel-asked' : 'deploy.cancelled'
+        await appendEvent(tx, { kind, appId, environmentId, deployId: id, by })
         if (outcome === 'asked') return []
         await logs.append(tx, id, [
           { kind: 'error', text: `Cancelled by ${by} while it waited.` },
@@ -124,6 +127,8 @@ async function enqueue(
   const interrupted = await line.interruptRunning(tx, arrival.interrupted)
   const deployId = await line.insertDeploy(tx, request)
   await line.linkSuperseded(tx, [...replaced, ...interrupted], deployId)
+  const deploy = await store.getDeploy(tx, deployId)
+  const subject = { appId: deploy.appId, environmentId, by: request.requestedBy }
   for (const id of replaced) {
     const { message, hint } = supersededBy({ id: deployId, commit: request.commit })
     await logs.append(tx, id, [
@@ -131,13 +136,14 @@ async function enqueue(
       { kind: 'error', text: hint },
       machineLine(await store.getDeploy(tx, id), 'superseded'),
     ])
+    await appendEvent(tx, { kind: 'deploy.superseded', ...subject, deployId: id })
   }
-  const deploy = await store.getDeploy(tx, deployId)
   await logs.append(tx, deployId, [
     { kind: 'step', text: `Deploy ${deployId}: ${deploy.app} ${request.commit.slice(0, 7)} to ${deploy.environment}` },
   ])
   const told = await tellLine(tx, logs, environmentId)
-  await appendEvent(tx, { kind: 'deploy.queued', appId: deploy.appId, environmentId, deployId })
+  const data = { kind, commit: request.commit, branch: request.branch, replaced: [...replaced, ...interrupted] }
+  await appendEvent(tx, { kind: 'deploy.queued', ...subject, deployId, data })
   const ahead = findAhead(await line.listLine(tx, environmentId), deployId).length
   return { deployId, replaced: [...replaced, ...interrupted], ahead, told }
 }

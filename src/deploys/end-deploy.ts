@@ -111,7 +111,8 @@ async function recordEndWithout({ deploy: { id }, own, log, logs, tools }: Endin
   await tools.db.transaction(async (tx) => {
     await log.writeWith(tx, [{ kind: 'error', text: serves }, machineLine(deploy, state)])
     await store.recordEnd(tx, own, state)
-    await appendEvent(tx, { kind: `deploy.${state}`, ...subject(deploy), data: { code, message } })
+    const by = state === 'cancelled' ? (deploy.cancelRequestedBy ?? deploy.requestedBy) : deploy.requestedBy
+    await appendEvent(tx, { kind: `deploy.${state}`, ...subject(deploy), by, data: { code, message } })
   })
   logs.notify(id)
   tools.logger.info(`a deploy has ${state === 'failed' ? 'failed' : `been ${state}`}`, {
@@ -139,8 +140,9 @@ export function machineLine(
   }
 }
 
-const subject = (deploy: Deploy): { appId: number; environmentId: number; deployId: number } => ({
+const subject = (deploy: Deploy): { appId: number; environmentId: number; deployId: number; by: string } => ({
   appId: deploy.appId,
   environmentId: deploy.environmentId,
   deployId: deploy.id,
+  by: deploy.requestedBy,
 })

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { actAs, slipway } from '../kernel/actor.ts'
 import { makeBackground } from '../kernel/background.ts'
 import { asSlipwayError, isAway } from '../kernel/errors.ts'
 import { makeClaim } from './claim.ts'
@@ -88,7 +89,7 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     again = true
     if (looking) return
     looking = true
-    const looked = persistently(tools, stop.signal, look).finally(() => {
+    const looked = actAs(slipway, () => persistently(tools, stop.signal, look)).finally(() => {
       looking = false
       // Asked meanwhile: what came may be later than the last look.
       if (again) wake()

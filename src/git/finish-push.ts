@@ -63,10 +63,9 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
   }
   const data = {
     push: push.id,
-    by: push.pushedBy,
     updates: push.moved.map(({ ref, old, new: to }) => ({ ref, old, new: to })),
   }
-  if (open) await appendEvent(tx, { kind: 'push.received', appId: app.id, data })
+  if (open) await appendEvent(tx, { kind: 'push.received', appId: app.id, by: push.pushedBy, data })
   return { environments, arrived, queued }
 }
 

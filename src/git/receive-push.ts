@@ -1,6 +1,7 @@
 import { assertMay } from '../accounts/index.ts'
 import { renderLine } from '../deploys/index.ts'
 import { type App, firstEnvironments } from '../environments/index.ts'
+import { actAs } from '../kernel/actor.ts'
 import { asSlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import type { GitDependencies } from './dependencies.ts'
@@ -43,7 +44,8 @@ export async function receivePush(
 ): Promise<void> {
   let received: Received
   try {
-    received = await takeIn(deps, push, request)
+    const { name, origin = null } = push.principal
+    received = await actAs({ name, origin }, () => takeIn(deps, push, request))
   } catch (thrown) {
     const error = asSlipwayError(thrown)
     if (error.code === 'internal') deps.logger.error('a push could not be received', { app: push.app, error: thrown })

@@ -1,6 +1,7 @@
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import type { z } from 'zod'
 import { type Accounts, assertMay, type Principal } from '../accounts/index.ts'
+import { actAs, originOf } from '../kernel/actor.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { Secret } from '../kernel/secret.ts'
 import { HttpProblem, type InputError, InvalidInput, tooLarge } from './errors.ts'
@@ -38,7 +39,8 @@ function makeHandler(route: Route, needs: MountNeeds, readBody: BodyReader): Req
     assertMay(principal, route.action, await route.about(params))
     const query = validate(route.query, req.query, 'query')
     const body = validate(route.body, route.method === 'get' ? {} : await readBody(req, res), 'body')
-    const answer = await route.handle({ principal, params, query, body, request: req })
+    const actor = { name: principal.name, origin: originOf('api', req.headers) }
+    const answer = await actAs(actor, () => route.handle({ principal, params, query, body, request: req }))
     if ('json' in answer) present(res, route, answer)
     else if (req.method === 'HEAD') res.status(route.success.status).end()
     // Not awaited: the stream outlives the call and ends its answer itself.

@@ -1,3 +1,4 @@
+import type { Activity } from '../activity/index.ts'
 import type { Accounts } from '../accounts/index.ts'
 import type { DeployReads, Deploys } from '../deploys/index.ts'
 import type { Finding } from '../doctor/index.ts'
@@ -16,6 +17,7 @@ export interface HttpNeeds {
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>
   readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'>
+  readonly activity: Activity
   readonly db: Database
   readonly commits: Commits
   readonly setDefaultBranch: (app: string, branch: string, by: string) => Promise<void>

@@ -9,7 +9,7 @@ export const nothing = z.strictObject({})
  * A name as somebody asks for it: it need not be well-formed, since there is none such then, but it holds no control
  * characters.
  */
-const name = z.string().regex(/^[\u0020-\u007e\u00a0-\uffff]{1,100}$/, 'is not a name')
+export const name = z.string().regex(/^[\u0020-\u007e\u00a0-\uffff]{1,100}$/, 'is not a name')
 
 export const appParams = z.strictObject({ app: name })
 export const environmentParams = z.strictObject({ app: name, environment: name })

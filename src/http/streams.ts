@@ -10,7 +10,7 @@ import type { HttpLimits } from './needs.ts'
 export interface Streams {
   /** Begins the answer. Throws `unavailable` when too many are open. */
   openEvents(res: Response): EventStream
-  openText(res: Response): TextStream
+  openText(res: Response, type?: 'text/plain' | 'application/x-ndjson'): TextStream
   count(): number
 }
 
@@ -85,7 +85,7 @@ export function makeStreams(options: { closing: AbortSignal; limits: HttpLimits 
 
   return {
     count: () => open.size,
-    openText: (res) => begin(res, 'text/plain', ''),
+    openText: (res, type = 'text/plain') => begin(res, type, ''),
     openEvents(res) {
       const { write, ...stream } = begin(res, 'text/event-stream', ': ping\n\n')
       res.write(`retry: ${retryMs}\n\n`)

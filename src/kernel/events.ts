@@ -1,9 +1,15 @@
+import { currentActor } from './actor.ts'
+
 /** Something that happened, for activity, webhooks, metrics and live streams. */
 export interface NewEvent {
+  /** `<what>.<happened>`: `deploy.live`. Each has a sentence in `activity/describe.ts`. */
   readonly kind: string
   readonly appId?: number
   readonly environmentId?: number
   readonly deployId?: number
+  /** Who did it, when that is not who acts now (`actAs`): a deploy ends long after somebody asked for it. */
+  readonly by?: string
+  /** Names and numbers, for people and programs. Never a secret. */
   readonly data?: Readonly<Record<string, unknown>>
 }
 
@@ -14,11 +20,20 @@ interface EventSink {
 }
 
 export async function appendEvent(tx: EventSink, event: NewEvent): Promise<void> {
-  await tx.query('insert into events (kind, app_id, environment_id, deploy_id, data) values ($1, $2, $3, $4, $5)', [
-    event.kind,
-    event.appId ?? null,
-    event.environmentId ?? null,
-    event.deployId ?? null,
-    JSON.stringify(event.data ?? {}),
-  ])
+  const actor = currentActor()
+  const by = event.by ?? actor.name
+  await tx.query(
+    `insert into events (kind, app_id, environment_id, deploy_id, data, actor, origin, app, environment)
+     select $1, $2, $3, $4, $5, $6, $7,
+       (select name from apps where id = $2), (select name from environments where id = $3)`,
+    [
+      event.kind,
+      event.appId ?? null,
+      event.environmentId ?? null,
+      event.deployId ?? null,
+      JSON.stringify(event.data ?? {}),
+      by,
+      by === actor.name ? actor.origin : null,
+    ],
+  )
 }

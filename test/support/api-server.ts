@@ -1,3 +1,4 @@
+import { makeActivity } from '../../src/activity/index.ts'
 import { makeAccounts, newToken } from '../../src/accounts/index.ts'
 import type { Finding } from '../../src/doctor/index.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
@@ -57,6 +58,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       accounts,
       environments,
       db: pool,
+      activity: makeActivity({ db: pool, everyMs: 20 }),
       limits,
       closing: closing.signal,
       facts: {
@@ -153,7 +155,10 @@ function makeState(pool: Pool) {
       req.resume()
       res.status(200).type('text/plain').send('git\n')
     },
-  } satisfies Omit<HttpAppOptions, 'accounts' | 'environments' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'>
+  } satisfies Omit<
+    HttpAppOptions,
+    'activity' | 'accounts' | 'environments' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'
+  >
   return { running, runtimeLines, tips, readiness, logged, gitPaths, findings, deploys, parts }
 }
 

@@ -33,7 +33,7 @@ export function httpCall(method: string, url: string, call: HttpCall = {}): Prom
       res.on('error', reject)
       res.on('end', () => {
         const body = Buffer.concat(chunks).toString('utf8')
-        const isJson = /json/.test(res.headers['content-type'] ?? '')
+        const isJson = /[/+]json/.test(res.headers['content-type'] ?? '')
         resolve({
           status: res.statusCode ?? 0,
           headers: res.headers,

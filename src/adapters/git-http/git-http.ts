@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Git as NodeGitServer } from 'node-git-server'
 import type { Principal } from '../../accounts/index.ts'
 import { encodePkt, flushPkt, type Git, type GitChild, type SpawnGit } from '../../git/index.ts'
+import { originOf } from '../../kernel/actor.ts'
 import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
@@ -101,7 +102,7 @@ export class GitHttp extends NodeGitServer {
   async #authenticate(req: IncomingMessage): Promise<Principal> {
     const token = readToken(req.headers.authorization)
     const principal = token === null ? null : await this.#options.authenticate(token)
-    if (principal !== null) return principal
+    if (principal !== null) return { ...principal, origin: originOf('git', req.headers) }
     throw new SlipwayError('not_signed_in', token === null ? 'A token is needed.' : 'This token is not known here.', {
       hint: 'Give a token as the password (any user name), or sign in once with: slipway login',
     })

@@ -1,6 +1,7 @@
 import type { HttpNeeds } from '../needs.ts'
 import type { Route } from '../route.ts'
 import type { Streams } from '../streams.ts'
+import { activityRoutes } from './activity/routes.ts'
 import { appRoutes } from './apps/routes.ts'
 import { deployLogRoutes } from './deploy-log/routes.ts'
 import { deployRoutes } from './deploys/routes.ts'
@@ -20,6 +21,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...deployLogRoutes(needs),
     ...statusRoutes(needs),
     ...logRoutes(needs),
+    ...activityRoutes(needs),
     ...doctorRoutes(needs),
   ]
 }

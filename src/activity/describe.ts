@@ -1,0 +1,84 @@
+/** What is told of an event. */
+export interface Told {
+  readonly kind: string
+  readonly environment: string | null
+  readonly deployId: number | null
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+/**
+ * What happened, in words: without who and when, without an end. An event that nobody has described yet is told by its kind;
+ * a test asks for a sentence for each that the code writes.
+ */
+export function describeEvent(event: Told): string {
+  return sentences[event.kind]?.(event) ?? event.kind
+}
+
+type Sentence = (event: Told) => string
+
+const deploy = ({ deployId }: Told): string => (deployId === null ? 'a deploy' : `deploy ${deployId}`)
+const to = ({ environment }: Told): string => (environment === null ? '' : ` to ${environment}`)
+const text = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value) : '')
+const short = (value: unknown): string => text(value).slice(0, 10)
+const instance = ({ data }: Told): string => `instance web.${text(data['position'])} of v${text(data['release'])}`
+const ended = ({ data }: Told): string => {
+  if (data['outOfMemory'] === true) return ' for lack of memory'
+  return typeof data['exitCode'] === 'number' ? ` with exit code ${data['exitCode']}` : ''
+}
+
+export const sentences: Readonly<Record<string, Sentence>> = {
+  'app.created': ({ data }) => `made the app with ${list(data['environments'])}`,
+  'app.changed': ({ data }) => `changed the app: ${listChange(data)}`,
+  'environment.added': ({ environment, data }) => {
+    const from = text(data['from'])
+    return `added the environment ${environment ?? text(data['environment'])}${from === '' ? '' : `, based on ${from}`}`
+  },
+  'environment.changed': ({ environment, data }) =>
+    `changed ${environment ?? text(data['environment'])}: ${listChange(data)}`,
+  'push.received': ({ data }) => `pushed ${listUpdates(data['updates'])}`,
+  'deploy.queued': (event) => {
+    const { data } = event
+    const branch = text(data['branch'])
+    const what = `${short(data['commit'])}${branch === '' ? '' : ` (${branch})`}`
+    const asked = { promotion: 'asked for the promotion', rollback: 'asked for the rollback' }[text(data['kind'])]
+    return `${asked ?? 'asked for the deploy'} of ${what}${to(event)}: ${deploy(event)}`
+  },
+  'deploy.live': (event) => `${deploy(event)} is live: v${text(event.data['release'])} serves`,
+  'deploy.failed': (event) => `${deploy(event)} failed: ${text(event.data['message'])}`,
+  'deploy.cancel-asked': (event) => `asked ${deploy(event)} to end`,
+  'deploy.cancelled': (event) => `${deploy(event)} was cancelled`,
+  'deploy.superseded': (event) => `${deploy(event)} was replaced by a newer one`,
+  'instance.died': (event) => `${instance(event)} ended${ended(event)}`,
+  'instance.restarted': (event) => `${instance(event)} is up again`,
+  'instance.crash-loop': (event) => `${instance(event)} ends again and again${ended(event)}`,
+  'instance.recovered': (event) => `${instance(event)} has stayed up`,
+}
+
+const list = (value: unknown): string => (Array.isArray(value) ? value.map(text).join(', ') : '')
+
+/** `branch: main → develop, deployOnPush: false → true` */
+function listChange({ change, before }: Told['data']): string {
+  const old = isRecord(before) ? before : {}
+  const shown = (value: unknown): string => (value === null || value === undefined ? 'none' : JSON.stringify(value))
+  return Object.entries(isRecord(change) ? change : {})
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}: ${shown(old[name])} → ${shown(value)}`.replaceAll('"', ''))
+    .join(', ')
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+interface Update {
+  readonly ref?: unknown
+  readonly old?: unknown
+  readonly new?: unknown
+}
+
+function listUpdates(updates: unknown): string {
+  const list = Array.isArray(updates) ? (updates as Update[]) : []
+  const shown = list.slice(0, 3).map(({ ref, new: to }) => {
+    const name = text(ref).replace(/^refs\/(?:heads|tags)\//, '')
+    return /^0+$/.test(text(to)) ? `${name} away` : `${name} (${short(to)})`
+  })
+  return `${shown.join(', ')}${list.length > 3 ? ` and ${list.length - 3} more` : ''}`
+}

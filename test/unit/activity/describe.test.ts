@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { describeEvent, sentences } from '../../../src/activity/describe.ts'
+
+const src = join(import.meta.dirname, '../../../src')
+
+/** The kinds that the code writes: in calls of `appendEvent`, and in what hands a kind on to one. */
+function writtenKinds(): Set<string> {
+  const kinds = new Set<string>()
+  for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.ts') || file.startsWith('activity/')) continue
+    const text = readFileSync(join(src, file), 'utf8')
+    if (!text.includes('appendEvent')) continue
+    for (const [, kind = ''] of text.matchAll(
+      /'((?:app|cron|deploy|environment|instance|process|protection|push|run|token|vars|variables)[a-z]*\.[a-z-]+)'/g,
+    ))
+      kinds.add(kind)
+    for (const [, kind = ''] of text.matchAll(/kind: '([a-z]+[.-][a-z.-]+)'/g)) kinds.add(kind)
+  }
+  return kinds
+}
+
+describe('the sentence of an event', () => {
+  it('is there for every kind that the code writes', () => {
+    const written = writtenKinds()
+    expect(written.size).toBeGreaterThan(8)
+    expect([...written].filter((kind) => !(kind in sentences))).toEqual([])
+    // Those of ends are put together: `deploy.${state}`.
+    for (const state of ['live', 'failed', 'cancelled', 'superseded'])
+      expect(sentences).toHaveProperty([`deploy.${state}`])
+  })
+
+  it('names what it is about', () => {
+    const event = { environment: 'test', deployId: 7, kind: '', data: {} }
+    const told = (kind: string, data: Record<string, unknown>): string => describeEvent({ ...event, kind, data })
+    expect(told('deploy.queued', { kind: 'push', commit: 'c0ffee0000000001', branch: 'main' })).toBe(
+      'asked for the deploy of c0ffee0000 (main) to test: deploy 7',
+    )
+    expect(told('deploy.live', { release: 12 })).toBe('deploy 7 is live: v12 serves')
+    expect(told('instance.died', { release: 3, position: 1, exitCode: 137, outOfMemory: true })).toBe(
+      'instance web.1 of v3 ended for lack of memory',
+    )
+    const change = { change: { branch: 'develop', deployOnPush: true }, before: { branch: null, deployOnPush: false } }
+    expect(told('environment.changed', change)).toBe('changed test: branch: none → develop, deployOnPush: false → true')
+    const updates = ['main', 'a', 'b', 'c'].map((name) => ({
+      ref: `refs/heads/${name}`,
+      old: '0',
+      new: 'abcdef0123456',
+    }))
+    expect(
+      told('push.received', { updates: [...updates.slice(0, 3), { ref: 'refs/heads/old', new: '0'.repeat(40) }] }),
+    ).toBe('pushed main (abcdef0123), a (abcdef0123), b (abcdef0123) and 1 more')
+  })
+
+  it('is the kind itself for what nobody described, and never fails on odd data', () => {
+    expect(describeEvent({ kind: 'some.thing', environment: null, deployId: null, data: {} })).toBe('some.thing')
+    for (const kind of Object.keys(sentences))
+      expect(typeof describeEvent({ kind, environment: null, deployId: null, data: { updates: 7, commit: {} } })).toBe(
+        'string',
+      )
+  })
+})
