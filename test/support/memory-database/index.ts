@@ -1,4 +1,3 @@
-import type { Queryable } from '../../../src/postgres/database.ts'
 import { buildStatements } from './build-statements.ts'
 import { deployStatements } from './deploy-statements.ts'
 import { instanceStatements } from './instance-statements.ts'
@@ -14,15 +13,18 @@ import { makeTables, type Tables } from './tables.ts'
 export interface MemoryDatabase {
   readonly tables: Tables
   /** One statement by itself. */
-  query: Queryable['query']
+  query: Query
   begin(): OpenTransaction
   /** A look at what is committed. */
   look(): Work
 }
 
+/** Answers at once, or throws, unless it waits for another transaction: many statements are done here, and few wait. */
+export type Query = <Row extends object>(sql: string, values?: readonly unknown[]) => Row[] | Promise<Row[]>
+
 export interface OpenTransaction {
   readonly nowMs: number
-  query: Queryable['query']
+  query: Query
   commit(): void
   /** Safe to repeat. */
   rollback(): void
@@ -56,34 +58,44 @@ export function makeMemoryDatabase({ nowMs, limit = (waited) => waited }: Wait):
     }
     return known.ended
   }
-  const execute = async <Row>(work: () => Work, sql: string, values: readonly unknown[]): Promise<Row[]> => {
-    const statement = findStatement(sql)
-    for (;;) {
-      const mine = work()
-      mine.undo = []
-      try {
-        return statement(tables, mine, values as unknown as Args) as Row[]
-      } catch (error) {
-        for (const undo of mine.undo.toReversed()) undo(error instanceof Blocked ? 'waits' : 'fails')
-        if (!(error instanceof Blocked)) throw error
-        await limit(endOf(error.by))
-      }
+  const attempt = <Row>(statement: Statement, work: Work, values: readonly unknown[]): Row[] | Blocked => {
+    work.undo = []
+    try {
+      return statement(tables, work, values as unknown as Args) as Row[]
+    } catch (error) {
+      const isBlocked = error instanceof Blocked
+      for (const undo of work.undo.toReversed()) undo(isBlocked ? 'waits' : 'fails')
+      if (isBlocked) return error
+      throw error
+    }
+  }
+  const attemptAgain = async <Row>(first: Blocked, again: () => Row[] | Blocked): Promise<Row[]> => {
+    for (let blocked = first; ; ) {
+      await limit(endOf(blocked.by))
+      const answer = again()
+      if (!(answer instanceof Blocked)) return answer
+      blocked = answer
     }
   }
 
   return {
     tables,
     look: begin,
-    async query<Row extends object>(sql: string, values: readonly unknown[] = []) {
-      let work = begin()
-      try {
-        const rows = await execute<Row>(() => (work = begin()), sql, values)
-        finish(work, 'commit')
-        return rows
-      } catch (error) {
-        finish(work, 'rollback')
-        throw error
+    query<Row extends object>(sql: string, values: readonly unknown[] = []) {
+      const statement = findStatement(sql)
+      const alone = (): Row[] | Blocked => {
+        const work = begin()
+        let how: 'commit' | 'rollback' = 'rollback'
+        try {
+          const answer = attempt<Row>(statement, work, values)
+          if (!(answer instanceof Blocked)) how = 'commit'
+          return answer
+        } finally {
+          finish(work, how)
+        }
       }
+      const answer = alone()
+      return answer instanceof Blocked ? attemptAgain(answer, alone) : answer
     },
     begin() {
       const work = begin()
@@ -94,16 +106,14 @@ export function makeMemoryDatabase({ nowMs, limit = (waited) => waited }: Wait):
       }
       return {
         nowMs: work.nowMs,
-        query: async <Row extends object>(sql: string, values: readonly unknown[] = []) => {
-          const rows = await execute<Row>(
-            () => {
-              if (isOver) throw new Error('the transaction is over')
-              return work
-            },
-            sql,
-            values,
-          )
-          return rows
+        query<Row extends object>(sql: string, values: readonly unknown[] = []) {
+          const statement = findStatement(sql)
+          const inside = (): Row[] | Blocked => {
+            if (isOver) throw new Error('the transaction is over')
+            return attempt<Row>(statement, work, values)
+          }
+          const answer = inside()
+          return answer instanceof Blocked ? attemptAgain(answer, inside) : answer
         },
         commit: () => end('commit'),
         rollback: () => end('rollback'),

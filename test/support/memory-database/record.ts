@@ -15,20 +15,27 @@ export interface Done {
 /** Writes down what a database does, in its order; `sql` of a transaction's end is `commit` or `rollback`. */
 export function recordDatabase(database: MemoryDatabase, done: Done[]): MemoryDatabase {
   let count = 0
-  const record = async <Row extends object>(
+  const record = <Row extends object>(
     at: Pick<Done, 'tx' | 'nowMs'>,
     [sql, values = []]: [string, (readonly unknown[] | undefined)?],
-    work: () => Promise<Row[]>,
-  ): Promise<Row[]> => {
-    try {
-      const rows = await work()
+    work: () => Row[] | Promise<Row[]>,
+  ): Row[] | Promise<Row[]> => {
+    const answer = (rows: Row[]): Row[] => {
       done.push({ ...at, sql, values, rows, violated: null })
       return rows
-    } catch (error) {
+    }
+    const fail = (error: unknown): never => {
       const { constraint } = error as { constraint?: string }
       if (constraint !== undefined) done.push({ ...at, sql, values, rows: null, violated: constraint })
       throw error
     }
+    let rows: Row[] | Promise<Row[]>
+    try {
+      rows = work()
+    } catch (error) {
+      return fail(error)
+    }
+    return rows instanceof Promise ? rows.then(answer, fail) : answer(rows)
   }
   return {
     ...database,

@@ -18,6 +18,9 @@ const kinds: readonly DeployKind[] = ['push', 'push', 'push', 'push', 'deploy', 
 /** Of builds that fail (f…), apps that answer errors (e…), apps that end at once (d…), and good ones. */
 const commits = ['a', 'b', 'c', 'aa', 'bb', 'cc', 'ab', 'd', 'e', 'f']
 
+/** As many as there are in most histories until everything heals, before and after each effect. */
+const mostCalls = 600
+
 export const environmentIds = [1, 2, 3]
 
 function fill({ database, random }: World): void {
@@ -137,16 +140,20 @@ export function makeHistory(world: World): History {
   const outage = (): void =>
     world.takeAway(random.pick(['database', 'engine', 'proxy'] as const), random.next() * 8_000)
 
+  /** At any time, or between any two things that are done: most of the time goes by in few of them. */
   const plan = (count: number, what: () => void): void => {
-    for (let i = 0; i < count; i += 1) timeline.after(random.next() * lastsMs, what)
+    for (let i = 0; i < count; i += 1) {
+      if (random.chance(0.5)) timeline.after(random.next() * lastsMs, what)
+      else world.atCall(1 + random.below(mostCalls), what)
+    }
   }
-  begin()
   plan(1 + random.below(6), request)
   plan(random.below(3), cancel)
   plan(random.chance(0.6) ? 1 + random.below(3) : 0, crash)
   plan(random.chance(0.15) ? 1 : 0, stop)
   plan(random.chance(0.4) ? 1 : 0, freeze)
   plan(random.chance(0.2) ? 1 + random.below(2) : 0, outage)
+  begin()
 
   timeline.after(lastsMs, () => {
     isHealed = true

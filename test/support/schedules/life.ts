@@ -1,5 +1,6 @@
 import { type Builder, type Builds, makeBuilds, type Source } from '../../../src/builds/index.ts'
 import { type Deploys, makeDeploys, type Tools } from '../../../src/deploys/index.ts'
+import type { Clock } from '../../../src/kernel/clock.ts'
 import { SlipwayError } from '../../../src/kernel/errors.ts'
 import type { Logger } from '../../../src/kernel/logger.ts'
 import { makeMutex } from '../../../src/kernel/mutex.ts'
@@ -46,20 +47,29 @@ export function startLife(world: World, number: number): Life {
   /** A request, its effect and its answer; each takes its time, and each may be lost. */
   const call = <T>(place: Place, effect: () => T | Promise<T>): Promise<T> =>
     new Promise((resolve, reject) => {
-      if (!isAlive) return
+      if (!world.onCall() || !isAlive) return
       const fault: Fault = world.faultAt(place)
-      const answer = (settle: () => void): void => timeline.after(world.latencyMs(place), () => deliver(settle))
-      const act = async (): Promise<void> => {
-        if (fault === 'before') return answer(() => reject(world.awayError(place)))
+      const answer = (settle: () => void): void => {
+        world.onCall()
+        if (world.isPrompt()) deliver(settle)
+        else timeline.after(world.latencyMs(place), () => deliver(settle))
+      }
+      const fail = (error: unknown): void =>
+        answer(() => reject(error instanceof Error ? error : new Error(String(error))))
+      const succeed = (value: T): void =>
+        answer(() => (fault === 'after' ? reject(world.awayError(place)) : resolve(value)))
+      const act = (): void => {
+        if (fault === 'before') return fail(world.awayError(place))
         try {
-          const value = await effect()
-          answer(() => (fault === 'after' ? reject(world.awayError(place)) : resolve(value)))
+          const value = effect()
+          if (value instanceof Promise) value.then(succeed, fail)
+          else succeed(value)
         } catch (error) {
-          answer(() => reject(asError(error)))
+          fail(error)
         }
       }
-      if (random.chance(0.5)) void act()
-      else timeline.after(world.latencyMs(place), () => (isAlive || random.chance(0.5) ? void act() : undefined))
+      if (world.isPrompt()) act()
+      else timeline.after(world.latencyMs(place), () => (isAlive || random.chance(0.5) ? act() : undefined))
     })
 
   const db: Database = {
@@ -231,19 +241,19 @@ export function startLife(world: World, number: number): Life {
     child: () => logger,
   }
 
+  const clock: Clock = {
+    now: () => new Date(world.base.getTime() + timeline.nowMs()),
+    monotonicMs: () => timeline.nowMs(),
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (isAlive) timeline.sleep(ms, signal).then(() => deliver(resolve), reject)
+      }),
+  }
   const tools: Tools = {
-    ...{ db, runtime, router: ofRouter, probes, addresses, logger, installation, installationKey: key },
+    ...{ db, clock, runtime, router: ofRouter, probes, addresses, logger, installation, installationKey: key },
     range: world.range,
     builds: ofBuilds(),
     whileRoutesHold: makeMutex(),
-    clock: {
-      now: () => new Date(world.base.getTime() + timeline.nowMs()),
-      monotonicMs: () => timeline.nowMs(),
-      sleep: (ms, signal) =>
-        new Promise((resolve, reject) => {
-          if (isAlive) timeline.sleep(ms, signal).then(() => deliver(resolve), reject)
-        }),
-    },
   }
   const deploys = makeDeploys(tools)
 
@@ -304,7 +314,7 @@ export function startLife(world: World, number: number): Life {
       removeImage: () => Promise.reject(new Error('no image is removed here')),
     }
     const real = makeBuilds({
-      ...{ db, builder, source: {} as Source },
+      ...{ db, clock, builder, source: {} as Source },
       settings: {
         ...{ pull: 'missing', platform: 'linux/x64', slots: world.buildSlots },
         ...{ memoryBytes: 1024 ** 2, cpus: 1, timeoutMs: 60_000 },
@@ -314,8 +324,6 @@ export function startLife(world: World, number: number): Life {
     return { ...real, readPlan: () => call('app', () => plan) }
   }
 }
-
-const asError = (thrown: unknown): Error => thrown as Error
 
 function textOf(fields: Record<string, unknown> | undefined): string {
   const { error, ...rest } = fields ?? {}

@@ -31,6 +31,8 @@ export interface World {
   readonly wentLive: Map<number, number[]>
   readonly violate: (what: string) => void
   readonly trace: (what: string) => void
+  /** Something takes no time at all: not even a moment in which anything else may happen. */
+  isPrompt(): boolean
   latencyMs(place: Place): number
   faultAt(place: Place): Fault
   awayError(place: Place): Error
@@ -40,6 +42,10 @@ export interface World {
   heal(): void
   /** Everything that is asked of this place fails for so long. */
   takeAway(place: Place, ms: number): void
+  /** Before an effect and after it. False when time has stood still for so many of them that it never will go on. */
+  onCall(): boolean
+  /** Has this done at the `nth` time from now on. */
+  atCall(nth: number, what: () => void): void
   onCommit(): void
   assertOwner(worker: string, deployId: number, what: string): void
   assertMayServe(worker: string, set: string): void
@@ -63,17 +69,23 @@ export interface Options {
   readonly wrapDatabase?: (database: MemoryDatabase) => MemoryDatabase
 }
 
+const mostCallsAtOnce = 10_000
+
 export function makeWorld(seed: number, options: Options): World {
   const random = makeRandom(seed)
   const timeline = makeTimeline()
   const base = new Date('2026-01-01T00:00:00Z')
   const faultRate = random.pick([0, 0, 0.005, 0.03])
   const slowness = random.pick([1, 3, 30])
+  const promptness = random.pick([0.5, 0.8, 0.95])
   const awayUntil = new Map<Place, number>()
   const violations: string[] = []
   const traces: string[] = []
   const wentLive = new Map<number, number[]>()
   let isHealed = false
+  let calls = 0
+  let [lastMs, callsThen] = [0, 0]
+  const atCalls = new Map<number, (() => void)[]>()
 
   const limit = (waited: Promise<void>): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -105,6 +117,7 @@ export function makeWorld(seed: number, options: Options): World {
     buildSlots: 1 + random.below(2),
     config: configOf(random),
     look: () => database.look(),
+    isPrompt: () => random.chance(promptness),
     latencyMs: () => random.next() ** 4 * 10 * slowness,
     faultAt(place) {
       if (isHealed || place === 'app') return null
@@ -120,6 +133,16 @@ export function makeWorld(seed: number, options: Options): World {
     failsToBuild: (buildId) => commitOf(buildId).startsWith('f'),
     heal: () => void (isHealed = true),
     takeAway: (place, ms) => void awayUntil.set(place, timeline.nowMs() + ms),
+    onCall() {
+      calls += 1
+      const due = atCalls.get(calls)
+      if (due !== undefined && !isHealed) for (const what of due) what()
+      if (timeline.nowMs() > lastMs) [lastMs, callsThen] = [timeline.nowMs(), calls]
+      if (calls - callsThen < mostCallsAtOnce) return true
+      violate(`${mostCallsAtOnce} calls in no time`)
+      return false
+    },
+    atCall: (nth, what) => void atCalls.set(calls + nth, [...(atCalls.get(calls + nth) ?? []), what]),
     onCommit() {
       const live = tables.deploys.select(database.look(), (d) => d.state === 'live' && !counted.has(d.id))
       for (const d of live) {
