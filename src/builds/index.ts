@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import type { Clock } from '../kernel/clock.ts'
 import type { Database, Transaction } from '../postgres/database.ts'
 import type { Builder } from './builder.ts'
 import type { DiskRoom } from './disk-room.ts'
@@ -67,6 +68,8 @@ export interface BuildDependencies {
   readonly settings: BuildSettings
   /** Asked before each build; without it none is refused. */
   readonly disk?: DiskRoom
+  /** The machine's own when left out. */
+  readonly clock?: Clock
 }
 
 export function makeBuilds(deps: BuildDependencies): Builds {

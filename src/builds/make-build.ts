@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../kernel/clock.ts'
 import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import type { Database } from '../postgres/database.ts'
@@ -10,6 +11,9 @@ import type { BuildSlots } from './slots.ts'
 import type { Source } from './source.ts'
 import * as store from './store.ts'
 import { type Build, LostBuildError } from './store.ts'
+
+/** Nobody takes a build over before its maker has been silent for longer: half of the lease of the deploys that wait for it. */
+const freshMs = 15_000
 
 export interface BuildSettings {
   readonly pull: 'always' | 'missing'
@@ -29,6 +33,7 @@ export interface Workshop {
   readonly settings: BuildSettings
   readonly slots: BuildSlots
   readonly disk?: DiskRoom
+  readonly clock?: Clock
   /** Who records: this life of this server. */
   readonly worker: string
 }
@@ -84,15 +89,16 @@ async function adopt({ db, builder }: Workshop, own: store.OwnBuild, share: Shar
 }
 
 async function buildImage(
-  { db, source, builder, settings, slots, disk }: Workshop,
+  shop: Workshop,
   { build, job, own, share }: { build: Build; job: Job; own: store.OwnBuild; share: Share },
 ): Promise<BuiltImage> {
+  const { db, source, builder, settings, slots, disk } = shop
   const { output, signal } = share
   const release = await slots.take(build, signal, (before) => share.sayPlace(placeWords(before)))
   share.sayPlace(null)
   try {
     await disk?.assertForBuild((text) => share.say(text), signal)
-    await store.markBuildRunning(db, own, 'local')
+    await beginHeld(shop, own)
     faultPoint('build.running')
     const { dockerfile, context, target, args, builder: kind } = job.plan.config.build
     const request = {
@@ -117,6 +123,18 @@ async function buildImage(
     })
   } finally {
     release()
+  }
+}
+
+/**
+ * The answer may come to a process that was frozen, when another one makes the build, or has made it: then nothing would ever
+ * look for what this one begins. So it is asked for again until it is fresh.
+ */
+async function beginHeld({ db, clock = systemClock }: Workshop, own: store.OwnBuild): Promise<void> {
+  for (;;) {
+    const askedMs = clock.monotonicMs()
+    await store.markBuildRunning(db, own, 'local')
+    if (clock.monotonicMs() - askedMs < freshMs) return
   }
 }
 
