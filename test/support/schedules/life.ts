@@ -229,10 +229,13 @@ export function startLife(world: World, number: number): Life {
     read: () => call('proxy', () => router.read()),
   }
 
+  /** What `hadTwoServers` tells of: what drains is looked for again when the routes are right again. */
+  const isOfOldRoute = (fields: Record<string, unknown> | undefined): boolean =>
+    world.hadTwoServers && String(fields?.['error']).includes('still leads to')
   const logger: Logger = {
     error(message, fields) {
       // That it could not be done now is all that is said then.
-      if (isDatabaseAway(fields?.['error'])) logger.warn(message, fields)
+      if (isDatabaseAway(fields?.['error']) || isOfOldRoute(fields)) logger.warn(message, fields)
       else world.violate(`life ${number} says: ${message}: ${textOf(fields)}`)
     },
     warn: (message, fields) => world.trace(`life ${number} warns: ${message} ${textOf(fields)}`),
