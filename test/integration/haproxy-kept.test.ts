@@ -3,7 +3,16 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { isOwnProcess, listOwnProcesses } from '../../src/adapters/haproxy/launch.ts'
-import { ask, type Backend, type Echoed, startEcho, startTestProxy, type TestProxy, until } from '../support/proxy.ts'
+import {
+  ask,
+  type Backend,
+  type Echoed,
+  startEcho,
+  startTestProxy,
+  tellProxy,
+  type TestProxy,
+  until,
+} from '../support/proxy.ts'
 
 const host = 'a.example.org'
 let proxy: TestProxy
@@ -36,15 +45,19 @@ async function keep(options: Parameters<TestProxy['again']>[0] = {}): Promise<Ch
   return keeper
 }
 const kept = (more: Parameters<TestProxy['again']>[0] = {}) => proxy.again({ keptBy: 'systemd', ...more })
-/** Resolves when the keeper's worker serves and nothing of before is left. */
+/**
+ * Resolves when the keeper's worker serves and nothing of before is left. The master must answer, too: it ignores signals while
+ * it starts, and two processes may also be one that starts and the one before it. systemd waits for that as well.
+ */
 const untilAlone = (keeper: ChildProcess) =>
   until(
     async () => {
       const own = await listOwnProcesses(proxy.dataDir)
-      return own.includes(keeper.pid ?? 0) && own.length === 2
+      if (own.length !== 2 || !own.includes(keeper.pid ?? 0)) return false
+      const told = await tellProxy(proxy, 'show proc;quit', 'proxy-master.sock').catch(() => '')
+      return own.every((pid) => new RegExp(`^${pid} `, 'm').test(told))
     },
-    // It lets a connection that is open without a request be for a minute.
-    90_000,
+    20_000,
     'the old proxy to end',
   )
 

@@ -146,10 +146,10 @@ export function sendRaw(port: number, bytes: string, quietMs = 150): Promise<str
   })
 }
 
-/** One command on the runtime socket, as somebody at the machine would give it. */
-export function tellProxy(proxy: TestProxy, command: string): Promise<string> {
+/** One command on the runtime socket, or on its master's, as somebody at the machine would give it. */
+export function tellProxy(proxy: TestProxy, command: string, name = 'proxy.sock'): Promise<string> {
   return new Promise((done, fail) => {
-    const socket = connect(join(proxy.dataDir, 'run', 'proxy.sock'), () => socket.write(`${command}\n`))
+    const socket = connect(join(proxy.dataDir, 'run', name), () => socket.write(`${command}\n`))
     let text = ''
     socket.on('data', (chunk) => (text += chunk.toString()))
     socket.on('error', fail)
