@@ -79,6 +79,15 @@ const marks: Readonly<Record<LogKind, string>> = {
   machine: '',
 }
 
+/** The line under which a build's output stands, up to the next step's. Foreign text is never of this kind. */
+export function buildHeading(commit: string): Pick<LogLine, 'kind' | 'text'> {
+  return { kind: 'step', text: `Building ${commit.slice(0, 7)} without layer cache` }
+}
+
+export function isBuildHeading({ kind, text }: Pick<LogLine, 'kind' | 'text'>): boolean {
+  return kind === 'step' && text.startsWith('Building ')
+}
+
 /** A line as pushers and the command line see it. Foreign text is always indented, so it cannot look like Slipway's own. */
 export function renderLine(line: Pick<LogLine, 'kind' | 'text'>): string {
   return marks[line.kind] + line.text

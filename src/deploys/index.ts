@@ -8,7 +8,7 @@ export type {
   LogLine,
   QueuedDeploy,
 } from './deploy.ts'
-export { hasEnded, renderLine } from './deploy.ts'
+export { buildHeading, hasEnded, isBuildHeading, renderLine } from './deploy.ts'
 export { countAhead } from './line.ts'
 export { type Deploys, makeDeploys } from './deploys.ts'
 export { type DeployReads, makeDeployReads } from './reads.ts'

@@ -140,6 +140,20 @@ function machineLine(deploy: number | '-', environment: string, status: 'queued'
   })
 }
 
+/** Over the output of a build that several deploys of the push wait for. */
+export function tellSharedBuild(sharers: readonly Queued[]): string[] {
+  const [names, ids] = [sharers.map((one) => one.environment), sharers.map((one) => String(one.deployId))]
+  return [step(`One build for ${inWords(names)} (deploys ${inWords(ids)}); what it prints is shown once`)]
+}
+
+export function tellShownBefore({ deployId }: Queued, environment: string): string[] {
+  return [detail(`What it prints is shown above, with ${environment}; also in: slipway deploys log ${deployId}`)]
+}
+
+function inWords(all: readonly string[]): string {
+  return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1) ?? ''}`
+}
+
 /** The log cannot be followed any more, but the deploy goes on. */
 export function tellLostSight(queued: readonly Queued[]): string[] {
   return queued.flatMap(({ deployId, environment }) => [

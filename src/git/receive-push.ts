@@ -1,11 +1,11 @@
 import { assertMay } from '../accounts/index.ts'
-import { renderLine } from '../deploys/index.ts'
 import { type App, firstEnvironments } from '../environments/index.ts'
 import { actAs } from '../kernel/actor.ts'
 import { asSlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import type { GitDependencies } from './dependencies.ts'
 import { type Finished, finishPush, type MovedPush } from './finish-push.ts'
+import { followDeploys } from './follow-deploys.ts'
 import { moveAccepted, type Moved } from './move-refs.ts'
 import type { OpenPush } from './open-pushes.ts'
 import {
@@ -146,23 +146,6 @@ function linesFor(app: string, created: boolean, moved: readonly AcceptedUpdate[
     ...say.tellDeleted(app, moved, finished.environments),
     ...finished.queued.flatMap(say.tellReplaced),
   ]
-}
-
-/** One deploy after the other: what a later one printed meanwhile is stored and comes when its turn does. */
-async function followDeploys(deps: GitDependencies, queued: readonly say.Queued[], answer: PushAnswer): Promise<void> {
-  for (const [i, { deployId }] of queued.entries()) {
-    if (answer.gone.aborted) return
-    try {
-      for await (const line of deps.deploys.follow(deployId, { after: 0, signal: answer.gone })) {
-        await answer.line(renderLine(line))
-      }
-    } catch (error) {
-      if (answer.gone.aborted) return
-      deps.logger.warn('a deploy cannot be followed', { deployId, error })
-      await tell(answer, say.tellLostSight(queued.slice(i)))
-      return
-    }
-  }
 }
 
 async function tell(answer: PushAnswer, lines: readonly string[]): Promise<void> {

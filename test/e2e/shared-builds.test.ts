@@ -88,6 +88,18 @@ describe('one push to two environments', () => {
     }
   })
 
+  it('shows its pusher what the build prints once, and both names over it', async () => {
+    const { Dockerfile = '', ...rest } = page('shown')
+    await clone.write({ ...rest, Dockerfile: Dockerfile.replace('CMD', 'RUN echo shown once\nCMD') })
+    const { output, results } = await clone.push('develop')
+    expect(results).toMatchObject([{ status: 'live' }, { status: 'live' }])
+    expect(output.match(/^remote: {8}shown once/gm)).toHaveLength(1)
+    expect(output).toMatch(/-----> One build for \w+ and \w+ \(deploys \d+ and \d+\)[\s\S]*shown once/)
+    const [newer, older] = await newestTwo()
+    for (const { id } of [newer, older])
+      expect((await readLog(slipway, id)).filter(({ text }) => text === 'shown once')).toHaveLength(1)
+  })
+
   it('of which one is cancelled: the build goes on for the other', async () => {
     const [first, second] = await push('sleep 6')
     for (const id of [first, second]) await untilSaid(id, 'begun 2')
@@ -97,7 +109,7 @@ describe('one push to two environments', () => {
     await untilState(second, 'live')
     expect(await outputOf(first)).toEqual(['begun 2'])
     expect(await outputOf(second)).toEqual(['begun 2', 'over 2'])
-    expect(await builds()).toHaveLength(2)
+    expect(await builds()).toHaveLength(3)
   })
 
   it('of which both are cancelled: the build ends with the last, and nothing of it stays', async () => {
@@ -121,7 +133,7 @@ describe('one push to two environments', () => {
     const [one, two] = await newestTwo()
     expect([one.state, two.state]).toEqual(['live', 'live'])
     expect(one.build).toBe(two.build)
-    expect(await builds()).toHaveLength(4)
+    expect(await builds()).toHaveLength(5)
     for (const id of [first, second]) {
       expect((await outputOf(id)).slice(-2)).toEqual(['begun 4', 'over 4'])
       expect((await readLog(slipway, id)).map(({ text }) => text)).toContain(

@@ -1,6 +1,7 @@
 import type { Build, BuildPlan } from '../../builds/index.ts'
 import { createRelease } from '../../releases/index.ts'
 import { recordBuild, recordBuildPlace, recordRelease } from '../store.ts'
+import { buildHeading } from '../deploy.ts'
 import type { Step, StepContext } from './step.ts'
 
 /**
@@ -10,7 +11,8 @@ import type { Step, StepContext } from './step.ts'
 export const build: Step = async (context) => {
   const { deploy, own, log, signal, tools } = context
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
-  log.write('step', `Building ${deploy.commit.slice(0, 7)} without layer cache`)
+  const heading = buildHeading(deploy.commit)
+  log.write(heading.kind, heading.text)
   for (const warning of plan.warnings) log.write('detail', `Warning: ${warning}`)
   const built = await waitForBuild(context, plan)
   if (built.image !== null)
