@@ -8,7 +8,7 @@ import { makeOpenPushes, type OpenPush } from './open-pushes.ts'
 import { receivePush } from './receive-push.ts'
 import { recoverPushes } from './recover-pushes.ts'
 
-export type { GitChild, GitExit, HookPipes, SpawnGit } from './git-child.ts'
+export type { GitChild, GitExit, GitLimits, HookPipes, SpawnGit } from './git-child.ts'
 export { heldRefs, type RefMove, type Repositories, zeroId } from './repositories.ts'
 export type { OpenPush } from './open-pushes.ts'
 export { encodePkt, flushPkt, PktReader, textOf } from './pkt-line.ts'

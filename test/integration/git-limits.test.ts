@@ -144,7 +144,7 @@ describe('where no cgroup can be made', () => {
     expect(memory.kind).toBe('data limit')
     const spawnGit = makeSpawnGit({ environment: { PATH: process.env['PATH'] ?? '' }, memory })
     const run = async (...args: string[]): Promise<number | null> => {
-      const child = spawnGit(args)
+      const child = spawnGit(args, { limits: { idleMs: 30_000, totalMs: 30_000 } })
       child.stdin.end(Buffer.alloc(500 * MB))
       child.stdout.resume()
       return (await child.exited).code

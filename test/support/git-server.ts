@@ -10,7 +10,7 @@ import { type Accounts, makeAccounts, newToken } from '../../src/accounts/index.
 import { type GitCli, makeGitCli } from '../../src/adapters/git-cli/git-cli.ts'
 import { GitHttp } from '../../src/adapters/git-http/git-http.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
-import { type Git, makeGit } from '../../src/git/index.ts'
+import { type Git, makeGit, type SpawnGit } from '../../src/git/index.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { createTestDatabase } from './database.ts'
@@ -42,6 +42,9 @@ export interface GitServer {
 export interface GitServerOptions {
   readonly maxPushBytes?: number
   readonly idleMs?: number
+  readonly gitIdleMs?: number
+  /** What the transport starts instead of git. */
+  readonly replaceGit?: (real: SpawnGit) => SpawnGit
   readonly childMemoryBytes?: number
   readonly assertRoom?: (bytes: number) => Promise<void>
 }
@@ -81,7 +84,7 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
   server.http = new GitHttp({
     ...options,
     git: proxy,
-    spawnGit: cli.spawnGit,
+    spawnGit: options.replaceGit?.(cli.spawnGit) ?? cli.spawnGit,
     authenticate: (given) => accounts.authenticate(given),
     maxPushBytes,
     logger,

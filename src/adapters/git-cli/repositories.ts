@@ -4,6 +4,7 @@ import { simpleGit } from 'simple-git'
 import { heldRefs, type RefMove, type Repositories, type SpawnGit, zeroId } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { parseAppName, parseBranchName, parseCommitId, quote } from '../../kernel/names.ts'
+import { withTimeout } from '../../kernel/timeout.ts'
 import { plainEnvironment } from './git-environment.ts'
 import { tidyRepository } from './maintenance.ts'
 import { explainRefFailure } from './ref-failures.ts'
@@ -59,9 +60,7 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
       return new Map(lines.filter((line) => line !== '').map((line) => [line.slice(41), line.slice(0, 40)]))
     },
     async setHead(app, branch) {
-      await simpleGit({ baseDir: pathOf(app), ...options })
-        .env(environment)
-        .raw(['symbolic-ref', 'HEAD', `refs/heads/${parseBranchName(branch)}`])
+      await askSimply(pathOf(app), ['symbolic-ref', 'HEAD', `refs/heads/${parseBranchName(branch)}`])
     },
     keepCommit: (app, deployId, commit) =>
       moveRefs(app, [{ ref: heldRefs.ofDeploy(deployId), old: null, new: parseCommitId(commit) }]),
@@ -85,10 +84,20 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
 const options = {
   allowEnvironment: ['GIT_CONFIG_NOSYSTEM', 'GIT_CONFIG_GLOBAL'],
   unsafe: { allowUnsafeTemplateDir: true, allowUnsafeConfigPaths: true },
-  timeout: { block: 10_000 },
 }
 const { PATH, HOME, LC_ALL, GIT_CONFIG_NOSYSTEM, GIT_CONFIG_GLOBAL } = plainEnvironment as Record<string, string>
 const environment = { PATH, HOME, LC_ALL, GIT_CONFIG_NOSYSTEM, GIT_CONFIG_GLOBAL } as Record<string, string>
+
+/** Milliseconds of work; its own limit is by signals alone, which a process that hangs does not hear. */
+const simpleMs = 10_000
+
+function askSimply(baseDir: string, args: string[]): Promise<string> {
+  return withTimeout({ ms: simpleMs, what: `git ${args[0] ?? ''}` }, async (abort) =>
+    simpleGit({ baseDir, abort, ...options })
+      .env(environment)
+      .raw(args),
+  )
+}
 
 /** Made beside its place and renamed, so that a half-made repository is never found. */
 async function ensureAt(root: string, path: string): Promise<void> {
@@ -96,9 +105,10 @@ async function ensureAt(root: string, path: string): Promise<void> {
   await mkdir(root, { recursive: true, mode: 0o700 })
   const fresh = await mkdtemp(join(root, newPrefix))
   try {
-    await simpleGit({ baseDir: fresh, ...options })
-      .env(environment)
-      .raw(['init', '--bare', '--quiet', '--template=', '--initial-branch=main', '--object-format=sha1'])
+    await askSimply(fresh, [
+      ...['init', '--bare', '--quiet', '--template='],
+      ...['--initial-branch=main', '--object-format=sha1'],
+    ])
     // A build gets what the commit holds: these two leave out or rewrite files in release archives.
     await mkdir(join(fresh, 'info'), { recursive: true })
     await writeFile(join(fresh, 'info', 'attributes'), '* -export-ignore -export-subst\n')

@@ -9,6 +9,8 @@ import { runGit } from './spawn-git.ts'
 import { parseEntry, type TreeEntry, walkTree } from './tree.ts'
 
 const mostSubmodules = 10
+/** The engine may be slow in taking it; the build's own time ends it long before the total. */
+const archiveLimits = { idleMs: 60_000, totalMs: 4 * 60 * 60_000 }
 
 /** Reads commits of the apps' repositories. */
 export function makeSource(spawnGit: SpawnGit, pathOf: (app: string) => string): Source {
@@ -76,17 +78,18 @@ function tooLong({ path, maxBytes }: WantedFile): SlipwayError {
 function archive(spawnGit: SpawnGit, options: { repository: string; tree: string; signal: AbortSignal }): Readable {
   async function* read(): AsyncGenerator<Buffer> {
     options.signal.throwIfAborted()
-    const child = spawnGit(['archive', '--format=tar', options.tree], { env: { GIT_DIR: options.repository } })
+    const child = spawnGit(['archive', '--format=tar', options.tree], {
+      env: { GIT_DIR: options.repository },
+      limits: { ...archiveLimits, signal: options.signal },
+    })
     child.stdin.end()
-    options.signal.addEventListener('abort', child.kill, { once: true })
     try {
       yield* child.stdout as AsyncIterable<Buffer>
       const exit = await child.exited
-      options.signal.throwIfAborted()
+      if (exit.endedFor !== null) throw exit.endedFor
       // A commit that is not there makes an empty archive and an exit code.
       if (exit.code !== 0) throw unreadable(options.tree, exit.outOfMemory ? 'git ran out of memory' : exit.stderr)
     } finally {
-      options.signal.removeEventListener('abort', child.kill)
       child.kill()
     }
   }

@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { type Duplex, PassThrough, pipeline, type Writable } from 'node:stream'
-import type { GitChild, GitExit, HookPipes, SpawnGit } from '../../git/index.ts'
+import type { GitExit, HookPipes, SpawnGit } from '../../git/index.ts'
+import { keepLimits } from './child-limits.ts'
 import type { MemoryBound, Membership } from './memory-bound.ts'
 
 const keptStderrBytes = 4096
@@ -12,7 +13,7 @@ export function makeSpawnGit(options: {
   environment: Readonly<Record<string, string>>
   memory: MemoryBound
 }): SpawnGit {
-  return (args, { env = {}, forHook = false } = {}) => {
+  return (args, { limits, env = {}, forHook = false }) => {
     const [command = 'git', ...rest] = options.memory.wrap(['git', ...args])
     // A process group of its own: Ctrl-C in Slipway's terminal does not reach it, and all of it can be ended at once.
     const child = spawn(command, rest, {
@@ -23,13 +24,24 @@ export function makeSpawnGit(options: {
     // A child that ends while it is written to is told by its exit code; without these listeners it would end Slipway.
     child.stdin.on('error', () => undefined)
     child.stdout.on('error', () => undefined)
+    const stdin = membership === null ? child.stdin : openWhen(membership.joined, child)
+    const hookPipes = forHook ? hookPipesOf(child) : null
+    const ending = makeEnding(child)
+    let endedFor: Error | null = null
+    const leave = keepLimits({ what: args[0] ?? '', child, stdin, hookPipes }, limits, (why) => {
+      endedFor = why
+      ending.kill()
+    })
     return {
-      stdin: membership === null ? child.stdin : openWhen(membership.joined, child),
+      stdin,
       stdout: child.stdout,
-      hookPipes: forHook ? hookPipesOf(child) : null,
-      exited: exitOf(child, membership),
+      hookPipes,
+      exited: exitOf(child, membership, ending.givenUp).then((exit) => {
+        leave()
+        return { ...exit, endedFor }
+      }),
       outOfMemory: () => membership?.outOfMemory() ?? false,
-      kill: killer(child),
+      kill: ending.kill,
     }
   }
 }
@@ -69,7 +81,11 @@ function join(memory: MemoryBound, child: ChildProcessWithoutNullStreams): Membe
   }
 }
 
-function exitOf(child: ChildProcessWithoutNullStreams, membership: Membership | null): Promise<GitExit> {
+function exitOf(
+  child: ChildProcessWithoutNullStreams,
+  membership: Membership | null,
+  givenUp: Promise<void>,
+): Promise<Omit<GitExit, 'endedFor'>> {
   const kept: Buffer[] = []
   let bytes = 0
   child.stderr.on('data', (chunk: Buffer) => {
@@ -85,24 +101,46 @@ function exitOf(child: ChildProcessWithoutNullStreams, membership: Membership | 
     }
     child.on('error', (error) => end(null, error.message))
     child.on('close', (code) => end(code, ''))
+    void givenUp.then(() => end(null, 'it cannot be ended'))
   })
 }
 
-function killer(child: ChildProcessWithoutNullStreams): () => void {
+/** Ends a child with its whole group. `givenUp` resolves when not even that has closed its pipes: a disk that hangs holds it. */
+function makeEnding(child: ChildProcessWithoutNullStreams): { kill: () => void; givenUp: Promise<void> } {
   let asked = false
+  let closed = false
+  let giveUp = (): void => undefined
+  const givenUp = new Promise<void>((resolve) => {
+    giveUp = resolve
+  })
+  child.once('close', () => {
+    closed = true
+  })
+  // While its pipes are open there are processes of its group, even when it has ended itself.
   const signal = (name: NodeJS.Signals): void => {
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+    if (child.pid === undefined || closed) return
     try {
       process.kill(-child.pid, name)
     } catch {
       // It has just ended.
     }
   }
-  return () => {
-    if (asked) return
-    asked = true
-    signal('SIGTERM')
-    setTimeout(() => signal('SIGKILL'), graceMs).unref()
+  const abandon = (): void => {
+    if (closed) return
+    for (const stream of child.stdio) stream?.destroy()
+    giveUp()
+  }
+  return {
+    givenUp,
+    kill() {
+      if (asked) return
+      asked = true
+      signal('SIGTERM')
+      // One that was stopped hears of it only when it goes on.
+      signal('SIGCONT')
+      setTimeout(() => signal('SIGKILL'), graceMs).unref()
+      setTimeout(abandon, graceMs + 1_000).unref()
+    },
   }
 }
 
@@ -120,36 +158,22 @@ export async function runGit(
   args: readonly string[],
   options: RunOptions,
 ): Promise<GitExit & { stdout: Buffer }> {
-  options.signal?.throwIfAborted()
-  const child = spawnGit(args, { env: { GIT_DIR: options.repository } })
-  return collect(child, args[0] ?? '', options)
-}
-
-async function collect(child: GitChild, what: string, options: RunOptions): Promise<GitExit & { stdout: Buffer }> {
-  const { timeoutMs = 30_000, maxOutputBytes = 16 * 1024 * 1024, signal } = options
-  let failure: Error | null = null
-  const fail = (error: Error): void => {
-    failure ??= error
-    child.kill()
-  }
-  const timer = setTimeout(
-    () => fail(new SlipwayError('timeout', `git ${what} did not end within ${timeoutMs / 1000} s.`)),
-    timeoutMs,
-  )
-  const onAbort = (): void => fail(signal?.reason instanceof Error ? signal.reason : new Error('aborted'))
-  signal?.addEventListener('abort', onAbort, { once: true })
+  const { repository, timeoutMs = 30_000, maxOutputBytes = 16 * 1024 * 1024, signal } = options
+  signal?.throwIfAborted()
+  const limits = { idleMs: timeoutMs, totalMs: timeoutMs, ...(signal === undefined ? {} : { signal }) }
+  const child = spawnGit(args, { env: { GIT_DIR: repository }, limits })
   const chunks: Buffer[] = []
   let bytes = 0
   child.stdout.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > maxOutputBytes)
-      fail(new SlipwayError('too_large', `git ${what} printed more than ${maxOutputBytes} bytes.`))
+    if (bytes > maxOutputBytes) child.kill()
     else chunks.push(chunk)
   })
   child.stdin.end(options.input ?? '')
   const exit = await child.exited
-  clearTimeout(timer)
-  signal?.removeEventListener('abort', onAbort)
-  if (failure !== null) throw failure as Error
+  if (exit.endedFor !== null) throw exit.endedFor
+  if (bytes > maxOutputBytes) {
+    throw new SlipwayError('too_large', `git ${args[0] ?? ''} printed more than ${maxOutputBytes} bytes.`)
+  }
   return { ...exit, stdout: Buffer.concat(chunks) }
 }

@@ -27,10 +27,10 @@ export async function walkTree(
   options: { repository: string; commit: string; signal: AbortSignal },
   onEntry: (entry: TreeEntry) => void,
 ): Promise<{ entries: number; bytes: number }> {
+  const limits = { idleMs: treeLimits.ms, totalMs: treeLimits.ms, signal: options.signal }
   const list = (...how: string[]): GitChild => {
-    const child = spawnGit(['ls-tree', '-r', '-t', '-z', ...how, '--full-tree', options.commit], {
-      env: { GIT_DIR: options.repository },
-    })
+    const args = ['ls-tree', '-r', '-t', '-z', ...how, '--full-tree', options.commit]
+    const child = spawnGit(args, { env: { GIT_DIR: options.repository }, limits })
     child.stdin.end()
     return child
   }
@@ -46,12 +46,10 @@ export async function walkTree(
     await countNames(names.stdout)
     return new Promise<never>(() => undefined)
   }
-  const limit = AbortSignal.any([options.signal, AbortSignal.timeout(treeLimits.ms)])
-  limit.addEventListener('abort', killAll, { once: true })
   try {
     const size = await Promise.race([readListing(listing.stdout, onEntry), refuseByNames()])
     const exit = await listing.exited
-    limit.throwIfAborted()
+    if (exit.endedFor !== null) throw exit.endedFor
     if (exit.code !== 0) {
       throw new SlipwayError('not_found', `Git cannot read the tree of the commit ${options.commit.slice(0, 12)}.`, {
         evidence: exit.stderr.split('\n').filter((line) => line !== ''),
@@ -60,7 +58,6 @@ export async function walkTree(
     return size
   } finally {
     over.abort()
-    limit.removeEventListener('abort', killAll)
     killAll()
   }
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Git as NodeGitServer } from 'node-git-server'
 import type { Principal } from '../../accounts/index.ts'
-import { encodePkt, flushPkt, type Git, type GitChild, type SpawnGit } from '../../git/index.ts'
+import { encodePkt, flushPkt, type Git, type GitChild, type GitLimits, type SpawnGit } from '../../git/index.ts'
 import { originOf } from '../../kernel/actor.ts'
 import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
@@ -11,7 +11,7 @@ import { answerError, answerText, neverCache } from './answers.ts'
 import { readToken } from './credentials.ts'
 import { type GitAddress, type GitService, parseGitAddress } from './git-address.ts'
 import { receivePack } from './receive-pack.ts'
-import { feed, readBody, roomIn } from './request-body.ts'
+import { feed, readBody, readUntilEnd, roomIn } from './request-body.ts'
 
 export interface GitHttpOptions {
   readonly git: Git
@@ -25,10 +25,14 @@ export interface GitHttpOptions {
   readonly idleMs?: number
   /** How long a client may leave an answer unread; 2 minutes unless told. */
   readonly stalledReaderMs?: number
+  /** How long git may do nothing while it is its turn; 60 s unless told: it says something every 5 s while it thinks. */
+  readonly gitIdleMs?: number
 }
 
 /** A fetch's request names commits; the longest histories stay far below. */
 const longestFetchBytes = 16 * 1024 * 1024
+/** 1 GB, the largest push that is taken, over half a megabit a second; who is slower than that in the end pushes in parts. */
+const longestTransferMs = 5 * 60 * 60_000
 /** Git children at once: enough for two cores many times over, and 512 MB each at most. */
 const slotCounts = { advertise: 16, fetch: 8, push: 8 }
 
@@ -96,7 +100,9 @@ export class GitHttp extends NodeGitServer {
     const { idleMs = 60_000, stalledReaderMs = 120_000 } = this.#options
     if (service === 'git-upload-pack') return this.#upload(request, { idleMs, stalledReaderMs })
     const spawnGit = this.#spawn
-    return receivePack({ ...this.#options, spawnGit, slots: this.#slots.push, idleMs, stalledReaderMs }, request)
+    const limits = this.#limits()
+    const slots = this.#slots.push
+    return receivePack({ ...this.#options, spawnGit, limits, slots, idleMs, stalledReaderMs }, request)
   }
 
   async #authenticate(req: IncomingMessage): Promise<Principal> {
@@ -122,15 +128,20 @@ export class GitHttp extends NodeGitServer {
     const path = await (fetching ? git.openFetch(principal, app) : git.openAdvertisement(principal, app))
     const protocol = fetching ? protocolOf(req) : {}
     const release = await this.#slots.advertise.take(clientGone)
-    const child = this.#spawn([service.slice('git-'.length), '--stateless-rpc', '--advertise-refs', path], {
-      env: protocol,
-    })
-    child.stdin.end()
-    neverCache(res)
-    res.setHeader('Content-Type', `application/x-${service}-advertisement`)
-    const isV2 = /(?:^|:)version=2(?::|$)/.test(protocol['GIT_PROTOCOL'] ?? '')
-    if (!isV2) res.write(Buffer.concat([encodePkt(`# service=${service}\n`), flushPkt]))
-    await this.#pass(child, { res, clientGone, stalledReaderMs }).finally(release)
+    try {
+      const child = this.#spawn([service.slice('git-'.length), '--stateless-rpc', '--advertise-refs', path], {
+        env: protocol,
+        limits: this.#limits(clientGone),
+      })
+      child.stdin.end()
+      neverCache(res)
+      res.setHeader('Content-Type', `application/x-${service}-advertisement`)
+      const isV2 = /(?:^|:)version=2(?::|$)/.test(protocol['GIT_PROTOCOL'] ?? '')
+      if (!isV2) res.write(Buffer.concat([encodePkt(`# service=${service}\n`), flushPkt]))
+      await this.#pass(child, { res, stalledReaderMs })
+    } finally {
+      release()
+    }
   }
 
   async #upload(
@@ -139,31 +150,42 @@ export class GitHttp extends NodeGitServer {
   ): Promise<void> {
     const path = await this.#options.git.openFetch(principal, app)
     const release = await this.#slots.fetch.take(clientGone)
-    const child = this.#spawn(['upload-pack', '--strict', '--stateless-rpc', path], { env: protocolOf(req) })
-    neverCache(res)
-    res.setHeader('Content-Type', 'application/x-git-upload-pack-result')
-    const fed = feed(readBody(req, { maxBytes: longestFetchBytes, idleMs }), child.stdin).catch((error: unknown) => {
-      child.kill()
-      throw error
-    })
-    await Promise.all([fed, this.#pass(child, { res, clientGone, stalledReaderMs })]).finally(release)
+    try {
+      const how = { env: protocolOf(req), limits: this.#limits(clientGone) }
+      const child = this.#spawn(['upload-pack', '--strict', '--stateless-rpc', path], how)
+      neverCache(res)
+      res.setHeader('Content-Type', 'application/x-git-upload-pack-result')
+      const fed = feed(readBody(req, { maxBytes: longestFetchBytes, idleMs }), child.stdin).catch((error: unknown) => {
+        child.kill()
+        throw error
+      })
+      await Promise.all([fed, this.#pass(child, { res, stalledReaderMs })])
+    } finally {
+      release()
+    }
   }
 
-  /** Git's output as it comes; a client that is gone or reads nothing ends it. */
+  #limits(signal?: AbortSignal): GitLimits {
+    const { gitIdleMs: idleMs = 60_000 } = this.#options
+    return { idleMs, totalMs: longestTransferMs, ...(signal === undefined ? {} : { signal }) }
+  }
+
+  /** Git's output as it comes; a client that reads nothing ends it. */
   async #pass(
     child: GitChild,
-    { res, clientGone, stalledReaderMs }: { res: ServerResponse; clientGone: AbortSignal; stalledReaderMs: number },
+    { res, stalledReaderMs }: { res: ServerResponse; stalledReaderMs: number },
   ): Promise<void> {
-    clientGone.addEventListener('abort', child.kill, { once: true })
-    if (clientGone.aborted) child.kill()
-    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    let passed = false
+    for await (const chunk of readUntilEnd(child.stdout)) {
       if (res.destroyed) continue
+      passed = true
       if (!res.write(chunk) && (await roomIn(res, stalledReaderMs)) === 'stalled') res.destroy()
     }
     const exit = await child.exited
-    clientGone.removeEventListener('abort', child.kill)
-    if (exit.code !== 0 && !clientGone.aborted) this.#options.logger.info('git ended with an error', { ...exit })
-    // Half a pack is never taken for a whole one: it ends in a checksum.
+    if (exit.code !== 0 && !res.destroyed) this.#options.logger.info('git ended with an error', { ...exit })
+    // Half a pack is never taken for a whole one: it ends in a checksum. Of nothing the client can be told why.
+    if (exit.endedFor !== null && !passed && !res.destroyed)
+      res.write(encodePkt(`ERR ${exit.endedFor.message} Try again.\n`))
     res.end()
   }
 }

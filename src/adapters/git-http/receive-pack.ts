@@ -5,6 +5,7 @@ import {
   type Git,
   type GitChild,
   type GitExit,
+  type GitLimits,
   mostUpdates,
   type OpenPush,
   type SpawnGit,
@@ -15,7 +16,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import type { Slots } from '../../kernel/slots.ts'
 import { neverCache } from './answers.ts'
 import { type PushHead, readPushHead } from './push-head.ts'
-import { discardRest, feed, readBody, roomIn } from './request-body.ts'
+import { discardRest, feed, readBody, readUntilEnd, roomIn } from './request-body.ts'
 import { AnswerReader, refusal } from './sideband.ts'
 
 export interface ReceiveDependencies {
@@ -25,6 +26,7 @@ export interface ReceiveDependencies {
   readonly maxPushBytes: number
   /** Throws in words when the disk has no room for so many bytes (0: unknown); without it git finds out. */
   readonly assertRoom?: (bytes: number) => Promise<void>
+  readonly limits: GitLimits
   readonly idleMs: number
   readonly stalledReaderMs: number
   readonly logger: Logger
@@ -91,7 +93,7 @@ async function runReceivePack(
   { push, head, body }: { push: OpenPush; head: PushHead; body: AsyncGenerator<Buffer, void> },
 ): Promise<void> {
   const { req, res, clientGone } = exchange
-  const child = deps.spawnGit(['receive-pack', '--stateless-rpc', push.path], { forHook: true })
+  const child = deps.spawnGit(['receive-pack', '--stateless-rpc', push.path], { forHook: true, limits: deps.limits })
   if (child.hookPipes !== null) push.meetHook(child.hookPipes)
   const onGone = (): void => {
     if (!push.taken) child.kill()
@@ -109,7 +111,10 @@ async function runReceivePack(
   clientGone.removeEventListener('abort', onGone)
   deps.logger.debug('git receive-pack ended', { app: push.app, code: exit.code, outOfMemory: exit.outOfMemory })
 
-  if (failure !== null && failure.code !== 'too_large') {
+  if (exit.endedFor !== null && !answer.finished) {
+    deps.logger.warn('git receive-pack was ended', { app: push.app, reason: exit.endedFor.message })
+    await refuse(exchange, head, push.taken ? noAnswer() : gitStalled(exit.endedFor))
+  } else if (failure !== null && failure.code !== 'too_large') {
     deps.logger.info('a push broke off', { app: push.app, reason: failure.message })
     res.destroy()
   } else if (failure !== null) {
@@ -147,7 +152,7 @@ async function passAnswer(
   { head, answer, stalledMs }: { head: PushHead; answer: AnswerReader; stalledMs: number },
 ): Promise<void> {
   const banded = head.abilities.has('side-band-64k')
-  for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+  for await (const chunk of readUntilEnd(child.stdout)) {
     if (clientGone.aborted || res.destroyed) continue
     const room = res.write(banded ? answer.pass(chunk) : chunk)
     if (!room && (await roomIn(res, stalledMs)) === 'stalled') res.destroy()
@@ -212,6 +217,13 @@ function gitFailed({ outOfMemory, stderr }: GitExit): SlipwayError {
     : new SlipwayError('internal', 'Git ended unexpectedly on the server.', {
         hint: 'The server’s log has the details.',
       })
+}
+
+function gitStalled(why: Error): SlipwayError {
+  return new SlipwayError('timeout', `On the server ${why.message}`, {
+    hint: 'It was ended, and nothing was changed. Push again; if it goes on, the server’s disk may hang.',
+    cause: why,
+  })
 }
 
 function noAnswer(): SlipwayError {

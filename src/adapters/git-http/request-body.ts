@@ -67,6 +67,15 @@ export async function feed(body: AsyncIterable<Buffer>, into: Writable): Promise
   into.end()
 }
 
+/** What comes until the end, or until the stream is cut: how a child ended says its exit. */
+export async function* readUntilEnd(stream: Readable): AsyncGenerator<Buffer, void> {
+  try {
+    yield* stream as AsyncIterable<Buffer>
+  } catch (error) {
+    if (!stream.destroyed) throw error
+  }
+}
+
 /** Resolves when the stream takes more or is gone. */
 export function roomIn(stream: Writable, limitMs?: number): Promise<'room' | 'gone' | 'stalled'> {
   return new Promise((resolve) => {
