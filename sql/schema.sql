@@ -127,6 +127,7 @@ CREATE TABLE public.environments (
     allow_forced_push boolean NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     supersede text DEFAULT 'waiting'::text NOT NULL,
+    variables_version bigint DEFAULT 0 NOT NULL,
     version integer DEFAULT 1 NOT NULL,
     state text DEFAULT 'active'::text NOT NULL,
     removed_by text,
@@ -256,7 +257,9 @@ CREATE TABLE public.releases (
     build_id bigint NOT NULL,
     variables bytea,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    pinned boolean DEFAULT false NOT NULL
+    pinned boolean DEFAULT false NOT NULL,
+    variables_key_id integer,
+    variable_marks jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 
 ALTER TABLE public.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -272,6 +275,29 @@ CREATE TABLE public.routes (
     environment_id bigint NOT NULL,
     release_id bigint,
     changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.sealing_key_wraps (
+    key_id integer NOT NULL,
+    wrapper text NOT NULL,
+    wrapped bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.sealing_keys (
+    id integer NOT NULL,
+    purpose text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sealing_keys_purpose_check CHECK ((purpose = ANY (ARRAY['values'::text, 'derived'::text])))
+);
+
+ALTER TABLE public.sealing_keys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.sealing_keys_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.tokens (
@@ -290,6 +316,20 @@ ALTER TABLE public.tokens ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.variables (
+    environment_id bigint NOT NULL,
+    name text NOT NULL,
+    key_id integer NOT NULL,
+    sealed bytea NOT NULL,
+    mark bytea NOT NULL,
+    bytes integer NOT NULL,
+    secret boolean DEFAULT false NOT NULL,
+    build boolean DEFAULT false NOT NULL,
+    version bigint NOT NULL,
+    changed_by text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 ALTER TABLE ONLY public.addresses
@@ -361,11 +401,20 @@ ALTER TABLE ONLY public.releases
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_pkey PRIMARY KEY (environment_id);
 
+ALTER TABLE ONLY public.sealing_key_wraps
+    ADD CONSTRAINT sealing_key_wraps_pkey PRIMARY KEY (key_id, wrapper);
+
+ALTER TABLE ONLY public.sealing_keys
+    ADD CONSTRAINT sealing_keys_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_hash_key UNIQUE (hash);
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.variables
+    ADD CONSTRAINT variables_pkey PRIMARY KEY (environment_id, name);
 
 CREATE INDEX addresses_free ON public.addresses USING btree (reusable_at) WHERE (instance_id IS NULL);
 
@@ -411,6 +460,8 @@ CREATE INDEX instances_there ON public.instances USING btree (release_id) WHERE 
 
 CREATE UNIQUE INDEX one_build_for_each_key ON public.builds USING btree (key) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
+CREATE UNIQUE INDEX one_derived_key ON public.sealing_keys USING btree (purpose) WHERE (purpose = 'derived'::text);
+
 CREATE UNIQUE INDEX one_live_environment ON public.environments USING btree (app_id) WHERE live;
 
 CREATE UNIQUE INDEX one_running_deploy ON public.deploys USING btree (environment_id) WHERE (state = 'running'::text);
@@ -423,7 +474,11 @@ CREATE INDEX pushes_receiving ON public.pushes USING btree (id) WHERE (state = '
 
 CREATE INDEX releases_by_build ON public.releases USING btree (build_id);
 
+CREATE INDEX releases_by_variables_key ON public.releases USING btree (variables_key_id) WHERE (variables_key_id IS NOT NULL);
+
 CREATE INDEX routes_by_release ON public.routes USING btree (release_id);
+
+CREATE INDEX variables_by_key ON public.variables USING btree (key_id);
 
 ALTER TABLE ONLY public.addresses
     ADD CONSTRAINT addresses_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id) ON DELETE SET NULL;
@@ -476,8 +531,20 @@ ALTER TABLE ONLY public.releases
 ALTER TABLE ONLY public.releases
     ADD CONSTRAINT releases_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.releases
+    ADD CONSTRAINT releases_variables_key_id_fkey FOREIGN KEY (variables_key_id) REFERENCES public.sealing_keys(id);
+
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.releases(id);
+
+ALTER TABLE ONLY public.sealing_key_wraps
+    ADD CONSTRAINT sealing_key_wraps_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.sealing_keys(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.variables
+    ADD CONSTRAINT variables_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.variables
+    ADD CONSTRAINT variables_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.sealing_keys(id);

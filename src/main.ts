@@ -33,6 +33,7 @@ import { makeNights, makeUpkeep } from './server/upkeep.ts'
 import { untilStopped } from './server/until-stopped.ts'
 import { readOwnVersion } from './server/version.ts'
 import { farewellText, welcomeText } from './server/welcome.ts'
+import { makeVars, openKeys, type SealingKeys } from './vars/index.ts'
 
 /** How long open requests to Slipway itself may take to finish when it stops. */
 const closeGraceMs = 2_000
@@ -55,8 +56,8 @@ export async function run({ settings, demo, root, onReady }: Start): Promise<voi
     console: false,
   })
   const secrets = await ensureSecrets(settings)
-  const ground = await layGround({ settings, root, logger, stop, owner: secrets.owner })
-  const modules = makeModules(ground, secrets)
+  const ground = await layGround({ settings, root, logger, stop, secrets })
+  const modules = makeModules(ground)
   const doors = await openDoors(ground, modules, secrets)
   await startWork(ground, modules)
   const nights = modules.nightly.watch(stop.signal)
@@ -122,14 +123,15 @@ async function layGround(given: {
   root: string
   logger: Logger
   stop: AbortController
-  owner: string
+  secrets: InstallationSecrets
 }) {
-  const { settings, root, logger, stop, owner } = given
+  const { settings, root, logger, stop, secrets } = given
+  const { owner } = secrets
   const cluster = settings.databaseUrl === null ? makeCluster({ ...settings, name: 'control', logger }) : null
   const engine = makeEngine({ socketPath: settings.dockerSocket })
   const runtime = makeDockerRuntime({ ...settings, owner, engine, publicPorts: [settings.httpPort], logger })
   const proxy = makeProxy({ ...settings, port: settings.httpPort, root, logger })
-  const openDatabase = async (): Promise<Pool> => {
+  const openDatabase = async (): Promise<{ db: Pool; keys: SealingKeys }> => {
     const own = await cluster?.ensure()
     const pool = makePool(own ?? { connectionString: settings.databaseUrl?.reveal() ?? '' }, { logger, size: 20 })
     // The place first: an older Slipway that still runs must not find another schema under it.
@@ -137,7 +139,8 @@ async function layGround(given: {
       throw own === undefined && isDatabaseAway(error) ? databaseNotReached(error) : error
     })
     await migrate(pool, join(root, 'sql', 'migrations'), await readOwnVersion(root))
-    return pool
+    // With the wrong key nothing else is begun.
+    return { db: pool, keys: await openKeys(pool, secrets.installationKey) }
   }
   const hasRun = existsSync(join(settings.dataDir, 'proxy', 'haproxy.cfg'))
   // The operator's own database may be away, or another server's: then nothing is made.
@@ -146,19 +149,17 @@ async function layGround(given: {
   const range = await runtime.prepare()
   // An installation that has run before may have sites to serve, whatever the database says: its map files are enough.
   if (hasRun) await proxy.ensure()
-  const db = early ?? (await openDatabase())
+  const { db, keys } = early ?? (await openDatabase())
   await proxy.ensure()
-  return { ...given, cluster, engine, runtime, proxy, db, range }
+  return { ...given, cluster, engine, runtime, proxy, db, keys, range }
 }
 
-function makeModules(
-  { settings, root, logger, db, engine, runtime, proxy, range }: Ground,
-  secrets: InstallationSecrets,
-) {
+function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy, range }: Ground) {
   const { installation } = settings
   const addresses = makeAddresses(settings)
   const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
-  const environments = makeEnvironments({ db, isReserved })
+  const vars = makeVars({ db, keys })
+  const environments = makeEnvironments({ db, copyVariables: vars.copyVariables, isReserved })
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
   const network = runtime.networks.builds.name
   const builder = makeBuilder({ engine, installation, network, minFreeBytes: leastFreeBytes, logger })
@@ -183,20 +184,21 @@ function makeModules(
     range,
     whileRoutesHold: makeMutex(),
     installation,
-    installationKey: secrets.installationKey,
+    installationKey: keys.derivation,
     clock: systemClock,
     logger,
   })
   const { repositories } = gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
   const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
-  return { accounts: makeAccounts({ db }), environments, addresses, gitCli, builds, deploys, git, logs, disk, nightly }
+  const accounts = makeAccounts({ db })
+  return { accounts, environments, vars, addresses, gitCli, builds, deploys, git, logs, disk, nightly }
 }
 
 /** Slipway's own HTTP server, behind the proxy: API, Git, health. */
 async function openDoors(ground: Ground, modules: Modules, secrets: InstallationSecrets) {
   const { settings, root, logger, db, engine, runtime, proxy, stop } = ground
-  const { accounts, environments, addresses, deploys, disk, git, gitCli } = modules
+  const { accounts, environments, vars, addresses, deploys, disk, git, gitCli } = modules
   await accounts.setAdminToken(secrets.adminToken)
   const gitHttp = new GitHttp({
     git,
@@ -213,6 +215,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     db,
     accounts,
     environments,
+    vars,
     deploys,
     reads,
     activity: makeActivity({ db }),

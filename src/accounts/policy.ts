@@ -15,6 +15,8 @@ export type Action =
   | 'git.push'
   | 'environments.add'
   | 'environments.change'
+  | 'vars.read'
+  | 'vars.change'
   | 'deploys.request'
   | 'deploys.cancel'
   | 'server.read'

@@ -35,6 +35,10 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   },
   'environment.changed': ({ environment, data }) =>
     `changed ${environment ?? text(data['environment'])}: ${listChange(data)}`,
+  'vars.changed': ({ environment, data }) => {
+    const done = ['set', 'unset'].filter((what) => list(data[what]) !== '').map((what) => `${what} ${list(data[what])}`)
+    return `changed variables of ${environment ?? 'an environment'}: ${done.join('; ')}`
+  },
   'push.received': ({ data }) => `pushed ${listUpdates(data['updates'])}`,
   'deploy.queued': (event) => {
     const { data } = event

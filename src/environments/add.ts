@@ -19,6 +19,8 @@ export interface Parts {
   readonly db: Database
   /** Whether a label's address is one that Slipway needs itself. */
   readonly isReserved: (label: string) => boolean
+  /** Gives a new environment the variables of the one that it is based on. */
+  readonly copyVariables: (tx: Transaction, which: { from: number; to: number }) => Promise<void>
 }
 
 const mostFirst = 10
@@ -40,7 +42,7 @@ export function reservedLabel(app: string, { name, live }: { name: string; live:
 }
 
 export async function addEnvironment(
-  { db, isReserved }: Parts,
+  { db, isReserved, copyVariables }: Parts,
   app: App,
   { from, by, ...wanted }: NewEnvironment,
 ): Promise<void> {
@@ -63,6 +65,7 @@ export async function addEnvironment(
       supersede: model?.supersede ?? 'waiting',
     })
     if (id === null) throw await takenName(tx, app.name, name)
+    if (model !== null) await copyVariables(tx, { from: model.id, to: id })
     const data = { by, environment: name, branch: ownBranch, deployOnPush, ...(from === undefined ? {} : { from }) }
     await appendEvent(tx, { kind: 'environment.added', appId: app.id, environmentId: id, data })
   })

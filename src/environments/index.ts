@@ -45,7 +45,7 @@ export interface Environments {
 }
 
 export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Environments {
-  const { db, isReserved = () => false } = parts
+  const { db, isReserved = () => false, copyVariables = async () => undefined } = parts
 
   const getApp = async (name: string): Promise<App> => {
     const app = await store.findApp(db, name)
@@ -109,7 +109,7 @@ export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Env
     },
     list: (app, q = db) => store.listEnvironments(q, app),
     async add(app, wanted) {
-      await addEnvironment({ db, isReserved }, await getApp(app), wanted)
+      await addEnvironment({ db, isReserved, copyVariables }, await getApp(app), wanted)
       return get(app, wanted.name)
     },
     async change(app, name, change, options = {}) {

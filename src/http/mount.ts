@@ -40,7 +40,9 @@ function makeHandler(route: Route, needs: MountNeeds, readBody: BodyReader): Req
     const query = validate(route.query, req.query, 'query')
     const body = validate(route.body, route.method === 'get' ? {} : await readBody(req, res), 'body')
     const actor = { name: principal.name, origin: originOf('api', req.headers) }
-    const answer = await actAs(actor, () => route.handle({ principal, params, query, body, request: req }))
+    const ifVersion = route.versioned === true ? readIfMatch(req) : null
+    const call = { principal, params, query, body, ifVersion, request: req }
+    const answer = await actAs(actor, () => route.handle(call))
     if ('json' in answer) present(res, route, answer)
     else if (req.method === 'HEAD') res.status(route.success.status).end()
     // Not awaited: the stream outlives the call and ends its answer itself.
@@ -108,11 +110,20 @@ function isJson(req: { headers: Record<string, string | string[] | undefined> })
   return /^application\/json *(?:; *charset="?utf-8"?)?$/i.test(String(req.headers['content-type'] ?? ''))
 }
 
-function present(res: Response, route: Route, answer: { json: unknown; location?: string }): void {
+function readIfMatch(req: Request): number | null {
+  const given = req.headers['if-match']
+  if (given === undefined || given.trim() === '*') return null
+  const [, version] = /^"([0-9]{1,15})"$/.exec(given.trim()) ?? []
+  if (version !== undefined) return Number(version)
+  throw new InvalidInput([{ where: 'headers.if-match', message: 'must be one ETag as this address gave it: "12"' }])
+}
+
+function present(res: Response, route: Route, answer: { json: unknown; location?: string; version?: number }): void {
   const checked = route.success.schema?.safeParse(answer.json)
   if (checked?.success !== true) {
     throw new SlipwayError('internal', 'An answer does not fit its schema.', { cause: checked?.error })
   }
   if (answer.location !== undefined) res.setHeader('Location', answer.location)
+  if (answer.version !== undefined) res.setHeader('ETag', `"${answer.version}"`)
   res.status(route.success.status).json(checked.data)
 }

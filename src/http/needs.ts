@@ -5,11 +5,13 @@ import type { Finding } from '../doctor/index.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Database } from '../postgres/database.ts'
+import type { Vars } from '../vars/index.ts'
 
 /** What the HTTP side needs of the rest; main.ts gives it. */
 export interface HttpNeeds {
   readonly accounts: Accounts
   readonly environments: Environments
+  readonly vars: Vars
   readonly deploys: Pick<
     Deploys,
     'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow' | 'findDifferences' | 'reconcile'

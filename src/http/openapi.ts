@@ -40,19 +40,37 @@ function describeRoute(route: Route): Json {
     operationId: operationId(route),
     tags: [route.tag],
     summary: route.summary,
-    parameters: [...parametersOf(route.params, 'path'), ...parametersOf(route.query, 'query')],
+    parameters: [
+      ...parametersOf(route.params, 'path'),
+      ...parametersOf(route.query, 'query'),
+      ...(route.versioned === true && route.method !== 'get' ? [ifMatch] : []),
+    ],
     ...(hasBody ? { requestBody: { required: true, content: { 'application/json': { schema: body } } } } : {}),
     responses: {
       [status]: {
         description,
-        ...(route.method === 'post' && schema !== undefined
-          ? { headers: { Location: { schema: { type: 'string' }, description: 'Where the result is' } } }
-          : {}),
+        ...headersOf(route),
         content,
       },
       default: { $ref: '#/components/responses/Problem' },
     },
   }
+}
+
+const ifMatch: Json = {
+  name: 'If-Match',
+  in: 'header',
+  required: false,
+  schema: { type: 'string' },
+  description: 'The ETag that the change is based on: refused with 409 when it is not the newest any more',
+}
+
+function headersOf(route: Route): Json {
+  const headers: Json = {}
+  if (route.method === 'post' && route.success.schema !== undefined)
+    headers['Location'] = { schema: { type: 'string' }, description: 'Where the result is' }
+  if (route.versioned === true) headers['ETag'] = { schema: { type: 'string' }, description: 'For If-Match' }
+  return Object.keys(headers).length === 0 ? {} : { headers }
 }
 
 /** `getAppsEnvironmentsDeploys`: unique, since a path and a method are. */

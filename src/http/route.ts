@@ -12,11 +12,18 @@ interface Call<P, Q, B> {
   readonly params: P
   readonly query: Q
   readonly body: B
+  /** Of the header `If-Match`; null without one. */
+  readonly ifVersion: number | null
   readonly request: Request
 }
 
 type Answer<T> =
-  | { readonly json: T; readonly location?: string }
+  | {
+      readonly json: T
+      readonly location?: string
+      /** What `If-Match` can name later. */
+      readonly version?: number
+    }
   | { readonly stream: (res: Response) => Promise<void> }
 
 interface Success<R extends z.ZodType> {
@@ -38,6 +45,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly params: P
   readonly query: Q
   readonly body: B
+  /** Its answers carry an ETag; changes are refused when `If-Match` names another one. */
+  readonly versioned?: boolean
   readonly success: Success<R>
   /** The app that this call is about, for the policy; null for none. */
   readonly about: (params: z.output<P>) => string | null | Promise<string | null>

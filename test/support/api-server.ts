@@ -7,8 +7,9 @@ import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
-import type { Secret } from '../../src/kernel/secret.ts'
+import { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { makeVars, openKeys } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
 
@@ -45,6 +46,8 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
   const token = newToken()
   await accounts.setAdminToken(token)
   const environments = makeEnvironments({ db: pool })
+  const keys = await openKeys(pool, new Secret('api-test-installation-key-00000000000'))
+  const vars = makeVars({ db: pool, keys })
   const state = makeState(pool)
 
   let server: HttpServer | null = null
@@ -57,6 +60,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       setDefaultBranch: environments.pinDefaultBranch,
       accounts,
       environments,
+      vars,
       db: pool,
       activity: makeActivity({ db: pool, everyMs: 20 }),
       limits,
@@ -157,7 +161,7 @@ function makeState(pool: Pool) {
     },
   } satisfies Omit<
     HttpAppOptions,
-    'activity' | 'accounts' | 'environments' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'
+    'activity' | 'accounts' | 'environments' | 'vars' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'
   >
   return { running, runtimeLines, tips, readiness, logged, gitPaths, findings, deploys, parts }
 }

@@ -10,6 +10,7 @@ import { environmentRoutes } from './environments/routes.ts'
 import { logRoutes } from './logs/routes.ts'
 import { serverRoutes } from './server/routes.ts'
 import { statusRoutes } from './status/routes.ts'
+import { varsRoutes } from './vars/routes.ts'
 
 /** Every route of /api/v1. */
 export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
@@ -17,6 +18,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...serverRoutes(needs),
     ...appRoutes(needs),
     ...environmentRoutes(needs),
+    ...varsRoutes(needs),
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),
     ...statusRoutes(needs),
