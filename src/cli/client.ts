@@ -1,7 +1,7 @@
 import { lookup as resolve } from 'node:dns'
 import { type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http'
 import type { LookupFunction } from 'node:net'
-import { exitOfProblem, exits, Failure } from './failure.ts'
+import { exits, Failure, Problem } from './failure.ts'
 import { isLoopbackHost } from './server-url.ts'
 
 /** Talks to the HTTP API of one server. */
@@ -142,7 +142,7 @@ function problemToFailure(origin: string, problem: { code: unknown; detail?: unk
   // The API names its fields so; the options of the verbs are called as the fields are.
   const said = detail.replaceAll(/\b(?:query|body)\.(\w+)(?:\.\d+)?: /g, '$1: ')
   const next = said === detail ? hint : 'What it takes is told by --help behind the verb.'
-  return new Failure(exitOfProblem(problem.code), said, next)
+  return new Problem(problem.code, said, next)
 }
 
 function notSlipway(origin: string, why: string): Failure {

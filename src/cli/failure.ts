@@ -25,6 +25,16 @@ export class Failure extends Error {
   }
 }
 
+/** What the server itself said is wrong. */
+export class Problem extends Failure {
+  readonly code: unknown
+
+  constructor(code: unknown, message: string, hint?: string) {
+    super(exitOfProblem(code), message, hint)
+    this.code = code
+  }
+}
+
 /** The exit code for a problem that the server named. */
 export function exitOfProblem(code: unknown): number {
   switch (code) {

@@ -2,7 +2,7 @@ import { asSlipwayError } from '../kernel/errors.ts'
 import { withTimeout } from '../kernel/timeout.ts'
 import type { Finding } from './finding.ts'
 
-export type { Finding } from './finding.ts'
+export { type Finding, isBad, isOk } from './finding.ts'
 export { countInstances, readDatabaseFacts } from './database.ts'
 export { judgeMachine, readMachine } from './machine.ts'
 export {

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
@@ -105,6 +107,9 @@ describe('without a server', () => {
     const env = { SLIPWAY_URL: nobody, SLIPWAY_TOKEN: 'x'.repeat(20), SLIPWAY_DATA: '/there/is/no/such/folder' }
     const { code, stdout } = await cli.run(['doctor'], { env })
     expect([code, stdout]).toEqual([6, ''])
+    const fix = await cli.run(['doctor', '--fix'], { env })
+    expect([fix.code, fix.stdout]).toEqual([6, ''])
+    expect(fix.stderr).toMatch(/^ ! {5}Nothing was mended: .* cannot be reached[\s\S]*start it when it does not run/)
   })
 
   it('on its machine it looks at what is there', async () => {
@@ -121,6 +126,54 @@ describe('without a server', () => {
       expect(stdout).toMatch(new RegExp(`^(ok|warn|fail) +disk +${data}: `, 'm'))
       expect(stdout).toMatch(/^fail {2}port +127\.0\.0\.1:1 does not lead to Slipway/m)
     } finally {
+      await rm(data, { recursive: true })
+    }
+  })
+})
+
+describe('with a server that lacks its database', () => {
+  const listen = (server: Server, at: string | number): Promise<void> =>
+    new Promise((resolve) => {
+      if (typeof at === 'string') server.listen(at, resolve)
+      else server.listen(at, '127.0.0.1', resolve)
+    })
+
+  it('looks at what is there, says what to do about the database, and that --fix mended nothing', async () => {
+    const data = await mkdtemp(join(tmpdir(), 'slw-doctor-'))
+    await mkdir(join(data, 'run/postgres'), { recursive: true })
+    const [api, database] = [
+      createHttpServer((_req, res) => {
+        res.writeHead(503, { 'content-type': 'application/problem+json' })
+        res.end(JSON.stringify({ code: 'unavailable', detail: 'The database does not answer.' }))
+      }),
+      createServer(),
+    ]
+    try {
+      await listen(api, 0)
+      const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+      const env = { SLIPWAY_URL: url, SLIPWAY_TOKEN: 'x'.repeat(20), SLIPWAY_DATA: data, SLIPWAY_HTTP_PORT: '1' }
+      const away = await cli.run(['doctor'], { env })
+      expect([away.code, away.stderr]).toEqual([
+        1,
+        expect.stringContaining('The database does not answer; this is what'),
+      ])
+      expect(away.stdout).toMatch(/^fail {2}database +Nobody takes connections on .*postgres/m)
+      expect(away.stdout).toContain(`Its log is ${data}/logs/postgres.log`)
+      expect(away.stdout).toMatch(/^ok {4}engine +Docker \d+/m)
+      await listen(database, join(data, 'run/postgres/.s.PGSQL.5432'))
+      const frozen = await cli.run(['doctor', '--fix'], { env })
+      expect(frozen.code).toBe(1)
+      expect(frozen.stdout).toMatch(/^fail {2}database +It takes connections, but does not answer the server/m)
+      expect(frozen.stderr).toContain(
+        ' !     Nothing was mended: The database does not answer.\n       The server mends',
+      )
+      const DATABASE_URL = 'postgres://slipway:secret@127.0.0.1:1/slipway'
+      const theirs = await cli.run(['doctor'], { env: { ...env, DATABASE_URL } })
+      expect(theirs.stdout).toMatch(/^fail {2}database +Nobody takes connections on 127\.0\.0\.1:1$/m)
+      expect(theirs.stdout + theirs.stderr).not.toContain('secret')
+    } finally {
+      api.close()
+      database.close()
       await rm(data, { recursive: true })
     }
   })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Examination, Repair } from '../api-types.ts'
-import { exits, Failure } from '../failure.ts'
+import { exits, Failure, Problem } from '../failure.ts'
 import type { Output } from '../output.ts'
 import { type CommonOptions, type Run, type Session, withExample, withJson } from '../session.ts'
 
@@ -18,12 +18,15 @@ export function addDoctorVerb(program: Command, run: Run): void {
 
 async function showDoctor(session: Session, _: [], options: DoctorOptions): Promise<number> {
   const { out } = session
-  const repair = options.fix === true ? await session.client().call<Repair>('POST', '/doctor/repairs') : null
-  const examination = await examine(session)
+  const { repair, refused } = options.fix === true ? await mend(session) : { repair: null, refused: null }
+  const examination = await examine(session).catch((error: unknown) => {
+    throw refused === null || !(error instanceof Failure) ? error : notMended(error)
+  })
   out.data(repair === null ? examination : { ...examination, ...repair })
   printFindings(out, examination.findings)
   if (repair !== null) printRepair(out, repair)
   printDifferences(out, examination)
+  if (refused !== null) throw notMended(refused)
   const isBad =
     examination.findings.some(({ status }) => status === 'fail') ||
     repair?.mended.some(({ failed }) => failed !== null) === true ||
@@ -31,24 +34,48 @@ async function showDoctor(session: Session, _: [], options: DoctorOptions): Prom
   return isBad ? exits.failed : exits.done
 }
 
+/** Only the server mends; why it does not is told below what is the matter. */
+async function mend({ client }: Session): Promise<{ repair: Repair | null; refused: Failure | null }> {
+  try {
+    return { repair: await client().call<Repair>('POST', '/doctor/repairs'), refused: null }
+  } catch (error) {
+    if (silenceOf(error) === null) throw error
+    return { repair: null, refused: error as Failure }
+  }
+}
+
+function notMended({ exit, message }: Failure): Failure {
+  return new Failure(
+    exit,
+    `Nothing was mended: ${message}`,
+    'The server mends what differs, at its start and every 30 s. On its machine: mend what fails in “slipway doctor” there, and start it when it does not run (npm start, or systemctl start slipway).',
+  )
+}
+
+/** How the server is silent; null for an answer. */
+function silenceOf(error: unknown): 'unreachable' | 'not-allowed' | 'unavailable' | null {
+  if (!(error instanceof Failure)) return null
+  if (error.exit === exits.unreachable) return 'unreachable'
+  if (error.exit === exits.notAllowed) return 'not-allowed'
+  return error instanceof Problem && (error.code === 'unavailable' || error.code === 'timeout') ? 'unavailable' : null
+}
+
 /** Without a server that answers, what can be seen from this machine, when it is the server's. */
 async function examine({ client, out }: Session): Promise<Examination> {
   try {
     return await client().call<Examination>('GET', '/doctor')
   } catch (error) {
-    if (!(error instanceof Failure) || (error.exit !== exits.unreachable && error.exit !== exits.notAllowed))
-      throw error
-    const findings = await examineHere(error)
+    const silence = silenceOf(error)
+    if (silence === null) throw error
+    const { message } = error as Failure
+    const { examineThisMachine } = await import('../../setup/local-doctor.ts')
+    // Null when this is not the server's machine, or its settings are not this environment's.
+    const findings = await examineThisMachine({ message, silence }).catch(() => null)
     if (findings === null) throw error
-    out.note('The server does not answer; this is what can be seen without it, on this machine.')
-    return { findings, differences: null, differenceCount: 0, unknown: error.message }
+    const why = silence === 'unavailable' ? message.replace(/\.$/, '') : 'The server does not answer'
+    out.note(`${why}; this is what can be seen without it, on this machine.`)
+    return { findings, differences: null, differenceCount: 0, unknown: message }
   }
-}
-
-/** Null when this is not the server's machine, or its settings are not this environment's. */
-async function examineHere({ message, exit }: Failure): Promise<Examination['findings'] | null> {
-  const { examineThisMachine } = await import('../../setup/local-doctor.ts')
-  return examineThisMachine({ message, isUnreachable: exit === exits.unreachable }).catch(() => null)
 }
 
 function printFindings(out: Output, findings: Examination['findings']): void {
