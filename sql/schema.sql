@@ -12,7 +12,9 @@ CREATE TABLE public.apps (
     last_build_number integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     removing_since timestamp with time zone,
-    removed_by text
+    removed_by text,
+    release_addresses text DEFAULT 'protected'::text NOT NULL,
+    CONSTRAINT apps_release_addresses_check CHECK ((release_addresses = ANY (ARRAY['off'::text, 'protected'::text, 'public'::text])))
 );
 
 ALTER TABLE public.apps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -114,6 +116,30 @@ ALTER TABLE public.deploys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.environment_passwords (
+    environment_id bigint NOT NULL,
+    user_name text NOT NULL,
+    hash text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.environment_ranges (
+    environment_id bigint NOT NULL,
+    range cidr NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.environment_rules (
+    environment_id bigint NOT NULL,
+    only_releases boolean DEFAULT false NOT NULL,
+    max_requests integer,
+    visitor_rate integer,
+    visitor_requests integer,
+    CONSTRAINT environment_rules_max_requests_check CHECK ((max_requests > 0)),
+    CONSTRAINT environment_rules_visitor_rate_check CHECK ((visitor_rate > 0)),
+    CONSTRAINT environment_rules_visitor_requests_check CHECK ((visitor_requests > 0))
 );
 
 CREATE TABLE public.environments (
@@ -359,6 +385,15 @@ ALTER TABLE ONLY public.deploy_steps
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.environment_passwords
+    ADD CONSTRAINT environment_passwords_pkey PRIMARY KEY (environment_id, user_name);
+
+ALTER TABLE ONLY public.environment_ranges
+    ADD CONSTRAINT environment_ranges_pkey PRIMARY KEY (environment_id, range);
+
+ALTER TABLE ONLY public.environment_rules
+    ADD CONSTRAINT environment_rules_pkey PRIMARY KEY (environment_id);
+
 ALTER TABLE ONLY public.environments
     ADD CONSTRAINT environments_app_id_name_key UNIQUE (app_id, name);
 
@@ -417,6 +452,8 @@ ALTER TABLE ONLY public.variables
     ADD CONSTRAINT variables_pkey PRIMARY KEY (environment_id, name);
 
 CREATE INDEX addresses_free ON public.addresses USING btree (reusable_at) WHERE (instance_id IS NULL);
+
+CREATE INDEX apps_with_release_addresses ON public.apps USING btree (id) WHERE (release_addresses <> 'protected'::text);
 
 CREATE INDEX builds_by_commit ON public.builds USING btree (app_id, commit);
 
@@ -506,6 +543,15 @@ ALTER TABLE ONLY public.deploys
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_superseded_by_fkey FOREIGN KEY (superseded_by) REFERENCES public.deploys(id);
+
+ALTER TABLE ONLY public.environment_passwords
+    ADD CONSTRAINT environment_passwords_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.environment_ranges
+    ADD CONSTRAINT environment_ranges_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.environment_rules
+    ADD CONSTRAINT environment_rules_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.environments
     ADD CONSTRAINT environments_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;

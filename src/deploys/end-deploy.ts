@@ -4,6 +4,7 @@ import { faultPoint } from '../kernel/fault-point.ts'
 import { plainLine } from '../kernel/terminal-text.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
 import type { Deploy, DeployState } from './deploy.ts'
+import { findExposures, hostEntriesOf } from './exposures.ts'
 import { switchRoute } from './instances.ts'
 import type { Own } from './line-store.ts'
 import type { DeployLog, DeployLogs, NewLine } from './log.ts'
@@ -32,15 +33,17 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
   const total = times.reduce((sum, { ms }) => sum + ms, 0)
   const parts = times.filter(({ ms }) => ms >= 50).map(({ step, ms }) => `${step} ${seconds(ms)}`)
   const number = deploy.releaseNumber ?? 0
+  const exposures = await findExposures(db, deploy.environmentId)
+  const hasAddress = hostEntriesOf({ ...deploy, releaseId: deploy.releaseId as number }, exposures).release !== null
   const lines: NewLine[] = [
     {
       kind: 'result',
       text: `v${number} is live in ${deploy.environment} after ${seconds(total)} (${parts.join(', ')})`,
     },
     { kind: 'detail', text: addresses.url(addresses.environmentHost(deploy.label)) },
-    ...(deploy.live
-      ? []
-      : [{ kind: 'detail' as const, text: addresses.url(addresses.releaseHost(deploy.label, number)) }]),
+    ...(hasAddress
+      ? [{ kind: 'detail' as const, text: addresses.url(addresses.releaseHost(deploy.label, number)) }]
+      : []),
     machineLine(deploy, 'live'),
   ]
   const drained = await db.transaction(async (tx) => {

@@ -18,8 +18,7 @@ export async function drainAndRetire(tools: Tools, releaseId: number, signal: Ab
     (instance) => instance.state === 'draining',
   )
   const [first] = draining
-  if (first?.live === false)
-    await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
+  if (first !== undefined) await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
   await Promise.all(draining.map((instance) => waitUntilIdle(tools, instance, signal)))
   faultPoint('retire.begun')
   await removeInstances(tools, releaseId)
@@ -50,7 +49,7 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
   } else {
     await leadTo(tools, route, await listInstancesOfRelease(tools.db, route.releaseId))
   }
-  if (!deploy.live && deploy.releaseNumber !== null) {
+  if (deploy.releaseNumber !== null) {
     await tools.router.removeHost(tools.addresses.releaseHost(deploy.label, deploy.releaseNumber))
   }
 }

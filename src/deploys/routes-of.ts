@@ -7,6 +7,7 @@ import {
   type RouteTarget,
   type Target,
 } from '../routing/index.ts'
+import { accessOf, type Exposures, hostEntriesOf } from './exposures.ts'
 import type { InstanceRecord, Route } from './instances.ts'
 
 /** What of an instance decides whether and where it takes requests. */
@@ -15,6 +16,7 @@ export type Member = Pick<InstanceRecord, 'releaseId' | 'position' | 'address' |
 export interface Routed {
   readonly routes: readonly Route[]
   readonly instances: readonly Member[]
+  readonly exposures: Exposures
   readonly hosts: Pick<Addresses, 'environmentHost' | 'releaseHost'>
 }
 
@@ -25,11 +27,12 @@ export interface Routed {
  * the route says how many of the first places count: so a set shrinks and grows one place at a time and no place is ever
  * empty, or leads to nobody, in between. Of a release that is down as a whole the set stays, and its route says `failed`.
  */
-export function routesOf({ routes, instances, hosts }: Routed): Routes {
+export function routesOf({ routes, instances, exposures, hosts }: Routed): Routes {
   const wanted = {
     hosts: new Map<string, string>(),
     keys: new Map<string, RouteTarget>(),
     sets: new Map<string, readonly Target[]>(),
+    access: accessOf(exposures),
   }
   const up = new Map<number, number>()
   for (const [releaseId, members] of Map.groupBy(instances.filter(isInSet), (member) => member.releaseId)) {
@@ -39,13 +42,15 @@ export function routesOf({ routes, instances, hosts }: Routed): Routes {
     wanted.sets.set(releaseSet(releaseId), places.map(targetOf))
     up.set(releaseId, takers.length)
   }
-  for (const { environmentId, label, live, releaseId, releaseNumber } of routes) {
+  for (const route of routes) {
+    const { environmentId, label, releaseId, releaseNumber } = route
     const size = up.get(releaseId) ?? 0
     const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(releaseId), size }
-    wanted.hosts.set(hosts.environmentHost(label), environmentKey(environmentId))
+    const entries = hostEntriesOf(route, exposures)
+    wanted.hosts.set(hosts.environmentHost(label), entries.environment)
     wanted.keys.set(environmentKey(environmentId), to)
-    if (live) continue
-    wanted.hosts.set(hosts.releaseHost(label, releaseNumber), releaseKey(releaseId))
+    if (entries.release === null) continue
+    wanted.hosts.set(hosts.releaseHost(label, releaseNumber), entries.release)
     wanted.keys.set(releaseKey(releaseId), to)
   }
   return wanted

@@ -1,4 +1,4 @@
-export type { Router, Routes, RouteTarget, Target } from './router.ts'
+export type { Access, Limits, Router, Routes, RouteTarget, Target } from './router.ts'
 export { type Addresses, makeAddresses } from './addresses.ts'
 export {
   environmentKey,
@@ -9,3 +9,15 @@ export {
   releaseKey,
   releaseSet,
 } from './names.ts'
+export {
+  formatHostEntry,
+  type HostEntry,
+  parseEnvironmentId,
+  parseHostEntry,
+  parseLimits,
+  parsePasswordHash,
+  parseRangePrefix,
+  passwordHash,
+  routeKeyOf,
+} from './access.ts'
+export { parseRange, rangePrefixes } from './ranges.ts'

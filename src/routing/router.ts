@@ -1,15 +1,15 @@
 /**
  * The proxy's routes. Declared by routing, implemented by `adapters/haproxy`.
  *
- * Three maps: host → route key; route key → release set or a state; release set member → address. A swap is one command on
- * the second. All methods write the file before the socket command, are safe to repeat, have a time limit, and throw
+ * Three maps: host → route key, and which rules hold for it (`formatHostEntry`); route key → release set or a state; release
+ * set member → address. A swap is one command on the second. All methods write the file before the socket command, are safe to repeat, have a time limit, and throw
  * `unavailable` when the proxy does not answer: the change is then unknown until `read` tells.
  */
 export interface Router {
   /** Makes the proxy's maps exactly this (start, and after the proxy came back). Running connections are not touched. */
   replaceAll(routes: Routes): Promise<void>
-  /** Sends a host name to a route key. */
-  addHost(host: string, routeKey: string): Promise<void>
+  /** Sends a host name to a route key, by the rules that its entry names (`formatHostEntry`; a bare route key: none). */
+  addHost(host: string, entry: string): Promise<void>
   removeHost(host: string): Promise<void>
   /** Writes where the members of a set are; before anything points to the set. */
   defineSet(setId: string, targets: readonly Target[]): Promise<void>
@@ -20,6 +20,11 @@ export interface Router {
   removeKey(routeKey: string): Promise<void>
   /** How long an answer to a request of this route may be silent; null: the proxy's default of 300 s. */
   setTimeout(routeKey: string, ms: number | null): Promise<void>
+  /**
+   * Makes the rules of an environment these; null: none are left. A host whose entry names rules that are not there lets nobody
+   * in: so they are set before hosts name them, and removed after.
+   */
+  setAccess(environmentId: number, access: Access | null): Promise<void>
   /** How many requests and upgraded connections are open to a target; null when unknown (a reloaded proxy has left some to its
    * predecessor). */
   openConnections(target: Target): Promise<number | null>
@@ -30,6 +35,26 @@ export interface Router {
   damages(): Promise<string[]>
   /** What the proxy really holds now. */
   read(): Promise<Routes>
+}
+
+/** What the proxy knows of an environment's rules. */
+export interface Access {
+  /** As `passwordHash` makes them. */
+  readonly passwords: readonly string[]
+  /** As `rangePrefixes` makes them: who comes from there needs no password. */
+  readonly allowed: readonly string[]
+  /** Null: the proxy's own. */
+  readonly limits: Limits | null
+}
+
+/** Null: not limited beyond what the proxy limits for all. */
+export interface Limits {
+  /** Open requests at each instance. */
+  readonly requests: number | null
+  /** Requests of one visitor each second, over ten seconds. */
+  readonly visitorRate: number | null
+  /** Open requests of one visitor. */
+  readonly visitorRequests: number | null
 }
 
 export interface Target {
@@ -47,4 +72,6 @@ export interface Routes {
   readonly sets: ReadonlyMap<string, readonly Target[]>
   /** Route key → milliseconds, where they are not the default. */
   readonly timeouts?: ReadonlyMap<string, number>
+  /** Environment → its rules, where it has any. */
+  readonly access?: ReadonlyMap<number, Access>
 }

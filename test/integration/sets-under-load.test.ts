@@ -18,7 +18,9 @@ let backends: Backend[]
 beforeAll(async () => {
   proxy = await startTestProxy()
   backends = await Promise.all(['1', '2', '3'].map((name) => startBackend((req, res) => (req.resume(), res.end(name)))))
-  await proxy.router.replaceAll(routesOf({ routes: [route], instances: membersOf([1, 2, 3]), hosts }))
+  await proxy.router.replaceAll(
+    routesOf({ routes: [route], instances: membersOf([1, 2, 3]), exposures: new Map(), hosts }),
+  )
 })
 afterAll(async () => {
   await Promise.all(backends.map((backend) => backend.close()))

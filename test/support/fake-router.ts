@@ -1,6 +1,12 @@
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import {
+  type Access,
+  parseEnvironmentId,
   parseHost,
+  parseHostEntry,
+  parseLimits,
+  parsePasswordHash,
+  parseRangePrefix,
   parseRouteKey,
   parseSetId,
   parseTarget,
@@ -24,6 +30,7 @@ export function makeFakeRouter(): FakeRouter {
   const keys = new Map<string, RouteTarget>()
   const sets = new Map<string, readonly Target[]>()
   const timeouts = new Map<string, number>()
+  const access = new Map<number, Access>()
   const open = new Map<string, number | null>()
   const changes: string[] = []
   const failures = new Map<keyof Router, { takesEffect: boolean }>()
@@ -49,7 +56,8 @@ export function makeFakeRouter(): FakeRouter {
     failNext: (method, options = { takesEffect: false }) => void failures.set(method, options),
     setOpenConnections: (target, count) => void open.set(addressOf(target), count),
     async replaceAll(routes) {
-      routes.hosts.forEach((key, host) => [parseHost(host), parseRouteKey(key)])
+      routes.hosts.forEach((key, host) => [parseHost(host), parseHostEntry(key)])
+      routes.access?.forEach((rules, id) => checkAccess(id, rules))
       routes.sets.forEach((members, setId) => [parseSetId(setId), members.map(parseTarget)])
       routes.keys.forEach((to, key) => [parseRouteKey(key), checkTarget(to, routes.sets)])
       await change('replaceAll', '', () => {
@@ -57,12 +65,20 @@ export function makeFakeRouter(): FakeRouter {
         replace(keys, routes.keys)
         replace(sets, routes.sets)
         replace(timeouts, routes.timeouts ?? new Map())
+        replace(access, routes.access ?? new Map())
       })
     },
-    async addHost(host, routeKey) {
+    async addHost(host, entry) {
       parseHost(host)
-      parseRouteKey(routeKey)
-      await change('addHost', `${host} ${routeKey}`, () => hosts.set(host, routeKey))
+      parseHostEntry(entry)
+      await change('addHost', `${host} ${entry}`, () => hosts.set(host, entry))
+    },
+    async setAccess(environmentId, rules) {
+      checkAccess(environmentId, rules ?? { passwords: [], allowed: [], limits: null })
+      await change('setAccess', String(environmentId), () => {
+        access.delete(environmentId)
+        if (rules !== null && hasRules(rules)) access.set(environmentId, rules)
+      })
     },
     async removeHost(host) {
       parseHost(host)
@@ -108,11 +124,22 @@ export function makeFakeRouter(): FakeRouter {
       keys: new Map(keys),
       sets: new Map(sets),
       timeouts: new Map(timeouts),
+      access: new Map(access),
     }),
   }
 }
 
-function replace<V>(map: Map<string, V>, by: ReadonlyMap<string, V>): void {
+function replace<K, V>(map: Map<K, V>, by: ReadonlyMap<K, V>): void {
   map.clear()
   for (const [key, value] of by) map.set(key, value)
 }
+
+function checkAccess(environmentId: number, { passwords, allowed, limits }: Access): void {
+  parseEnvironmentId(environmentId)
+  passwords.forEach(parsePasswordHash)
+  allowed.forEach(parseRangePrefix)
+  if (limits !== null) parseLimits(limits)
+}
+
+const hasRules = ({ passwords, allowed, limits }: Access): boolean =>
+  passwords.length + allowed.length > 0 || limits !== null

@@ -112,14 +112,16 @@ export interface Ask {
   readonly headers?: Record<string, string | string[]>
   readonly body?: string | Buffer
   readonly agent?: Agent
+  /** Of loopback: who asks. */
+  readonly localAddress?: string
 }
 
 /** One request through the proxy; a connection of its own unless an agent is given. */
 export function ask(port: number, host: string, options: Ask = {}): Promise<Answer> {
-  const { path = '/', method = 'GET', headers = {}, body, agent } = options
+  const { path = '/', method = 'GET', headers = {}, body, agent, localAddress = '127.0.0.1' } = options
   return new Promise((done, fail) => {
     const req = request(
-      { host: '127.0.0.1', port, path, method, agent: agent ?? false, headers: { host, ...headers } },
+      { host: '127.0.0.1', localAddress, port, path, method, agent: agent ?? false, headers: { host, ...headers } },
       (res) => {
         const chunks: Buffer[] = []
         res.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -1,13 +1,22 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
-import type { Router, Routes, Target } from '../../src/routing/index.ts'
+import type { Access, Router, Routes, Target } from '../../src/routing/index.ts'
 
 const target = (n: number): Target => ({ address: `127.0.1.${n}`, port: 4000 + n })
-const none: Routes = { hosts: new Map(), keys: new Map(), sets: new Map(), timeouts: new Map() }
+/** The rules of an environment with one password and one range. */
+function rules(digit: string, allowed: string): Access {
+  return {
+    passwords: [digit.repeat(64)],
+    allowed: [allowed],
+    limits: { requests: 50, visitorRate: 3, visitorRequests: null },
+  }
+}
+
+const none: Routes = { hosts: new Map(), keys: new Map(), sets: new Map(), timeouts: new Map(), access: new Map() }
 const some: Routes = {
   hosts: new Map([
     ['test--shop.example.org', 'e1'],
     ['v1--test--shop.example.org', 'r10'],
-    ['shop.example.org', 'e2'],
+    ['shop.example.org', 'e2/pali/2'],
   ]),
   keys: new Map([
     ['e1', { set: 'r10', size: 1 }],
@@ -20,6 +29,7 @@ const some: Routes = {
     ['r11', [target(2), target(3), target(4)]],
   ]),
   timeouts: new Map([['e1', 5000]]),
+  access: new Map([[2, rules('A', '4CB0071')]]),
 }
 
 /** What would be a second command, a second entry or another map if it reached the proxy's socket. */
@@ -137,6 +147,48 @@ export function routerContract(name: string, open: () => Promise<Router>): void 
       await router.setTimeout('e1', null)
       expect((await router.read()).timeouts).toEqual(new Map())
       await expect(router.setTimeout('e1', -1)).rejects.toMatchObject({ code: 'bad_request' })
+    })
+
+    it('changes the rules of one environment and of no other', async () => {
+      await router.setAccess(1, rules('B', '40A'))
+      await router.setAccess(12, rules('C', '40A0'))
+      await router.setAccess(12, rules('C', '40A0'))
+      expect((await router.read()).access).toEqual(
+        new Map([
+          [1, rules('B', '40A')],
+          [12, rules('C', '40A0')],
+        ]),
+      )
+      // A beginning of another one's beginning, in both orders.
+      const nested = { ...rules('D', '40'), passwords: [], limits: null }
+      await router.setAccess(12, { ...nested, allowed: ['40A', '40A00001', '40A0'] })
+      await router.setAccess(12, { ...nested, allowed: ['40A0', '40'] })
+      await router.setAccess(1, null)
+      await router.setAccess(1, null)
+      const { access } = await router.read()
+      expect([...(access ?? [])].map(([id, { allowed, ...rest }]) => [id, [...allowed].sort(), rest])).toEqual([
+        [12, ['40', '40A0'], { passwords: [], limits: null }],
+      ])
+    })
+
+    it('takes no rules of an odd shape', async () => {
+      const odd = (change: Partial<Access>): Promise<void> => router.setAccess(1, { ...rules('A', '40'), ...change })
+      for (const value of [...injections, 'a'.repeat(64), '7', '4G']) {
+        await expect(odd({ passwords: [value] })).rejects.toMatchObject({ code: 'bad_request' })
+        await expect(odd({ allowed: [value] })).rejects.toMatchObject({ code: 'bad_request' })
+      }
+      for (const requests of [0, -1, 1.5, Number.NaN, 10_000_000]) {
+        await expect(odd({ limits: { requests, visitorRate: null, visitorRequests: null } })).rejects.toMatchObject({
+          code: 'bad_request',
+        })
+      }
+      for (const id of [0, -1, 1.5, Number.NaN]) {
+        await expect(router.setAccess(id, rules('A', '40'))).rejects.toMatchObject({ code: 'bad_request' })
+      }
+      for (const entry of ['e1/', 'e1/p', 'e1//1', 'e1/x/1', 'e1/ip/1', 'e1/p/0', 'e1/p/1/2', '/p/1', 'e1/p/1 x']) {
+        await expect(router.addHost('a.example.org', entry)).rejects.toMatchObject({ code: 'bad_request' })
+      }
+      expect(await router.read()).toEqual(none)
     })
 
     it('counts nothing open where nobody asked', async () => {

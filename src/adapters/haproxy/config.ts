@@ -1,53 +1,13 @@
 import { createHash } from 'node:crypto'
-import { isIPv4 } from 'node:net'
-import { join } from 'node:path'
-import { SlipwayError } from '../../kernel/errors.ts'
-import { quote } from '../../kernel/names.ts'
-import { pages, type PageName } from './pages.ts'
-import { logRules, ringLines, type RouterLog } from './request-log.ts'
-
-export interface ProxySettings {
-  readonly dataDir: string
-  readonly bind: string
-  readonly port: number
-  /** Host name of Slipway itself. */
-  readonly controlHost: string
-  /** CIDRs of proxies in front of this one, whose X-Forwarded-* headers are believed. */
-  readonly trustedProxies: readonly string[]
-  /** The user that HAProxy becomes after it has bound its port; null when it is not started as root. */
-  readonly user: string | null
-  /** Which requests are told. */
-  readonly routerLog?: RouterLog
-}
-
-export type MapName = 'hosts' | 'routes' | 'targets' | 'timeouts' | 'direct'
-export const mapNames: readonly MapName[] = ['hosts', 'routes', 'targets', 'timeouts', 'direct']
-
-/** Where everything of the proxy lies below the data folder. */
-export function proxyPaths(dataDir: string) {
-  const proxy = join(dataDir, 'proxy')
-  const run = join(dataDir, 'run')
-  return {
-    proxy,
-    run,
-    config: join(proxy, 'haproxy.cfg'),
-    maps: join(proxy, 'maps'),
-    pages: join(proxy, 'pages'),
-    map: (name: MapName) => join(proxy, 'maps', `${name}.map`),
-    page: (name: PageName) => join(proxy, 'pages', `${name}.http`),
-    socket: join(run, 'proxy.sock'),
-    pidFile: join(run, 'proxy.pid'),
-    /** Of the process above a proxy that somebody else keeps: it reloads. */
-    masterSocket: join(run, 'proxy-master.sock'),
-    httpSocket: join(run, 'http.sock'),
-  }
-}
+import { rateSeconds } from './access-entries.ts'
+import { backends, states, tooLarge } from './backends.ts'
+import { proxyPaths } from './paths.ts'
+import { section } from './render.ts'
+import { logRules, ringLines } from './request-log.ts'
+import { checkSettings, type ProxySettings } from './settings.ts'
 
 /** How long a client's connection may be open without a request. After a reload the old process leads one more request of each. */
 export const keepAliveMs = 60_000
-
-/** Bodies for apps, by their Content-Length. A chunked body has none and passes: HAProxy 2.6 cannot count it on its way. */
-const maxBodyBytes = 500 * 1024 * 1024
 
 /*
  * Headers by which a stranger could pass for a proxy, for Slipway, or for another client. With any sign between the words:
@@ -88,33 +48,6 @@ const hashMark = '@hash@'
 /** The hash inside a rendered configuration, as `show info` of a running proxy tells it. */
 export function configHash(config: string): string {
   return /^ {4}description slipway-([0-9a-f]{16})$/m.exec(config)?.[1] ?? ''
-}
-
-/** HAProxy's own file may hold no quotes, blanks or newlines from outside, so everything that goes in has a strict shape. */
-function checkSettings(s: ProxySettings): void {
-  const wrong = (what: string, hint: string): never => {
-    throw new SlipwayError('bad_request', what, { hint })
-  }
-  if (!/^\/[A-Za-z0-9._/@+-]{0,78}$/.test(s.dataDir)) {
-    wrong(
-      `The data folder ${quote(s.dataDir)} cannot be used by the proxy.`,
-      'Set SLIPWAY_DATA to an absolute path of at most 79 letters, digits and . _ - @ + / (sockets have short names).',
-    )
-  }
-  if (!isIPv4(s.bind)) wrong(`${quote(s.bind)} is not an IPv4 address.`, 'Correct SLIPWAY_BIND.')
-  if (!Number.isInteger(s.port) || s.port < 1 || s.port > 65535) {
-    wrong(`${s.port} is not a port.`, 'Correct SLIPWAY_HTTP_PORT.')
-  }
-  if (!/^[a-z0-9](?:[a-z0-9.-]{0,198}[a-z0-9])?$/.test(s.controlHost)) {
-    wrong(`${quote(s.controlHost)} is not a host name.`, 'Correct SLIPWAY_CONTROL_HOST.')
-  }
-  for (const range of s.trustedProxies) {
-    const [address = '', bits = ''] = range.split('/')
-    if (!isIPv4(address) || !/^(?:[0-9]|[12][0-9]|3[0-2])$/.test(bits) || range.split('/').length !== 2) {
-      wrong(`${quote(range)} is not an IPv4 range.`, 'Correct SLIPWAY_TRUSTED_PROXIES.')
-    }
-  }
-  if (s.user !== null && !/^[a-z_][a-z0-9_-]{0,31}$/.test(s.user)) wrong('The user of the proxy is odd.', '')
 }
 
 function globals(s: ProxySettings): string {
@@ -173,9 +106,15 @@ function defaults(s: ProxySettings): string {
  * One table, for each address: what drains and what an environment does are both read from it (an environment's figures are the
  * sum over its instances). A second table for each environment costs another 5 % of CPU on every request.
  */
-const tables = section('backend per_target', [
-  'stick-table type string len 24 size 100k expire 24h store conn_cur,http_req_cnt,bytes_out_cnt',
-])
+const tables = [
+  section('backend per_target', [
+    'stick-table type string len 24 size 100k expire 24h store conn_cur,http_req_cnt,bytes_out_cnt',
+  ]),
+  '# What a visitor does in an environment that has rules: a row of some 200 bytes for as long as it comes.',
+  section('backend per_visitor', [
+    `stick-table type string len 52 size 100k expire 5m store conn_cur,http_req_rate(${rateSeconds}s),gpc0_rate(60s)`,
+  ]),
+].join('\n')
 
 /**
  * Most requests are plain (nothing in them concerns any rule) and find their instance at the first look: four conditions let them go on at
@@ -213,9 +152,13 @@ function frontend(s: ProxySettings): string {
     '# Not every app knows a whole address in the request line.',
     'http-request set-uri %[pathq] if { url -m beg -i http }',
     `${tooLarge(s)} { var(txn.direct) -m found }`,
+    'http-request allow if { var(txn.direct) -m found }',
+    'use_backend app-listed if { var(txn.direct) -m end @i }',
     'use_backend app-direct if { var(txn.direct) -m found }',
-    `http-request set-var(txn.key) req.fhdr(host),host_only,map_str(${map('hosts')}) unless { var(txn.direct) -m found }`,
+    `http-request set-var(txn.entry) req.fhdr(host),host_only,map_str(${map('hosts')})`,
+    'http-request set-var(txn.key) var(txn.entry),field(1,/)',
     `http-request set-var(txn.to) var(txn.key),map_str(${map('routes')})`,
+    'use_backend app-careful if { var(txn.entry) -m sub /p /a /l }',
     'use_backend app-one if { var(txn.to) -m end /1 }',
     `use_backend slipway if { req.fhdr(host),host_only -m str ${s.controlHost} ${s.controlHost}. }`,
     'use_backend page-unknown-host unless { var(txn.key) -m found }',
@@ -223,90 +166,4 @@ function frontend(s: ProxySettings): string {
     'use_backend app-many if { var(txn.to) -m found }',
     'default_backend page-nothing-live',
   ])
-}
-
-const states = ['failed', 'stopped', 'asleep'] as const
-
-/** Tells the app who asked. Behind a trusted proxy what that one says stays, and its own address is appended. */
-function forwarded({ port, trustedProxies }: ProxySettings): string[] {
-  const trusted = trustedProxies.length > 0
-  const unlessGiven = (...names: string[]): string =>
-    trusted ? ` unless ${names.map((name) => `{ req.hdr(${name}) -m found }`).join(' || ')}` : ''
-  return [
-    'option forwardfor',
-    `http-request add-header X-Forwarded-Host %[req.fhdr(host)]${unlessGiven('x-forwarded-host')}`,
-    `http-request add-header X-Forwarded-Port ${port}${unlessGiven('x-forwarded-port', 'x-forwarded-proto')}`,
-    `http-request add-header X-Forwarded-Proto http${unlessGiven('x-forwarded-proto')}`,
-  ]
-}
-
-function backends(s: ProxySettings): string {
-  const { page, httpSocket } = proxyPaths(s.dataDir)
-  const constant = ['unknown-host', 'nothing-live', ...states] as const
-  return [
-    section('backend app-direct', [
-      ...appRules(s, {
-        key: 'var(txn.direct),field(2,@)',
-        target: 'var(txn.direct)',
-        tracked: 'var(txn.direct),field(1,@)',
-      }),
-    ]),
-    '# A set of one is its own member, which saves the choice.',
-    section('backend app-one', [...findTarget(s), tooLarge(s), ...appRules(s, found)]),
-    section('backend app-many', [
-      'http-request set-var(txn.size) var(txn.to),field(2,/)',
-      'http-request set-var(txn.member) rand,mod(txn.size),add(1)',
-      'http-request set-var(txn.to) var(txn.to),field(1,/),concat(/,txn.member)',
-      ...findTarget(s),
-      tooLarge(s),
-      ...appRules(s, found),
-    ]),
-    '# Git pushes wait for whole deploys and send what they have: no limit on bodies, hours to answer.',
-    section('backend slipway', [
-      'timeout server 6h',
-      'retries 0',
-      ...forwarded(s),
-      `errorfile 502 ${page('slipway-down')}`,
-      `errorfile 503 ${page('slipway-down')}`,
-      `server slipway unix@${s.user === null ? httpSocket : '/http.sock'}`,
-    ]),
-    ...constant.map((name) => section(`backend page-${name}`, [answer(name, page(name))])),
-  ].join('\n')
-}
-
-/** From the member in txn.to to its address. Without an address nothing is connected: `0.0.0.0:0` would be this proxy itself. */
-function findTarget(s: ProxySettings): string[] {
-  const { map, page } = proxyPaths(s.dataDir)
-  return [
-    `http-request set-var(txn.target) var(txn.to),map_str(${map('targets')})`,
-    `${answer('unreachable', page('unreachable'))} unless { var(txn.target) -m found }`,
-  ]
-}
-
-function tooLarge(s: ProxySettings): string {
-  const file = proxyPaths(s.dataDir).page('too-large')
-  return `${answer('too-large', file)} if { req.hdr_val(content-length) gt ${maxBodyBytes} }`
-}
-
-/** Where the route's key and the instance's address are to be had: what is used twice only is cheaper without a variable. */
-const found = { key: 'var(txn.key)', target: 'var(txn.target)', tracked: 'var(txn.target)' }
-
-/** Sends the request to the instance. A port ends before what is no digit, so `target` may have more behind its own. */
-function appRules(s: ProxySettings, { key, target, tracked }: typeof found): string[] {
-  return [
-    ...forwarded(s),
-    `http-request track-sc0 ${tracked} table per_target`,
-    `http-request set-dst ${target},field(1,:)`,
-    `http-request set-dst-port ${target},field(2,:)`,
-    `http-request set-timeout server ${key},map_str_int(${proxyPaths(s.dataDir).map('timeouts')})`,
-    'server instance 0.0.0.0:0',
-  ]
-}
-
-function answer(name: PageName, file: string): string {
-  return `http-request return status ${pages[name].status} errorfile ${file}`
-}
-
-function section(title: string, lines: readonly string[]): string {
-  return `${title}\n${lines.map((line) => `    ${line}\n`).join('')}`
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { type MapName, mapNames } from './config.ts'
+import { type MapName, mapNames } from './paths.ts'
 import { difference } from './entries.ts'
 import { type MapFiles, renderMap } from './map-files.ts'
 import type { ProxySocket } from './socket.ts'

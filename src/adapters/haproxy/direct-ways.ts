@@ -1,4 +1,5 @@
-import { type MapName } from './config.ts'
+import { routeKeyOf } from '../../routing/index.ts'
+import { type MapName } from './paths.ts'
 import { directEntries } from './entries.ts'
 import type { MapFiles } from './map-files.ts'
 import type { ProxySocket } from './socket.ts'
@@ -24,7 +25,7 @@ export function makeDirectWays({
     })
     await inTurn(async () => {
       const { hosts, direct } = files.entries()
-      const own = [...hosts].filter(([, key]) => key === routeKey).map(([host]) => host)
+      const own = [...hosts].filter(([, entry]) => routeKeyOf(entry) === routeKey).map(([host]) => host)
       // Told to the proxy also when the file had it already: a change that failed half-way is mended by repeating it.
       for (const host of [...own, ...gone]) {
         const way = direct.get(host)

@@ -1,7 +1,8 @@
 import { SlipwayError } from '../../kernel/errors.ts'
-import { parseHost, parseRouteKey, parseSetId, parseTarget } from '../../routing/index.ts'
+import { parseHost, parseHostEntry, parseRouteKey, parseSetId, parseTarget, routeKeyOf } from '../../routing/index.ts'
 import type { Routes, RouteTarget, Target } from '../../routing/index.ts'
-import type { MapName } from './config.ts'
+import { decodeAccess, encodeAll } from './access-entries.ts'
+import type { MapName } from './paths.ts'
 
 /*
  * Routes as lines of the maps, and back. Members of a set count from 1, so that the route of a set of one (`r12/1`) is
@@ -17,32 +18,35 @@ const largestSet = 999
 /** Throws `bad_request` for anything that may not reach the proxy, and for a route to members that are not there. */
 export function encodeRoutes(routes: Routes): AllEntries {
   const targets = new Map([...routes.sets].flatMap(([setId, members]) => encodeSet(setId, members)))
-  const hosts = new Map([...routes.hosts].map(([host, key]) => [parseHost(host), parseRouteKey(key)]))
+  const hosts = new Map([...routes.hosts].map(([host, key]) => [parseHost(host), parseHostEntry(key)]))
   const timeouts = new Map([...(routes.timeouts ?? [])].map(([key, ms]) => [parseRouteKey(key), encodeTimeout(ms)]))
   const keys = new Map([...routes.keys].map(([key, to]) => [parseRouteKey(key), encodeTarget(to)]))
   for (const [key, to] of routes.keys) {
     if ('set' in to && !targets.has(`${to.set}/${to.size}`)) throw missingMembers(key, to)
   }
   const entries = { hosts, routes: keys, targets, timeouts }
-  return { ...entries, direct: directEntries(entries) }
+  return { ...entries, ...encodeAll(routes.access ?? new Map()), direct: directEntries(entries) }
 }
 
 /**
  * The short way, derived from the other maps: host → `<ip:port>@<route key>`, for a host that is the only one of a key that leads to a set
- * of one. With more hosts than one a swap would be more than one command.
+ * of one. With more hosts than one a swap would be more than one command. `@i` at the end: search engines may list it. A host with rules
+ * of its own has no short way, so that all others need not look for any.
  */
 export function directEntries({
   hosts,
   routes,
   targets,
-}: Omit<AllEntries, 'timeouts' | 'direct'>): Map<string, string> {
+}: Pick<AllEntries, 'hosts' | 'routes' | 'targets'>): Map<string, string> {
   const hostsOf = new Map<string, number>()
-  for (const key of hosts.values()) hostsOf.set(key, (hostsOf.get(key) ?? 0) + 1)
+  for (const entry of hosts.values()) hostsOf.set(routeKeyOf(entry), (hostsOf.get(routeKeyOf(entry)) ?? 0) + 1)
   const direct = new Map<string, string>()
-  for (const [host, key] of hosts) {
+  for (const [host, entry] of hosts) {
+    const [key = '', flags = ''] = entry.split('/')
     const to = routes.get(key)
     const address = to?.endsWith('/1') === true ? targets.get(to) : undefined
-    if (address !== undefined && hostsOf.get(key) === 1) direct.set(host, `${address}@${key}`)
+    if (address === undefined || hostsOf.get(key) !== 1 || !['', 'i'].includes(flags)) continue
+    direct.set(host, flags === 'i' ? `${address}@${key}@i` : `${address}@${key}`)
   }
   return direct
 }
@@ -95,6 +99,7 @@ export function decodeRoutes(entries: AllEntries): Routes {
     keys: new Map([...entries.routes].map(([key, value]) => [key, decodeTarget(value)])),
     sets,
     timeouts: new Map([...entries.timeouts].map(([key, ms]) => [key, Number(ms)])),
+    access: decodeAccess(entries),
   }
 }
 

@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
+import type { Secret } from '../../kernel/secret.ts'
 import type { RequestFeed } from '../../logs/index.ts'
 import type { Router } from '../../routing/index.ts'
-import { mapNames, proxyPaths, type ProxySettings } from './config.ts'
+import { mapNames, proxyPaths } from './paths.ts'
 import type { ForegroundProxy } from './keeper.ts'
 import { directEntries } from './entries.ts'
 import { makeMapFiles } from './map-files.ts'
+import { ensurePasswordKey } from './password-key.ts'
 import { makeProxyProcess } from './process.ts'
 import { makeHaproxyRouter } from './router.ts'
 import { makeRequestFeed, type RouterLog } from './request-log.ts'
@@ -28,6 +30,8 @@ export interface Proxy {
   /** Before its keeper ends the proxy for good: a process of its own takes the sockets over, and sites go on. */
   readonly detach: () => Promise<void>
   readonly router: Router
+  /** What `passwordHash` wants. */
+  readonly passwordKey: () => Promise<Secret>
   /** What the proxy says of its requests; null when it says nothing. */
   readonly requests: RequestFeed | null
   /**
@@ -65,7 +69,7 @@ export function makeProxy(options: ProxyOptions): Proxy {
     routerLog = 'errors',
   } = options
   const owner = process.getuid?.() === 0 ? findUser(proxyUser) : null
-  const settings: ProxySettings = {
+  const settings = {
     dataDir,
     bind,
     port,
@@ -75,10 +79,12 @@ export function makeProxy(options: ProxyOptions): Proxy {
     routerLog,
   }
   const paths = proxyPaths(dataDir)
+  const passwordKey = (): Promise<Secret> => ensurePasswordKey(dataDir)
   const socket = makeProxySocket(paths.socket)
   const files = makeMapFiles(dataDir)
   const proxy = makeProxyProcess({
     settings: { ...settings, binary },
+    passwordKey,
     pageTemplate: join(options.root, 'docker', 'proxy', 'page.html'),
     socket,
     async mendMaps() {
@@ -112,6 +118,7 @@ export function makeProxy(options: ProxyOptions): Proxy {
 
   return {
     router,
+    passwordKey,
     requests: routerLog === 'off' ? null : makeRequestFeed(paths.socket),
     owner,
     async ensure() {

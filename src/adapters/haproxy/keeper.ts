@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SlipwayError } from '../../kernel/errors.ts'
-import { proxyPaths } from './config.ts'
+import { proxyPaths } from './paths.ts'
 import { proxyArguments, proxyEnvironment, type Replacing } from './launch.ts'
 
 /*

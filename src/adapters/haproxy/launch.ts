@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SlipwayError } from '../../kernel/errors.ts'
-import type { ProxySettings } from './config.ts'
-import { proxyPaths } from './config.ts'
+import type { ProxySettings } from './settings.ts'
+import { proxyPaths } from './paths.ts'
 
 const startMs = 15_000
 const endMs = 3_000
@@ -14,7 +14,7 @@ const endMs = 3_000
  * has.
  */
 export async function launchProxy(
-  settings: ProxySettings & { readonly binary: string },
+  settings: Pick<ProxySettings, 'dataDir' | 'bind' | 'port'> & { readonly binary: string },
   replacing: Replacing,
 ): Promise<void> {
   const args = ['-D', ...proxyArguments(settings.dataDir, replacing)]
@@ -69,7 +69,11 @@ export function whyNotStarted(
   }
   return new SlipwayError('unavailable', 'HAProxy does not start.', {
     hint: 'Its own words are below.',
-    evidence: stderr.split('\n').filter((line) => /ALERT|WARNING|rror/.test(line)),
+    // It repeats the line that it does not like, with the key of passwords where that stands in it.
+    evidence: stderr
+      .replaceAll(/[A-Za-z0-9+/]{43}=/g, '[REDACTED]')
+      .split('\n')
+      .filter((line) => /ALERT|WARNING|rror/.test(line)),
     cause: error,
   })
 }

@@ -1,10 +1,12 @@
-import type { MapName } from './config.ts'
+import type { MapName } from './paths.ts'
 import { type AllEntries, difference } from './entries.ts'
 import type { ProxySocket } from './socket.ts'
 
 /** More differences than this in one map, and it is replaced as a whole: `set map` searches the map from its beginning. */
 const manyDifferences = 100
-const order: readonly MapName[] = ['targets', 'timeouts', 'routes', 'hosts', 'direct']
+const order: readonly MapName[] = [
+  ...(['targets', 'timeouts', 'passwords', 'allowed', 'limits', 'routes', 'hosts', 'direct'] as const),
+]
 
 export interface Levelling {
   readonly socket: ProxySocket

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { writeWholeFile } from '../../kernel/whole-file.ts'
-import { type MapName, mapNames, proxyPaths } from './config.ts'
+import { type MapName, mapNames, proxyPaths } from './paths.ts'
 import { type AllEntries, directEntries, type Entries } from './entries.ts'
 
 /**
@@ -33,14 +33,8 @@ interface Change {
 
 export function makeMapFiles(dataDir: string): MapFiles {
   const paths = proxyPaths(dataDir)
-  const held: Record<MapName, Entries> = {
-    hosts: new Map(),
-    routes: new Map(),
-    targets: new Map(),
-    timeouts: new Map(),
-    direct: new Map(),
-  }
-  const waiting: Record<MapName, Change[]> = { hosts: [], routes: [], targets: [], timeouts: [], direct: [] }
+  const held = eachMap((): Entries => new Map())
+  const waiting = eachMap((): Change[] => [])
   const writing = new Set<MapName>()
 
   const readEntries = async (map: MapName): Promise<Entries | null> => {
@@ -110,6 +104,10 @@ export function makeMapFiles(dataDir: string): MapFiles {
       return mended
     },
   }
+}
+
+function eachMap<T>(make: () => T): Record<MapName, T> {
+  return Object.fromEntries(mapNames.map((map) => [map, make()])) as Record<MapName, T>
 }
 
 /** HAProxy takes the first line for a comment. */

@@ -76,6 +76,27 @@ export const pages = {
     text: 'At most 500 MB can be sent in one request.',
     retryAfter: null,
   },
+  'sign-in': {
+    status: 401,
+    reason: 'Unauthorized',
+    title: 'This site wants a password',
+    text: 'Its owners have given one to those who may see it.',
+    retryAfter: null,
+  },
+  'not-allowed': {
+    status: 403,
+    reason: 'Forbidden',
+    title: 'This site cannot be seen from here',
+    text: 'Its owners let in only visitors from addresses that they have named.',
+    retryAfter: null,
+  },
+  'too-many': {
+    status: 429,
+    reason: 'Too Many Requests',
+    title: 'Too many requests',
+    text: 'This is more than one visitor may ask for here. Please try again in a minute.',
+    retryAfter: 60,
+  },
   'slipway-down': {
     status: 503,
     reason: 'Service Unavailable',
@@ -89,13 +110,18 @@ export type PageName = keyof typeof pages
 
 /** A complete HTTP/1.1 response for HAProxy's `errorfile`. */
 export function renderPage(page: Page, template: string): string {
-  const body = template.replaceAll('{{title}}', page.title).replaceAll('{{text}}', page.text)
+  const body = renderBody(page, template)
   const head = [
     `HTTP/1.1 ${page.status} ${page.reason}`,
     'Content-Type: text/html; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
+    'X-Robots-Tag: noindex',
     ...(page.retryAfter === null ? [] : [`Retry-After: ${page.retryAfter}`]),
   ]
   return `${head.join('\r\n')}\r\n\r\n${body}`
+}
+
+export function renderBody(page: Page, template: string): string {
+  return template.replaceAll('{{title}}', page.title).replaceAll('{{text}}', page.text)
 }

@@ -2,11 +2,14 @@ import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
+import type { Secret } from '../../kernel/secret.ts'
 import { writeWholeFile } from '../../kernel/whole-file.ts'
-import { configHash, keepAliveMs, type ProxySettings, proxyPaths, renderConfig } from './config.ts'
+import { configHash, keepAliveMs, renderConfig } from './config.ts'
+import type { ProxySettings } from './settings.ts'
+import { proxyPaths } from './paths.ts'
 import { type ForegroundProxy, foregroundProxy, tellReload } from './keeper.ts'
 import { endOwnProcesses, isOwnProcess, launchProxy, listOwnProcesses, listPredecessors } from './launch.ts'
-import { type PageName, pages, renderPage } from './pages.ts'
+import { type PageName, pages, renderBody, renderPage } from './pages.ts'
 import type { ProxyInfo, ProxySocket } from './socket.ts'
 import { watchProxy } from './watch.ts'
 
@@ -28,7 +31,8 @@ export interface ProxyProcess {
 }
 
 export interface ProcessParts {
-  readonly settings: ProxySettings & { readonly binary: string }
+  readonly settings: Omit<ProxySettings, 'passwordKey'> & { readonly binary: string }
+  readonly passwordKey: () => Promise<Secret>
   readonly pageTemplate: string
   readonly socket: ProxySocket
   /** Called before the proxy reads its maps from disk. */
@@ -46,6 +50,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
   const { settings, pageTemplate, socket, mendMaps, logger, keptBy } = parts
   const { dataDir } = settings
   const paths = proxyPaths(dataDir)
+  const render = async (): Promise<string> => renderConfig({ ...settings, passwordKey: await parts.passwordKey() })
   let predecessors: number[] = []
   let predecessorsSinceMs = 0
   const leaveTo = (pids: number[]): void => {
@@ -55,7 +60,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
 
   /** Writes what HAProxy reads at its start, and starts it in the place of whatever still runs. */
   const start = async (takeSockets: boolean): Promise<ProxyInfo> => {
-    const config = renderConfig(settings)
+    const config = await render()
     await writeFiles(settings, config, pageTemplate)
     await mendMaps()
     if (keptBy !== null) return await startKept(keptBy, { reload: takeSockets, hash: configHash(config) })
@@ -96,7 +101,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
   return {
     async ensure() {
       // The configuration is checked first: a wrong setting must not leave anything half made.
-      const hash = configHash(renderConfig(settings))
+      const hash = configHash(await render())
       const found = await socket.probe()
       if (found === 'silent') {
         throw new SlipwayError('unavailable', 'The proxy is running but does not answer; it may be frozen.', {
@@ -126,7 +131,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
     predecessorLeads: async () => performance.now() - predecessorsSinceMs < keepAliveMs && (await hasPredecessor()),
 
     async foreground(notifySocket) {
-      await writeFiles(settings, renderConfig(settings), pageTemplate)
+      await writeFiles(settings, await render(), pageTemplate)
       await mendMaps()
       const takeSockets = typeof (await socket.probe()) === 'object'
       const replacing = { pids: await listOwnProcesses(dataDir), takeSockets }
@@ -139,7 +144,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
   }
 }
 
-async function writeFiles(settings: ProxySettings, config: string, pageTemplate: string): Promise<void> {
+async function writeFiles(settings: ProcessParts['settings'], config: string, pageTemplate: string): Promise<void> {
   const paths = proxyPaths(settings.dataDir)
   await mkdir(paths.pages, { recursive: true, mode: 0o700 })
   await mkdir(paths.run, { recursive: true })
@@ -148,6 +153,7 @@ async function writeFiles(settings: ProxySettings, config: string, pageTemplate:
   const template = await readFile(pageTemplate, 'utf8')
   for (const [name, page] of Object.entries(pages)) {
     await writeIfOther(paths.page(name as PageName), renderPage(page, template))
+    await writeIfOther(paths.body(name as PageName), renderBody(page, template))
   }
   await writeIfOther(paths.config, config)
 }

@@ -21,7 +21,8 @@ export const ringLines = ['format raw', `maxlen ${lineBytes}`, `size ${ringBytes
 /** What the frontend must say for it. `%HPO` is the path without host and query: no credentials stand in it. */
 export function logRules(mode: RouterLog): string[] {
   if (mode === 'off') return []
-  const fields = '%pid %lc %Ts%ms %Th %Ti %Ta %ST %B %ts %[var(txn.direct)] %[var(txn.key)] %[var(txn.to)] %HM %HPO'
+  const fields =
+    '%pid %lc %Ts%ms %Th %Ti %Ta %ST %B %ts %[var(txn.direct)] %[var(txn.key)] %[var(txn.to)] %[var(txn.why)] %HM %HPO'
   return [
     `log ring@requests len ${lineBytes} format raw local0 info`,
     `log-format "${fields}"`,
@@ -34,11 +35,11 @@ export function parseRequest(line: string): RequestLine | null {
   const fields = line.split(' ')
   const [pid, count, beganMs, handshake, idle, active, status, bytes, ending = '', direct = '', key = '', to = ''] =
     fields
-  const [method = '', path = ''] = fields.slice(12)
+  const [why = '', method = '', path = ''] = fields.slice(12)
   const numbers = [pid, count, beganMs, handshake, idle, active, status, bytes].map(Number)
   const [process = 0, number = 0, at = 0, hand = 0, waited = 0, took = 0, code = 0, size = 0] = numbers
-  if (fields.length < 14 || numbers.some((value) => !Number.isFinite(value))) return null
-  const [target, directKey] = direct.split('@').sort((a) => (a.includes(':') ? -1 : 1))
+  if (fields.length < 15 || numbers.some((value) => !Number.isFinite(value))) return null
+  const [target, directKey] = direct.split('@')
   const isDirect = direct.includes('@')
   return {
     process,
@@ -49,7 +50,7 @@ export function parseRequest(line: string): RequestLine | null {
     bytes: size,
     method,
     path,
-    ending: explainEnding(ending),
+    ending: explainRefusal(why) ?? explainEnding(ending),
     routeKey: routeKeyOf(isDirect ? (directKey ?? '') : key),
     releaseSet: /^(r\d+)\/\d+$/.exec(to)?.[1] ?? null,
     target: isDirect ? (target ?? null) : null,
@@ -62,6 +63,16 @@ function routeKeyOf(text: string): string | null {
   } catch {
     return null
   }
+}
+
+/** Why the proxy did not let it through. */
+function explainRefusal(why: string): string | null {
+  const whys: Record<string, string> = {
+    rate: 'this visitor asks for more each second than is set for this environment',
+    open: 'this visitor has more open requests than is set for this environment',
+    guesses: 'this visitor has sent too many wrong passwords',
+  }
+  return whys[why] ?? null
 }
 
 /** HAProxy's two letters: who ended it, and in which state. */

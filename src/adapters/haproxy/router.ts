@@ -1,7 +1,8 @@
 import { SlipwayError } from '../../kernel/errors.ts'
-import { parseHost, parseRouteKey, parseSetId } from '../../routing/index.ts'
+import { parseHost, parseHostEntry, parseRouteKey, parseSetId, routeKeyOf } from '../../routing/index.ts'
 import type { Router, Routes, RouteTarget } from '../../routing/index.ts'
-import { type MapName, mapNames, proxyPaths } from './config.ts'
+import { makeAccessRules } from './access-rules.ts'
+import { type MapName, mapNames, proxyPaths } from './paths.ts'
 import { findDamages } from './damages.ts'
 import { makeDirectWays } from './direct-ways.ts'
 import * as codec from './entries.ts'
@@ -62,17 +63,17 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
       await Promise.all([files.mend(), repair()])
     },
     damages: () => findDamages({ socket, files, path }),
-    async addHost(host, routeKey) {
-      const entry = [checkHost(host, controlHost), parseRouteKey(routeKey)] as const
-      const before = files.entries().hosts.get(host)
-      await put('hosts', [entry])
+    async addHost(host, entry) {
+      const routeKey = routeKeyOf(entry)
+      const before = routeKeyOf(files.entries().hosts.get(checkHost(host, controlHost)) ?? routeKey)
+      await put('hosts', [[host, parseHostEntry(entry)]])
       await renewDirect(routeKey)
-      if (before !== undefined && before !== routeKey) await renewDirect(before)
+      if (before !== routeKey) await renewDirect(before)
     },
     async removeHost(host) {
       const before = files.entries().hosts.get(parseHost(host))
       await remove('hosts', [host])
-      await renewDirect(before, [host])
+      await renewDirect(before === undefined ? before : routeKeyOf(before), [host])
     },
     async defineSet(setId, targets) {
       const members = codec.encodeSet(setId, targets)
@@ -106,6 +107,7 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
       if (ms === null) await remove('timeouts', [key])
       else await put('timeouts', [[key, codec.encodeTimeout(ms)]])
     },
+    setAccess: makeAccessRules({ files, put, remove }),
     async openConnections(target) {
       const open = await socket.countOpen(codec.encodeAddress(target))
       return (await proxy.hasPredecessor()) ? null : open

@@ -45,11 +45,12 @@ export function makeProxySocket(path: string): ProxySocket {
     const answer = (await ask(command)).trim()
     if (answer !== '') throw refused(answer)
   }
-  const lookUp = (answer: string): string | null => {
+  /** A map of beginnings finds the longest: then the entry that was found is another one. */
+  const lookUp = (answer: string, key: string): string | null => {
     if (/\bfound=no\b/.test(answer)) return null
-    const value = /\bfound=yes\b.*\bvalue="([^"]*)"/.exec(answer)?.[1]
+    const [, found, value] = /\bfound=yes\b.*\bkey="([^"]*)", value="([^"]*)"/.exec(answer) ?? []
     if (value === undefined) throw refused(answer.trim())
-    return value
+    return found === key ? value : null
   }
 
   return {
@@ -58,9 +59,9 @@ export function makeProxySocket(path: string): ProxySocket {
       const [m, k, v] = words(map, key, value)
       const get = `get map ${m} ${k}`
       // `add` would make a second entry of the same key, `set` fails without a first; `get` is the quick one of the three.
-      const before = lookUp(await ask(get))
+      const before = lookUp(await ask(get), k)
       if (before === v) return
-      const after = lookUp(await ask(`${before === null ? 'add' : 'set'} map ${m} ${k} ${v};${get}`))
+      const after = lookUp(await ask(`${before === null ? 'add' : 'set'} map ${m} ${k} ${v};${get}`), k)
       if (after !== v) throw refused(`${k} is ${after ?? 'not there'} instead of ${v}`)
     },
     async remove(map, key) {

@@ -1,4 +1,4 @@
-import type { Routes, RouteTarget, Target } from '../../routing/index.ts'
+import type { Access, Routes, RouteTarget, Target } from '../../routing/index.ts'
 
 /** In which entries the proxy differs from what it should hold, a sentence for each. */
 export function compareRoutes(wanted: Routes, there: Routes): string[] {
@@ -7,6 +7,7 @@ export function compareRoutes(wanted: Routes, there: Routes): string[] {
     ...compare('The route', wanted.keys, there.keys, textOfTarget),
     ...compare('The set', wanted.sets, there.sets, textOfMembers),
     ...compare('The time limit of', wanted.timeouts ?? new Map(), there.timeouts ?? new Map(), String),
+    ...compareAccess(wanted.access ?? new Map(), there.access ?? new Map()),
   ]
 }
 
@@ -37,4 +38,19 @@ function textOfMembers(members: readonly Target[]): string {
   return Array.from(members, (member: Target | undefined) => (member ? `${member.address}:${member.port}` : '-')).join(
     ' ',
   )
+}
+
+/** Passwords are no text for people, not even their hashes. */
+function compareAccess(wanted: ReadonlyMap<number, Access>, there: ReadonlyMap<number, Access>): string[] {
+  const ids = new Set([...wanted.keys(), ...there.keys()])
+  return [...ids]
+    .filter((id) => textOfAccess(wanted.get(id)) !== textOfAccess(there.get(id)))
+    .map((id) => `The rules of environment e${id} (passwords, addresses, limits) are others in the proxy`)
+}
+
+function textOfAccess(access: Access | undefined): string {
+  if (access === undefined) return '-'
+  const { requests = null, visitorRate = null, visitorRequests = null } = access.limits ?? {}
+  const lists = [access.passwords, access.allowed].map((list) => [...list].sort().join(' '))
+  return [...lists, requests, visitorRate, visitorRequests].join('|')
 }

@@ -1,4 +1,5 @@
 import { type Instance, labelNames, type SeenContainer, tryConnect } from '../../runtime/index.ts'
+import { listExposures } from '../exposures.ts'
 import { type InstanceRecord, listEndedDeploys, listInstances, listRoutes } from '../instances.ts'
 import type { There, Wanted } from './plan-reconcile.ts'
 import { routesOf } from '../routes-of.ts'
@@ -22,9 +23,10 @@ export async function observe(tools: Tools): Promise<Observed> {
   const { db, router, addresses: hosts } = tools
   // Before the rows: what was started after it has a row already, and one that it lacks is inspected.
   const containers = await tools.runtime.survey()
-  const { instances, rows, routes, damages } = await tools.whileRoutesHold(async () => ({
+  const { instances, rows, exposures, routes, damages } = await tools.whileRoutesHold(async () => ({
     instances: await listInstances(db),
     rows: await listRoutes(db),
+    exposures: await listExposures(db),
     routes: await router.read(),
     damages: await router.damages(),
   }))
@@ -32,7 +34,7 @@ export async function observe(tools: Tools): Promise<Observed> {
   const looked = await lookAtDown(tools, instances, containers)
   const wanted = {
     instances,
-    routes: routesOf({ routes: rows, instances, hosts }),
+    routes: routesOf({ routes: rows, instances, exposures, hosts }),
     routeCount: rows.length,
     runningDeploys,
     endedDeploys: new Set(await listEndedDeploys(db, namedDeploys(instances, containers))),

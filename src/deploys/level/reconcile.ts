@@ -2,6 +2,7 @@ import { isAway } from '../../kernel/errors.ts'
 import { isDatabaseAway } from '../../postgres/index.ts'
 import { type Instance, tryConnect } from '../../runtime/index.ts'
 import { delayAfterStartMs } from './back-off.ts'
+import { listExposures } from '../exposures.ts'
 import { recordRecovered, recordStartAttempt } from './instance-ends.ts'
 import {
   type InstanceRecord,
@@ -137,7 +138,8 @@ async function levelRoutes({ db, router, addresses: hosts, whileRoutesHold }: To
   await whileRoutesHold(async () => {
     const routes = await listRoutes(db)
     if (routes.length === 0 && (await router.read()).keys.size > 0) return
-    await router.replaceAll(routesOf({ routes, instances: await listInstances(db), hosts }))
+    const instances = await listInstances(db)
+    await router.replaceAll(routesOf({ routes, instances, exposures: await listExposures(db), hosts }))
   })
 }
 

@@ -1,6 +1,7 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
 import { environmentKey, releaseKey, type RouteTarget } from '../../routing/index.ts'
+import { findExposures, hostEntriesOf } from '../exposures.ts'
 import { listInstancesOfRelease } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import { routesOf } from '../routes-of.ts'
@@ -15,8 +16,11 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   const { router, addresses } = tools
   const spec = await readReleaseSpec(deploy, tools)
   const { environmentId, label, live } = deploy
+  const exposures = await findExposures(tools.db, environmentId)
+  const route = { environmentId, label, live, releaseId: spec.releaseId, releaseNumber: spec.number }
   const wanted = routesOf({
-    routes: [{ environmentId, label, live, releaseId: spec.releaseId, releaseNumber: spec.number }],
+    exposures,
+    routes: [route],
     // All of them have passed their checks.
     instances: (await listInstancesOfRelease(tools.db, spec.releaseId)).map((instance) => {
       return { ...instance, state: 'serving', downSince: null }
@@ -31,14 +35,16 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   const kept = keepInstances(spec, tools)
   kept.catch(() => undefined)
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
-  if (!live) {
+  const { environment, release } = hostEntriesOf(route, exposures)
+  for (const [id, access] of wanted.access ?? []) await router.setAccess(id, access)
+  if (release !== null) {
     await router.swap(releaseKey(spec.releaseId), to)
-    await router.addHost(addresses.releaseHost(label, spec.number), releaseKey(spec.releaseId))
+    await router.addHost(addresses.releaseHost(label, spec.number), release)
   }
   faultPoint('deploy.swap.before')
   await assertHeld()
   await router.swap(environmentKey(environmentId), to)
   faultPoint('deploy.swap.moved')
-  await router.addHost(addresses.environmentHost(label), environmentKey(environmentId))
+  await router.addHost(addresses.environmentHost(label), environment)
   await kept
 }

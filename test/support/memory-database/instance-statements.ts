@@ -99,6 +99,9 @@ export const instanceStatements: Statements = {
     return []
   },
 
+  // Nothing is protected here.
+  'left join environment_rules u on u.environment_id = e.id': () => [],
+
   'join releases r on r.id = t.release_id$': (t, work) =>
     t.routes.select(work, () => true).map((r) => routeOf(t, work, r)),
 

@@ -35,7 +35,9 @@ export async function findUnrest(world: World): Promise<string[]> {
     return { releaseId: i.release_id, position: i.position, address: ad?.address ?? null, port: i.port, state: i.state }
   }) as InstanceRecord[]
   const all = members.map((member) => ({ ...member, downSince: null }))
-  told.push(...compareRoutes(routesOf({ routes, instances: all, hosts: addresses }), await router.read()))
+  told.push(
+    ...compareRoutes(routesOf({ routes, instances: all, exposures: new Map(), hosts: addresses }), await router.read()),
+  )
   return told
 }
 

@@ -22,7 +22,7 @@ const member = (position: number, fields: Partial<Member> = {}): Member => ({
 })
 const at = (...positions: number[]) => positions.map((n) => ({ address: `10.0.0.${n}`, port: 8080 }))
 const wants = (instances: readonly Member[], routes: readonly Route[] = [route()]): Routes =>
-  routesOf({ routes, instances, hosts })
+  routesOf({ routes, instances, exposures: new Map(), hosts })
 
 describe('where requests are led', () => {
   it('an environment and its release have one host and one key each; a live one’s release has none', () => {
@@ -37,7 +37,7 @@ describe('where requests are led', () => {
     ])
     expect([...sets]).toEqual([['r12', at(1)]])
     const live = wants([member(1)], [route({ live: true, label: 'shop' })])
-    expect([...live.hosts]).toEqual([['shop.localhost', 'e7']])
+    expect([...live.hosts]).toEqual([['shop.localhost', 'e7/i/7']])
     expect([...live.keys.keys()]).toEqual(['e7'])
   })
 

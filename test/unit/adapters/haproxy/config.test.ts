@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
-import { configHash, type ProxySettings, renderConfig } from '../../../../src/adapters/haproxy/config.ts'
+import { configHash, renderConfig } from '../../../../src/adapters/haproxy/config.ts'
 import { pages, renderPage } from '../../../../src/adapters/haproxy/pages.ts'
+import type { ProxySettings } from '../../../../src/adapters/haproxy/settings.ts'
+import { Secret } from '../../../../src/kernel/secret.ts'
 
 const settings: ProxySettings = {
   dataDir: '/var/lib/slipway',
@@ -8,6 +10,7 @@ const settings: ProxySettings = {
   port: 8080,
   controlHost: 'slipway.localhost',
   trustedProxies: [],
+  passwordKey: new Secret(Buffer.alloc(32, 7).toString('base64')),
   user: 'haproxy',
 }
 
@@ -83,7 +86,10 @@ describe('a request that may pass all rules', () => {
   })
 
   it('is kept from no rule by a header that no rule’s names foresee: every header name in a rule is among them', () => {
-    const rules = config.split('\n').filter((line) => /^ {4}(http-request|use_backend) (?!allow)/.test(line))
+    // Hosts that have rules of their own have no short way.
+    const short = config.replace(/\nbackend app-careful\n[^]*?(?=\n\S)/, '')
+    expect(short.length).toBeLessThan(config.length)
+    const rules = short.split('\n').filter((line) => /^ {4}(http-request|use_backend) (?!allow)/.test(line))
     const inRules = rules.flatMap((line) =>
       [...line.matchAll(/req\.f?hdr(?:_val|_cnt)?\(([a-z-]+)\)/g)].map(([, name = '']) => name),
     )
@@ -101,7 +107,7 @@ describe('the pages', () => {
       expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${page.status} `))
       expect(Number(/Content-Length: ([0-9]+)/.exec(head)?.[1])).toBe(Buffer.byteLength(body))
       expect(body).toBe(`<h1>${page.title}</h1>${page.text} é`)
-      expect(/Retry-After: /.test(head)).toBe(page.status === 503)
+      expect(/Retry-After: /.test(head)).toBe([429, 503].includes(page.status))
     }
   })
 })

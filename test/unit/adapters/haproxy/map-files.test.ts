@@ -13,6 +13,8 @@ afterEach(async () => {
 })
 const file = (map: string): string => join(dataDir, 'proxy/maps', `${map}.map`)
 
+const rules = ['passwords', 'allowed', 'limits']
+
 describe('the text of a map', () => {
   const entries = new Map([
     ['a.example.org', 'e1'],
@@ -38,13 +40,13 @@ describe('the text of a map', () => {
 describe('the map files', () => {
   it('hold a change as soon as it is told to be done', async () => {
     const files = makeMapFiles(dataDir)
-    expect(await files.load()).toEqual(['hosts', 'routes', 'targets', 'timeouts'])
+    expect(await files.load()).toEqual(['hosts', 'routes', 'targets', 'timeouts', ...rules])
     await files.change('hosts', (held) => held.set('a.example.org', 'e1'))
     expect((await readFile(file('hosts'), 'utf8')).endsWith('\na.example.org e1\n')).toBe(true)
     expect((await stat(file('hosts'))).mode & 0o777).toBe(0o600)
     expect(await readdir(join(dataDir, 'proxy/maps'))).toEqual(['hosts.map'])
     const later = makeMapFiles(dataDir)
-    expect(await later.load()).toEqual(['routes', 'targets', 'timeouts'])
+    expect(await later.load()).toEqual(['routes', 'targets', 'timeouts', ...rules])
     expect(later.entries().hosts).toEqual(new Map([['a.example.org', 'e1']]))
   })
 
@@ -79,7 +81,7 @@ describe('the map files', () => {
     await truncate(file('hosts'), 70)
     await appendFile(file('routes'), 'evil e1\n')
     const later = makeMapFiles(dataDir)
-    expect(await later.load()).toEqual(['hosts', 'routes'])
+    expect(await later.load()).toEqual(['hosts', 'routes', ...rules])
     expect(later.entries().routes.size).toBe(0)
     await rm(file('targets'))
     expect(await files.mend()).toEqual(['hosts', 'routes'])

@@ -38,8 +38,8 @@ async function answering(...answers: (string | null)[]) {
   return { socket: makeProxySocket(join(dir, 's')), commands, path: join(dir, 's') }
 }
 
-const found = (value: string): string =>
-  `type=str, case=sensitive, found=yes, idx=tree, key="e1", value="${value}", type="str"\n\n`
+const found = (value: string, key = 'k'): string =>
+  `type=str, case=sensitive, found=yes, idx=tree, key="${key}", value="${value}", type="str"\n\n`
 const missing = 'type=str, case=sensitive, found=no\n\n'
 const unavailable = { code: 'unavailable' }
 
@@ -56,6 +56,12 @@ describe('the proxy’s socket', () => {
       'set map /m k v;get map /m k\n',
       'get map /m k\n',
     ])
+  })
+
+  it('adds what a map of beginnings has only a shorter beginning of', async () => {
+    const { socket, commands } = await answering(found('short', 'short'), `\n${found('shorter', 'shorter')}`)
+    await socket.put('/m', 'shorter', 'shorter')
+    expect(commands).toEqual(['get map /m shorter\n', 'add map /m shorter shorter;get map /m shorter\n'])
   })
 
   it.each([

@@ -64,7 +64,12 @@ function found(state: Instance['state'], fields: Partial<Instance> = {}): Instan
 
 const routeOf = (i: InstanceRecord): Route => ({ ...i })
 const routesFor = (instances: readonly InstanceRecord[]): Routes =>
-  routesOf({ routes: instances.filter((i) => i.state === 'serving').map(routeOf), instances, hosts })
+  routesOf({
+    routes: instances.filter((i) => i.state === 'serving').map(routeOf),
+    instances,
+    exposures: new Map(),
+    hosts,
+  })
 
 function plan(wanted: Partial<Wanted>, there: Partial<There>) {
   const instances = wanted.instances ?? []

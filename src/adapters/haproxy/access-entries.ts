@@ -1,0 +1,77 @@
+import {
+  type Access,
+  type Limits,
+  parseEnvironmentId,
+  parseLimits,
+  parsePasswordHash,
+  parseRangePrefix,
+} from '../../routing/index.ts'
+
+/*
+ * Who may ask, as lines of the maps: `passwords` and `allowed`: environment and hash, or beginning of an address → itself (a look
+ * at beginnings finds the longest: the value says which it was); `limits` environment → `<requests>/<in 10 s>/<open>`.
+ */
+
+export type AccessMap = 'passwords' | 'allowed' | 'limits'
+export type AccessEntries = Readonly<Record<AccessMap, Map<string, string>>>
+
+/** How long requests of a visitor are counted. */
+export const rateSeconds = 10
+
+export function encodeAccess(environmentId: number, { passwords, allowed, limits }: Access): AccessEntries {
+  const id = parseEnvironmentId(environmentId)
+  return {
+    passwords: toItself(passwords.map((hash) => `${id}:${parsePasswordHash(hash)}`)),
+    allowed: toItself(allowed.map((prefix) => `${id}:${parseRangePrefix(prefix)}`)),
+    limits: new Map(limits === null ? [] : [[id, encodeLimits(parseLimits(limits))]]),
+  }
+}
+
+const toItself = (keys: readonly string[]): Map<string, string> => new Map(keys.map((key) => [key, key]))
+
+/** The entries of all environments together. */
+export function encodeAll(access: ReadonlyMap<number, Access>): AccessEntries {
+  const each = [...access].map(([id, rules]) => encodeAccess(id, rules))
+  const all = (map: AccessMap): Map<string, string> => new Map(each.flatMap((entries) => [...entries[map]]))
+  return { passwords: all('passwords'), allowed: all('allowed'), limits: all('limits') }
+}
+
+/** Whose rule an entry is. */
+export function ownerOf(key: string): string {
+  return key.split(':', 1)[0] ?? ''
+}
+
+export function decodeAccess(
+  entries: Readonly<Record<AccessMap, ReadonlyMap<string, string>>>,
+): ReadonlyMap<number, Access> {
+  const access = new Map<number, { passwords: string[]; allowed: string[]; limits: Limits | null }>()
+  const of = (id: string) => {
+    const known = access.get(Number(id)) ?? { passwords: [], allowed: [], limits: null }
+    access.set(Number(id), known)
+    return known
+  }
+  for (const [key] of entries.passwords) {
+    const [id = '', hash = ''] = key.split(':')
+    of(id).passwords.push(hash)
+  }
+  for (const [key] of entries.allowed) {
+    const [id = '', prefix = ''] = key.split(':')
+    of(id).allowed.push(prefix)
+  }
+  for (const [id, limits] of entries.limits) of(id).limits = decodeLimits(limits)
+  return access
+}
+
+/** 0 is no limit. */
+function encodeLimits({ requests, visitorRate, visitorRequests }: Limits): string {
+  return `${requests ?? 0}/${(visitorRate ?? 0) * rateSeconds}/${visitorRequests ?? 0}`
+}
+
+function decodeLimits(text: string): Limits {
+  const [requests = 0, inSeconds = 0, visitorRequests = 0] = text.split('/').map(Number)
+  return {
+    requests: requests || null,
+    visitorRate: inSeconds / rateSeconds || null,
+    visitorRequests: visitorRequests || null,
+  }
+}

@@ -1,0 +1,127 @@
+import type { Queryable } from '../postgres/database.ts'
+import {
+  type Access,
+  environmentKey,
+  formatHostEntry,
+  type Limits,
+  rangePrefixes,
+  releaseKey,
+} from '../routing/index.ts'
+
+/** Who may ask for the sites of an environment, and how much. Its SQL too. */
+export interface Exposure {
+  readonly environmentId: number
+  readonly access: Access
+  /** Passwords and ranges hold for the addresses of releases alone. */
+  readonly onlyReleases: boolean
+  /** Of the live environment's releases; others follow their environment. */
+  readonly releaseAddresses: 'off' | 'protected' | 'public'
+}
+
+/** Of those environments that differ from what holds for most: everybody may ask, and the releases of live have no address. */
+export type Exposures = ReadonlyMap<number, Exposure>
+
+const noAccess: Access = { passwords: [], allowed: [], limits: null }
+const usual = { access: noAccess, onlyReleases: false, releaseAddresses: 'protected' } as const
+
+interface Exposed {
+  readonly environmentId: number
+  readonly live: boolean
+  readonly releaseId: number
+}
+
+/** What its host leads to, and the host of its release; null: that has none. */
+export function hostEntriesOf(
+  { environmentId, live, releaseId }: Exposed,
+  exposures: Exposures,
+): { readonly environment: string; readonly release: string | null } {
+  const { access, onlyReleases, releaseAddresses } = exposures.get(environmentId) ?? usual
+  const guarded = { password: access.passwords.length > 0, address: access.allowed.length > 0 }
+  const open = { password: false, address: false }
+  const isGuarded = guarded.password || guarded.address
+  const common = { environmentId, isLimited: access.limits !== null }
+  const mode = live ? releaseAddresses : 'protected'
+  const hasRelease = mode === 'public' || (mode === 'protected' && (!live || isGuarded))
+  return {
+    environment: formatHostEntry({
+      ...common,
+      routeKey: environmentKey(environmentId),
+      needs: onlyReleases ? open : guarded,
+      isIndexed: live,
+    }),
+    release: hasRelease
+      ? formatHostEntry({
+          ...common,
+          routeKey: releaseKey(releaseId),
+          needs: mode === 'public' ? open : guarded,
+          isIndexed: false,
+        })
+      : null,
+  }
+}
+
+/** The rules that the proxy must hold. */
+export function accessOf(exposures: Exposures): Map<number, Access> {
+  const ruled = [...exposures.values()].filter(({ access }) => hasRules(access))
+  return new Map(ruled.map(({ environmentId, access }) => [environmentId, access]))
+}
+
+export function hasRules({ passwords, allowed, limits }: Access): boolean {
+  return passwords.length + allowed.length > 0 || limits !== null
+}
+
+interface Row {
+  readonly id: number
+  readonly only_releases: boolean
+  readonly release_addresses: Exposure['releaseAddresses']
+  readonly max_requests: number | null
+  readonly visitor_rate: number | null
+  readonly visitor_requests: number | null
+  readonly hashes: readonly string[]
+  readonly ranges: readonly string[]
+}
+
+const selectExposures = `select e.id, coalesce(u.only_releases, false) as only_releases, a.release_addresses,
+    u.max_requests, u.visitor_rate, u.visitor_requests,
+    array(select hash from environment_passwords p where p.environment_id = e.id order by hash) as hashes,
+    array(select text(range) from environment_ranges g where g.environment_id = e.id order by range) as ranges
+  from (
+    select environment_id from environment_passwords union select environment_id from environment_ranges
+    union select environment_id from environment_rules
+    union select l.id from environments l join apps b on b.id = l.app_id where l.live and b.release_addresses <> 'protected'
+  ) ruled
+  join environments e on e.id = ruled.environment_id
+  join apps a on a.id = e.app_id
+  left join environment_rules u on u.environment_id = e.id`
+
+export async function listExposures(q: Queryable): Promise<Exposures> {
+  return toExposures(await q.query<Row>(selectExposures))
+}
+
+export async function findExposures(q: Queryable, environmentId: number): Promise<Exposures> {
+  return toExposures(await q.query<Row>(`${selectExposures} where ruled.environment_id = $1`, [environmentId]))
+}
+
+function toExposures(rows: readonly Row[]): Exposures {
+  return new Map(rows.map((row) => [row.id, toExposure(row)]))
+}
+
+function toExposure(row: Row): Exposure {
+  const limits: Limits = {
+    requests: row.max_requests,
+    visitorRate: row.visitor_rate,
+    visitorRequests: row.visitor_requests,
+  }
+  const hasLimits = Object.values(limits).some((limit) => limit !== null)
+  return {
+    environmentId: row.id,
+    onlyReleases: row.only_releases,
+    releaseAddresses: row.release_addresses,
+    access: {
+      passwords: row.hashes,
+      // The beginnings of a range in a larger one are there twice.
+      allowed: [...new Set(row.ranges.flatMap(rangePrefixes))],
+      limits: hasLimits ? limits : null,
+    },
+  }
+}
