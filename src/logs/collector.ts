@@ -7,6 +7,7 @@ import { findResume, type Resume } from './doubles.ts'
 import type { Journals, Writer } from './journals.ts'
 import { encodeLine, encodeNote } from './line.ts'
 import { type Printer, printerOf } from './place.ts'
+import { makeStateNotes, type StateNotes } from './state-notes.ts'
 
 /** Follows what the containers of all releases print, and keeps it. */
 export interface LogCollector {
@@ -17,6 +18,8 @@ export interface LogCollector {
    * it is removed. Never rejects.
    */
   settled(containerId: string): Promise<void>
+  /** Called before Slipway stops a container: its log says so. */
+  expectEnd(containerId: string): void
 }
 
 export interface CollectorOptions {
@@ -43,6 +46,7 @@ const noteEveryMs = 60_000
 const resumingAtOnce = 4
 
 interface Followed {
+  readonly printer: Printer
   /** Resolves when its output was read to the end. */
   readonly done: Promise<void>
   /** When the container that was read had been started: one that starts again is read again. */
@@ -63,8 +67,9 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
   const { runtime, clock, logger } = options
   const perSecond = options.perSecond ?? defaultPerSecond
   const all = makeBudget({ clock, perSecond: perSecond.all, burst: perSecond.all * burstSeconds })
-  const resuming = makeSlots(resumingAtOnce)
   const followed = new Map<string, Followed>()
+  const notes = makeStateNotes(options)
+  const shared = { ...options, notes, resuming: makeSlots(resumingAtOnce) }
   let over: AbortSignal = AbortSignal.abort()
 
   function begin(instance: Instance): void {
@@ -80,19 +85,11 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
     if (printer === null) return
     const own = makeBudget({ clock, perSecond: perSecond.instance, burst: perSecond.instance * burstSeconds })
     const pace: Pace = { hurry: false, reopen: new AbortController() }
-    const work = followContainer({
-      ...options,
-      printer,
-      containerId,
-      budgets: [own, all],
-      pace,
-      resuming,
-      signal: over,
-    })
+    const work = followContainer({ ...shared, printer, containerId, budgets: [own, all], pace, signal: over })
     const done = work.catch((error: unknown) => {
       if (!over.aborted) logger.error('a container’s output is not kept', { containerId, error })
     })
-    const entry: Followed = { done, startedAt, ended: false, again: false, pace }
+    const entry: Followed = { printer, done, startedAt, ended: false, again: false, pace }
     followed.set(containerId, entry)
     void entry.done.then(() => {
       entry.ended = true
@@ -125,7 +122,9 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
     start(signal) {
       over = signal
       let isBack = false
-      runtime.watch(({ kind, containerId }) => {
+      runtime.watch((change) => {
+        const { kind, containerId } = change
+        notes.onChange(change, followed.get(containerId ?? '')?.printer)
         if (kind === 'resync') {
           void lookAtAll(signal)
           if (isBack) void reopenAll(followed, clock, signal)
@@ -135,6 +134,7 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
         if (kind === 'removed' && containerId !== null) followed.delete(containerId)
       }, signal)
     },
+    expectEnd: (containerId) => notes.expectEnd(containerId),
     async settled(containerId) {
       const read = async (): Promise<void> => {
         const instance = await runtime.inspect(containerId)
@@ -175,6 +175,7 @@ type Follow = Omit<CollectorOptions, 'perSecond'> & {
   readonly printer: Printer
   readonly containerId: string
   readonly budgets: readonly Budget[]
+  readonly notes: StateNotes
   readonly pace: Pace
   readonly resuming: Slots
   readonly signal: AbortSignal
@@ -187,6 +188,7 @@ async function followContainer(follow: Follow): Promise<void> {
   let hasEnded = false
   for (let waitMs = 100; !signal.aborted; ) {
     try {
+      await follow.notes.catchUp(containerId, follow.printer)
       const came = await readFromLast(follow, writer)
       if (hasEnded) break
       const instance = await runtime.inspect(containerId)

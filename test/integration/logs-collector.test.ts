@@ -117,6 +117,13 @@ describe('what containers print', () => {
     await eventually(async () => ((await linesOf('web.4')).length === 2 ? true : undefined))
     await test.runtime.remove(id)
     expect(await linesOf('web.4')).toEqual(['begun', 'begun'])
+    const ofIt = (line: string): boolean => line.startsWith('web.4 ') || line.startsWith('slipway web.4 ')
+    expect((await readJournal(folder, place)).filter(ofIt).slice(0, 4)).toEqual([
+      'web.4 begun',
+      expect.stringMatching(/^slipway web\.4 ended \(exit code (137, killed|143)\)$/),
+      'slipway web.4 was started again',
+      'web.4 begun',
+    ])
   })
 
   it('of one that floods is read to its end when it is removed, though not as fast before', async () => {
