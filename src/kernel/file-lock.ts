@@ -17,7 +17,9 @@ export async function lockFile(path: string, options: { waitMs: number }): Promi
   try {
     const wait = options.waitMs === 0 ? ['--nonblock'] : ['--wait', String(options.waitMs / 1000)]
     const code = await new Promise<number | null>((resolve, reject) => {
-      const child = spawn('flock', [...wait, '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
+      // A file system of the network may never answer, whatever the wait.
+      const limits = { timeout: options.waitMs + 10_000, killSignal: 'SIGKILL' as const }
+      const child = spawn('flock', [...wait, '3'], { stdio: ['ignore', 'ignore', 'ignore', fd], ...limits })
       child.on('error', reject)
       child.on('close', resolve)
     })

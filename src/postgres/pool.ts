@@ -113,7 +113,9 @@ async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promi
     await tx.query('commit')
     return result
   } catch (error) {
-    await client.query('rollback').catch(() => (broken = true))
+    // One that does not answer would not answer that either: its connection is closed, and the server rolls back by itself.
+    if (isDatabaseAway(error)) broken = true
+    else await client.query('rollback').catch(() => (broken = true))
     throw error
   } finally {
     client.off('error', heard)

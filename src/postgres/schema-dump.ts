@@ -10,7 +10,10 @@ export async function dumpSchema(connection: ClusterConnection, programs: string
   const { host, port, user, database } = connection
   const args = ['--schema-only', '--no-owner', '--no-privileges', '--exclude-table=schema_migrations']
   const where = ['--host', host, '--port', String(port), '--username', user, '--dbname', database]
-  const { stdout } = await run(join(programs, 'pg_dump'), [...args, ...where], { maxBuffer: 16 * 1024 * 1024 })
+  const { stdout } = await run(join(programs, 'pg_dump'), [...args, ...where], {
+    maxBuffer: 16 * 1024 * 1024,
+    timeout: 60_000,
+  })
   return tidyDump(stdout)
 }
 

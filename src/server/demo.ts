@@ -32,6 +32,9 @@ export async function pushHello(options: { root: string; remote: string; token: 
   }
 }
 
+/** The push waits for its deploy, which has limits of its own and takes seconds. */
+const gitMs = 15 * 60_000
+
 /** The token goes by the environment: an argument list can be read by everybody on the machine. */
 async function runGit(args: readonly string[], cwd: string, token: Secret): Promise<void> {
   const config = {
@@ -55,7 +58,7 @@ async function runGit(args: readonly string[], cwd: string, token: Secret): Prom
     ...Object.fromEntries(entries),
   }
   const code = await new Promise<number | null>((resolve, reject) => {
-    const child = spawn('git', [...args], { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] })
+    const child = spawn('git', [...args], { cwd, env, stdio: ['ignore', 'inherit', 'inherit'], timeout: gitMs })
     child.once('error', reject)
     child.once('close', resolve)
   })

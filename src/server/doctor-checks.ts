@@ -127,6 +127,8 @@ async function findBuildKit(): Promise<string | null> {
 }
 
 async function versionOf(program: string, args: readonly string[]): Promise<string | null> {
-  const { stdout } = await runFile(program, args, { timeout: toolMs }).catch(() => ({ stdout: '' }))
+  const { stdout } = await runFile(program, args, { timeout: toolMs, killSignal: 'SIGKILL' }).catch(() => ({
+    stdout: '',
+  }))
   return /\d+\.\d+(?:\.\d+)?/.exec(stdout)?.[0] ?? null
 }

@@ -13,6 +13,8 @@ interface Apt {
 }
 
 const lockLimitMs = 5 * 60_000
+/** 150 MB of packages over a megabit a second take 20 minutes; SIGTERM, so that dpkg is not cut off in the middle of a file. */
+const runLimitMs = 60 * 60_000
 const listsGrowOldAfterMs = 7 * 24 * 60 * 60_000
 
 /**
@@ -103,6 +105,7 @@ async function runQuietly(
 ): Promise<{ code: number | string; lines: string[] }> {
   const child = spawn(program, [...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: runLimitMs,
     env: {
       ...process.env,
       PATH: searchPath(),

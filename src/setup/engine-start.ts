@@ -106,9 +106,10 @@ export async function startUnit(socket: string): Promise<void> {
   try {
     await runFile('systemctl', ['start', 'docker.service'], { timeout: 90_000 })
   } catch (cause) {
-    const journal = await runFile('journalctl', ['--unit=docker', '--lines=10', '--no-pager', '--output=cat']).catch(
-      () => ({ stdout: '' }),
-    )
+    const args = ['--unit=docker', '--lines=10', '--no-pager', '--output=cat']
+    const journal = await runFile('journalctl', args, { timeout: 10_000, killSignal: 'SIGKILL' }).catch(() => ({
+      stdout: '',
+    }))
     throw new SlipwayError('unavailable', 'The Docker engine could not be started (systemctl start docker).', {
       hint: 'Look at: systemctl status docker',
       evidence: journal.stdout.trim().split('\n'),

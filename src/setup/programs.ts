@@ -31,6 +31,8 @@ export function findProgram(name: string): string | null {
 export async function readVersion(name: string, flag: string): Promise<string | null> {
   const path = findProgram(name)
   if (path === null) return null
-  const { stdout } = await runFile(path, [flag], { timeout: 10_000 }).catch(() => ({ stdout: '' }))
+  const { stdout } = await runFile(path, [flag], { timeout: 10_000, killSignal: 'SIGKILL' }).catch(() => ({
+    stdout: '',
+  }))
   return /\d+\.\d+/.exec(stdout)?.[0] ?? null
 }

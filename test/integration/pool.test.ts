@@ -29,4 +29,23 @@ describe('the pool of connections', () => {
     expect(isDatabaseAway(error)).toBe(true)
     expect(await pool.query('select 1 as one')).toEqual([{ one: 1 }])
   })
+
+  it('gives up a server process that stands still, in a transaction too, and goes on with another', async () => {
+    let stopped = 0
+    const startedMs = performance.now()
+    const work = pool.transaction(async (tx) => {
+      const [own] = await tx.query<{ pid: number }>('select pg_backend_pid() as pid')
+      stopped = own?.pid ?? 0
+      process.kill(stopped, 'SIGSTOP')
+      await tx.query('select 1')
+    })
+    try {
+      expect(isDatabaseAway(await work.catch((thrown: unknown) => thrown))).toBe(true)
+      // One statement's time: nothing more is asked of that one.
+      expect(performance.now() - startedMs).toBeLessThan(8_000)
+      expect(await pool.query('select 1 as one')).toEqual([{ one: 1 }])
+    } finally {
+      process.kill(stopped, 'SIGCONT')
+    }
+  }, 20_000)
 })

@@ -18,7 +18,7 @@ export async function launchProxy(
   replacing: Replacing,
 ): Promise<void> {
   const args = ['-D', ...proxyArguments(settings.dataDir, replacing)]
-  const options = { cwd: '/', env: proxyEnvironment, timeout: startMs }
+  const options = { cwd: '/', env: proxyEnvironment, timeout: startMs, killSignal: 'SIGKILL' as const }
   await new Promise<void>((resolve, reject) => {
     execFile(settings.binary, args, options, (error, _stdout, stderr) => {
       if (error === null) resolve()
