@@ -33,7 +33,7 @@ import { makeNights, makeUpkeep } from './server/upkeep.ts'
 import { untilStopped } from './server/until-stopped.ts'
 import { readOwnVersion } from './server/version.ts'
 import { farewellText, welcomeText } from './server/welcome.ts'
-import { makeVars, openKeys, type SealingKeys } from './vars/index.ts'
+import { makeReleaseVariables, makeVars, openKeys, type SealingKeys } from './vars/index.ts'
 
 /** How long open requests to Slipway itself may take to finish when it stops. */
 const closeGraceMs = 2_000
@@ -177,6 +177,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   const deploys = makeDeploys({
     db,
     builds,
+    variables: makeReleaseVariables({ db, keys }),
     runtime: logs.runtime,
     memory,
     router: proxy.router,

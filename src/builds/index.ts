@@ -50,6 +50,8 @@ export interface Builds {
    * with its number and frozen configuration. The caller records in the same transaction that its deploy waits for it.
    */
   join(tx: Transaction, wish: BuildWish): Promise<Build>
+  /** Whether a build makes what is wished for: an environment's variables may have changed since it was joined. */
+  isFor(build: Build, wish: BuildWish): Promise<boolean>
   /**
    * Waits for a build of which the deploy's row tells that it waits for it, and makes it if nobody does. Resolves with the
    * succeeded build; null when it was ended meanwhile because nobody waited for it: join another. Rejects with the build's
@@ -100,6 +102,8 @@ export function makeBuilds(deps: BuildDependencies): Builds {
         config: plan.config,
         key: keyOf(appId, commit, plan, settings.platform),
       }),
+    isFor: (build, { appId, commit, plan }) =>
+      store.hasKey(db, build.id, keyOf(appId, commit, plan, settings.platform)),
     async wait(build, plan, options) {
       for (;;) {
         options.signal.throwIfAborted()
@@ -122,9 +126,11 @@ export function makeBuilds(deps: BuildDependencies): Builds {
   }
 }
 
-/** Two builds with the same key would make the same image. Build-time variables join in when there are any. */
+/** Two builds with the same key would make the same image. */
 function keyOf(appId: number, commit: string, plan: BuildPlan, platform: string): string {
+  const key = plan.variables?.key ?? null
+  const variables = key === null ? [] : [key]
   return createHash('sha256')
-    .update(JSON.stringify([appId, commit, plan.config.build, platform]))
+    .update(JSON.stringify([appId, commit, plan.config.build, platform, ...variables]))
     .digest('hex')
 }

@@ -110,7 +110,7 @@ async function buildImage(
       dockerfile: { path: dockerfile, text: job.plan.dockerfileText },
       target,
       builder: kind,
-      args,
+      args: { ...args, ...revealed(job.plan) },
       pull: settings.pull,
       limits: { memoryBytes: settings.memoryBytes, cpus: settings.cpus, timeoutMs: settings.timeoutMs },
     }
@@ -136,6 +136,11 @@ async function beginHeld({ db, clock = systemClock }: Workshop, own: store.OwnBu
     await store.markBuildRunning(db, own, 'local')
     if (clock.monotonicMs() - askedMs < freshMs) return
   }
+}
+
+/** The environment's own win over those of slipway.yml. */
+function revealed({ variables }: BuildPlan): Record<string, string> {
+  return Object.fromEntries(Object.entries(variables?.args ?? {}).map(([name, value]) => [name, value.reveal()]))
 }
 
 function placeWords(before: number): string {

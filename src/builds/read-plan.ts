@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
+import type { BuildVariables } from '../vars/index.ts'
 import { type AppConfig, parseAppConfig } from './app-config.ts'
 import type { Source, WantedFile } from './source.ts'
 
@@ -10,6 +11,8 @@ export interface BuildPlan {
   readonly ignore: string
   /** Things the pusher should know that do not stop the build. */
   readonly warnings: readonly string[]
+  /** The environment's variables that are for builds; not of the commit. */
+  readonly variables?: BuildVariables
 }
 
 const longestConfigBytes = 64 * 1024

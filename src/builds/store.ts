@@ -82,6 +82,10 @@ export async function findBuild(q: Queryable, id: number): Promise<Build | null>
   return rows[0] === undefined ? null : toBuild(rows[0])
 }
 
+export async function hasKey(q: Queryable, id: number, key: string): Promise<boolean> {
+  return (await q.query('select 1 from builds where id = $1 and key = $2', [id, key])).length > 0
+}
+
 export async function getBuild(q: Queryable, id: number): Promise<Build> {
   const build = await findBuild(q, id)
   if (build === null) throw new SlipwayError('not_found', `There is no build ${id}.`)

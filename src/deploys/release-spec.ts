@@ -1,5 +1,6 @@
 import type { Build, BuiltImage } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
+import type { Secret } from '../kernel/secret.ts'
 import { getRelease } from '../releases/index.ts'
 import { type ChosenPort, choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
 import { systemVariables } from '../vars/index.ts'
@@ -19,19 +20,20 @@ export interface ReleaseSpec {
 
 export async function readReleaseSpec(
   deploy: Deploy,
-  tools: Pick<Tools, 'db' | 'builds' | 'addresses' | 'installation' | 'installationKey'>,
+  tools: Pick<Tools, 'db' | 'builds' | 'variables' | 'addresses' | 'installation' | 'installationKey'>,
 ): Promise<ReleaseSpec> {
   if (deploy.releaseId === null) throw new SlipwayError('internal', `Deploy ${deploy.id} has no release yet.`)
   // The deploy's own build is the release's, as long as nothing but deploys makes releases.
-  const [release, own] = await Promise.all([
+  const [release, own, users] = await Promise.all([
     getRelease(tools.db, deploy.releaseId),
     deploy.buildId === null ? null : tools.builds.get(deploy.buildId),
+    tools.variables?.ofRelease(deploy.releaseId) ?? noVariables,
   ])
   const build = own?.id === release.buildId ? own : await tools.builds.get(release.buildId)
   const image = build.image
   if (image === null) throw new SlipwayError('internal', `Build ${build.id} has no image.`)
-  const port = choosePort(build.config, image)
-  const env = systemVariables(
+  const port = choosePort(build.config, image, users['PORT']?.reveal() ?? null)
+  const system = systemVariables(
     {
       app: deploy.app,
       environment: deploy.environment,
@@ -63,12 +65,15 @@ export async function readReleaseSpec(
         [labelNames.deploy]: String(deploy.id),
         [labelNames.kind]: kind,
       },
-      env,
+      // A user's value wins.
+      env: { ...system, ...users },
       address,
       limits: build.config.resources,
     }),
   }
 }
+
+const noVariables: Readonly<Record<string, Secret>> = {}
 
 /** `slw-default-test--shop-v12-1`: who reads `docker ps` knows what it is. */
 function containerName(installation: string, label: string, releaseNumber: number, name: string): string {

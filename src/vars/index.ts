@@ -1,4 +1,10 @@
 export { openKeys, type SealingKeys } from './keys.ts'
+export {
+  type BuildVariables,
+  makeReleaseVariables,
+  type ReleaseVariables,
+  type Snapshot,
+} from './release-variables.ts'
 export { type Surroundings, systemVariables } from './system-variables.ts'
 export type { NewVariable, Variable, VariablesChange } from './variable.ts'
 export { type Changed, makeVars, type Vars } from './vars.ts'

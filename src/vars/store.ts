@@ -85,3 +85,28 @@ export async function writeVariables(
   )
   return version
 }
+
+export async function keepWithRelease(
+  tx: Transaction,
+  releaseId: number,
+  { sealed, keyId, marks }: { sealed: Buffer; keyId: number; marks: Readonly<Record<string, string>> },
+): Promise<void> {
+  await tx.query('update releases set variables = $2, variables_key_id = $3, variable_marks = $4 where id = $1', [
+    releaseId,
+    sealed,
+    keyId,
+    JSON.stringify(marks),
+  ])
+}
+
+/** Null for a release without any. */
+export async function findOfRelease(
+  q: Queryable,
+  releaseId: number,
+): Promise<{ sealed: Buffer; keyId: number } | null> {
+  const rows = await q.query<{ sealed: Buffer; keyId: number }>(
+    `select variables as sealed, variables_key_id as "keyId" from releases where id = $1 and variables_key_id is not null`,
+    [releaseId],
+  )
+  return rows[0] ?? null
+}

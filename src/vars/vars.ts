@@ -81,7 +81,7 @@ function openBytes(keys: SealingKeys, environmentId: number, { name, sealed, key
   return keys.unseal(placeOf(environmentId, name), sealed, keyId)
 }
 
-function openValue(keys: SealingKeys, environmentId: number, sealed: store.Sealed): string {
+export function openValue(keys: SealingKeys, environmentId: number, sealed: store.Sealed): string {
   return openBytes(keys, environmentId, sealed).toString('utf8')
 }
 

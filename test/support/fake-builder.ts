@@ -10,6 +10,8 @@ export interface FakeBuilder extends Builder {
   onImage: () => Promise<void>
   /** Builds that were begun, in their order; one that starts over comes again. */
   readonly begun: number[]
+  /** The build arguments of each build. */
+  readonly args: Map<number, Readonly<Record<string, string>>>
   /** Builds of which something is there: a container while it runs, an image when it was made. */
   readonly containers: Set<number>
   readonly images: Map<number, BuiltImage>
@@ -19,13 +21,16 @@ export function makeFakeBuilder(work: FakeBuilder['work']): FakeBuilder {
   const images = new Map<number, BuiltImage>()
   const containers = new Set<number>()
   const begun: number[] = []
+  const argsOf = new Map<number, Readonly<Record<string, string>>>()
   const builder: FakeBuilder = {
     work,
     onImage: async () => undefined,
     begun,
+    args: argsOf,
     containers,
     images,
-    async build({ buildId }, options) {
+    async build({ buildId, args }, options) {
+      argsOf.set(buildId, args)
       begun.push(buildId)
       containers.add(buildId)
       try {

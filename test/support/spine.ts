@@ -19,6 +19,7 @@ import { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeAddresses } from '../../src/routing/index.ts'
 import type { MemoryRoom } from '../../src/runtime/index.ts'
+import { makeReleaseVariables, makeVars, openKeys, type Vars } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { type FakeBuilder, makeFakeBuilder } from './fake-builder.ts'
 import { type FakeRuntime, makeFakeRuntime } from './fake-runtime.ts'
@@ -37,6 +38,7 @@ export interface Spine {
   /** What another server would make builds with, on the same engine. */
   newBuilds(): Builds
   readonly tools: Tools
+  readonly vars: Vars
   /** What the next builds do; resolves when they are done. */
   onBuild: (build: Build, signal: AbortSignal) => Promise<void>
   config: AppConfig
@@ -67,6 +69,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   const port = (site.address() as AddressInfo).port
   const db = makePool(database.connection, { logger: silentLogger, size: 10 })
   const environments = makeEnvironments({ db })
+  const keys = await openKeys(db, new Secret('spine-test-installation-key-000000'))
   const app = await environments.createApp('shop')
   const runtime = makeFakeRuntime('spine')
   const router = makeFakeRouter()
@@ -80,13 +83,14 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     runtime,
     router,
     builds: newBuilds(),
+    variables: makeReleaseVariables({ db, keys }),
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
     // The instances “listen” where the test's server does.
     range: { subnet: '127.0.0.0/24', reserved: ['127.0.0.1'] },
     whileRoutesHold: makeMutex(),
     installation: 'spine',
-    installationKey: new Secret('spine-test-installation-key-000000'),
+    installationKey: keys.derivation,
     clock: systemClock,
     logger: silentLogger,
   }
@@ -112,6 +116,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     builder,
     newBuilds,
     tools,
+    vars: makeVars({ db, keys }),
     onBuild: async () => undefined,
     config: defaultConfig(port),
     environment: (name) => environments.get(app.name, name),

@@ -9,21 +9,43 @@ import type { Step, StepContext } from './step.ts'
  * release: the build with a number in this environment.
  */
 export const build: Step = async (context) => {
-  const { deploy, own, log, signal, tools } = context
+  const { deploy, log, signal, tools } = context
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
   const heading = buildHeading(deploy.commit)
   log.write(heading.kind, heading.text)
   for (const warning of plan.warnings) log.write('detail', `Warning: ${warning}`)
-  const built = await waitForBuild(context, plan)
-  if (built.image !== null)
-    log.write(
-      'detail',
-      `Image ${built.image.digest.slice(0, 19)}, ${megabytes(built.image.sizeBytes)} MB (build ${built.number})`,
-    )
-  if (deploy.releaseId !== null) return
-  await tools.db.transaction(async (tx) => {
+  for (;;) {
+    const planned = await withVariables(context, plan)
+    const built = await waitForBuild(context, planned)
+    if (built.image !== null)
+      log.write(
+        'detail',
+        `Image ${built.image.digest.slice(0, 19)}, ${megabytes(built.image.sizeBytes)} MB (build ${built.number})`,
+      )
+    if (deploy.releaseId !== null || (await makeRelease(context, planned, built))) return
+    log.write('detail', 'Variables of the build were changed while it was made: it is made again')
+  }
+}
+
+/** Throws, before anything is built, for a secret that the build should get. */
+async function withVariables({ deploy, tools, log }: StepContext, plan: BuildPlan): Promise<BuildPlan> {
+  if (tools.variables === undefined) return plan
+  const variables = tools.variables.forBuild(await tools.variables.read(tools.db, deploy.environmentId))
+  const names = Object.keys(variables.args)
+  if (names.length > 0) log.write('detail', `With the build variables ${names.join(', ')}`)
+  return { ...plan, variables }
+}
+
+/** False when the build got other variables than the release would have: then there is none. */
+async function makeRelease({ deploy, own, tools }: StepContext, plan: BuildPlan, built: Build): Promise<boolean> {
+  return tools.db.transaction(async (tx) => {
+    const snapshot = (await tools.variables?.read(tx, deploy.environmentId)) ?? []
+    const wanted = tools.variables?.forBuild(snapshot).key ?? null
+    if (wanted !== (plan.variables?.key ?? null)) return false
     const release = await createRelease(tx, deploy.environmentId, built.id)
+    await tools.variables?.keep(tx, release.id, snapshot)
     await recordRelease(tx, own, release.id)
+    return true
   })
 }
 
@@ -31,8 +53,8 @@ export const build: Step = async (context) => {
 async function waitForBuild(context: StepContext, plan: BuildPlan): Promise<Build> {
   const { deploy, log, signal, tools } = context
   const onPlace = keepPlace(context)
-  for (let id = deploy.buildId; ; id = null) {
-    const wanted = id === null ? await join(context, plan) : await tools.builds.get(id)
+  for (let recorded = await findRecorded(context, plan); ; recorded = null) {
+    const wanted = recorded ?? (await join(context, plan))
     await context.assertHeld()
     const built = await tools.builds.wait(wanted, plan, {
       deployId: deploy.id,
@@ -45,6 +67,16 @@ async function waitForBuild(context: StepContext, plan: BuildPlan): Promise<Buil
     })
     if (built !== null) return built
   }
+}
+
+/** The build that is recorded, unless the environment's variables have changed since. */
+async function findRecorded({ deploy, tools }: StepContext, plan: BuildPlan): Promise<Build | null> {
+  if (deploy.buildId === null) return null
+  const build = await tools.builds.get(deploy.buildId)
+  // With its release made, nothing is to be decided any more.
+  if (tools.variables === undefined || deploy.releaseId !== null) return build
+  const { appId, commit } = deploy
+  return (await tools.builds.isFor(build, { appId, commit, plan })) ? build : null
 }
 
 /** Keeps the build's place in the deploy's row, for lists and status: of those that come faster than they are stored the last. */

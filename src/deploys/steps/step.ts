@@ -7,6 +7,7 @@ import type { Secret } from '../../kernel/secret.ts'
 import type { Database } from '../../postgres/database.ts'
 import type { Addresses, Router } from '../../routing/index.ts'
 import type { AddressRange, MemoryRoom, Probes, Runtime } from '../../runtime/index.ts'
+import type { ReleaseVariables } from '../../vars/index.ts'
 import type { Deploy } from '../deploy.ts'
 import type { DeployLog } from '../log.ts'
 import type { Own } from '../line-store.ts'
@@ -20,6 +21,8 @@ export interface Tools {
   readonly memory?: MemoryRoom
   /** How checks ask a new instance; over the network when left out. */
   readonly probes?: Probes
+  /** Without it releases have no variables but the system's. */
+  readonly variables?: ReleaseVariables
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */

@@ -102,6 +102,8 @@ function explainRefused(port: ChosenPort, listeners: readonly Listener[] | null,
 
 function whyThisPort({ port, from }: ChosenPort): string {
   switch (from) {
+    case 'PORT':
+      return `Port ${port} comes from the environment’s variable PORT.`
     case 'slipway.yml':
       return `Port ${port} comes from slipway.yml.`
     case 'EXPOSE':

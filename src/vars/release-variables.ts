@@ -1,0 +1,83 @@
+import { createHmac } from 'node:crypto'
+import { SlipwayError } from '../kernel/errors.ts'
+import { Secret } from '../kernel/secret.ts'
+import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import type { SealingKeys } from './keys.ts'
+import * as store from './store.ts'
+import { openValue } from './vars.ts'
+
+/** The variables of releases: those of their environment as they were when the release was made. They never change. */
+export interface ReleaseVariables {
+  /** The environment's as they are now, to be kept with a release. */
+  read(q: Queryable, environmentId: number): Promise<Snapshot>
+  /** In the transaction that makes the release. */
+  keep(tx: Transaction, releaseId: number, snapshot: Snapshot): Promise<void>
+  /** What a build of these gets. Throws `config_invalid` for a secret: an image’s history would tell it. */
+  forBuild(snapshot: Snapshot): BuildVariables
+  /** By name. */
+  ofRelease(releaseId: number): Promise<Readonly<Record<string, Secret>>>
+}
+
+export interface SnapshotVariable {
+  readonly name: string
+  readonly value: Secret
+  readonly secret: boolean
+  readonly build: boolean
+  readonly mark: Buffer
+}
+
+export type Snapshot = readonly SnapshotVariable[]
+
+/** What a build gets, and a keyed hash of it; null when it gets nothing. */
+export interface BuildVariables {
+  readonly key: string | null
+  readonly args: Readonly<Record<string, Secret>>
+}
+
+export function makeReleaseVariables({ db, keys }: { db: Database; keys: SealingKeys }): ReleaseVariables {
+  return {
+    async read(q, environmentId) {
+      const { variables } = await store.listWithVersion(q, environmentId)
+      return variables.map((v) => ({ ...v, value: new Secret(openValue(keys, environmentId, v)) }))
+    },
+    async keep(tx, releaseId, snapshot) {
+      if (snapshot.length === 0) return
+      const kept: Kept = snapshot.map(({ name, value, secret, build }) => [name, value.reveal(), secret, build])
+      const marks = Object.fromEntries(snapshot.map(({ name, mark }) => [name, mark.toString('hex')]))
+      const sealed = keys.seal(placeOfRelease(releaseId), Buffer.from(JSON.stringify(kept)))
+      await store.keepWithRelease(tx, releaseId, { ...sealed, marks })
+    },
+    forBuild: (snapshot) => buildVariablesOf(snapshot, keys.markKey),
+    async ofRelease(releaseId) {
+      const found = await store.findOfRelease(db, releaseId)
+      if (found === null) return {}
+      return Object.fromEntries(openKept(keys, releaseId, found).map(([name, value]) => [name, new Secret(value)]))
+    },
+  }
+}
+
+/** Name, value, secret, build. */
+type Kept = [string, string, boolean, boolean][]
+
+const placeOfRelease = (releaseId: number): string => `variables of release ${releaseId}`
+
+function openKept(keys: SealingKeys, releaseId: number, found: { sealed: Buffer; keyId: number }): Kept {
+  return JSON.parse(keys.unseal(placeOfRelease(releaseId), found.sealed, found.keyId).toString('utf8')) as Kept
+}
+
+function buildVariablesOf(snapshot: Snapshot, markKey: Buffer): BuildVariables {
+  const given = snapshot.filter((variable) => variable.build)
+  const secrets = given.filter((variable) => variable.secret).map(({ name }) => name)
+  if (secrets.length > 0) {
+    const [are, them] = secrets.length === 1 ? ['is', 'it'] : ['are', 'them']
+    throw new SlipwayError(
+      'config_invalid',
+      `${secrets.join(', ')} ${are} secret and for the build. A build could get ${them} as BuildKit secrets only, and this host has no builder for these; build arguments would stay readable in the image. Nothing was built.`,
+      { hint: 'Set what the build needs without --secret, or take --build from what is secret (--no-build).' },
+    )
+  }
+  if (given.length === 0) return { key: null, args: {} }
+  const hash = createHmac('sha256', markKey)
+  for (const { name, mark } of given) hash.update(`${name}=`).update(mark)
+  return { key: hash.digest('hex'), args: Object.fromEntries(given.map(({ name, value }) => [name, value])) }
+}
