@@ -20,13 +20,14 @@ type Needs = { readonly runtime: Pick<Runtime, 'inspect'>; readonly journals: Jo
 const settleMs = 500
 /** The engine may take as long to know that the kernel ended it for its memory. */
 const memoryMs = 500
+const mostRemembered = 10_000
 /** SIGKILL: by the kernel, the engine or a person. */
 const killed = 137
 
 export function makeStateNotes({ runtime, journals, clock }: Needs): StateNotes {
   const waiting = new Map<string, Promise<() => void>[]>()
   const expected = new Set<string>()
-  /** When each was started last. */
+  /** When each was started last, by its name: Slipway may have made it anew. Those that came first are forgotten first. */
   const begun = new Map<string, number>()
 
   const settle = async (containerId: string): Promise<void> => {
@@ -57,9 +58,11 @@ export function makeStateNotes({ runtime, journals, clock }: Needs): StateNotes 
     async catchUp(containerId, { place, from }) {
       await settle(containerId)
       const found = await runtime.inspect(containerId)
-      if (found?.state !== 'running' || found.startedAt === null) return
-      const before = begun.get(containerId)
-      begun.set(containerId, found.startedAt.getTime())
+      if (found?.state !== 'running' || found.startedAt === null || found.labels[labelNames.kind] !== 'instance') return
+      const before = begun.get(found.name)
+      begun.delete(found.name)
+      begun.set(found.name, found.startedAt.getTime())
+      if (begun.size > mostRemembered) begun.delete(begun.keys().next().value ?? '')
       if (before !== undefined && before !== found.startedAt.getTime())
         journals.open(place).append(encodeNote(found.startedAt, `${from} was started again`))
     },
@@ -70,10 +73,7 @@ export function makeStateNotes({ runtime, journals, clock }: Needs): StateNotes 
         const stopped = Promise.resolve(`was stopped by Slipway${codeWords(exitCode)}`)
         tell(containerId, printer, isExpected ? stopped : describeEnd(containerId, exitCode))
       }
-      if (kind === 'removed') {
-        begun.delete(containerId)
-        expected.delete(containerId)
-      }
+      if (kind === 'removed') expected.delete(containerId)
     },
   }
 }

@@ -76,6 +76,11 @@ describe('an app that ends again and again', () => {
     await docker('rm', '-f', instance())
     await waitFor('the site to be back', 60_000, async () => (await slipway.get('test--shop.localhost')).status === 200)
     expect(await status()).toMatch(/v1\.1 +running/)
+    const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }
+    await waitFor('its log to say that it was started again', 20_000, async () => {
+      const { stdout } = await cli.run(['logs', 'test', '-a', 'shop', '-n', '1'], { env })
+      return stdout.endsWith(' v1 slipway | web.1 was started again\n')
+    })
     expect((await events()).filter((kind) => kind === 'instance.crash-loop')).toHaveLength(1)
   })
 })
