@@ -14,6 +14,7 @@ CREATE TABLE public.apps (
     removing_since timestamp with time zone,
     removed_by text,
     release_addresses text DEFAULT 'protected'::text NOT NULL,
+    branches_known boolean DEFAULT true NOT NULL,
     CONSTRAINT apps_release_addresses_check CHECK ((release_addresses = ANY (ARRAY['off'::text, 'protected'::text, 'public'::text])))
 );
 
@@ -24,6 +25,12 @@ ALTER TABLE public.apps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.branches (
+    app_id bigint NOT NULL,
+    name text NOT NULL,
+    head text NOT NULL
 );
 
 CREATE TABLE public.builds (
@@ -55,6 +62,14 @@ ALTER TABLE public.builds ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.commit_counts (
+    environment_id bigint NOT NULL,
+    deployed text NOT NULL,
+    head text NOT NULL,
+    undeployed integer NOT NULL,
+    left_out integer NOT NULL
 );
 
 CREATE TABLE public.deploy_log (
@@ -370,11 +385,17 @@ ALTER TABLE ONLY public.apps
 ALTER TABLE ONLY public.apps
     ADD CONSTRAINT apps_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.branches
+    ADD CONSTRAINT branches_pkey PRIMARY KEY (app_id, name);
+
 ALTER TABLE ONLY public.builds
     ADD CONSTRAINT builds_app_id_number_key UNIQUE (app_id, number);
 
 ALTER TABLE ONLY public.builds
     ADD CONSTRAINT builds_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.commit_counts
+    ADD CONSTRAINT commit_counts_pkey PRIMARY KEY (environment_id);
 
 ALTER TABLE ONLY public.deploy_log
     ADD CONSTRAINT deploy_log_pkey PRIMARY KEY (deploy_id, seq);
@@ -520,8 +541,14 @@ CREATE INDEX variables_by_key ON public.variables USING btree (key_id);
 ALTER TABLE ONLY public.addresses
     ADD CONSTRAINT addresses_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id) ON DELETE SET NULL;
 
+ALTER TABLE ONLY public.branches
+    ADD CONSTRAINT branches_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.builds
     ADD CONSTRAINT builds_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.commit_counts
+    ADD CONSTRAINT commit_counts_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.deploy_log
     ADD CONSTRAINT deploy_log_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;

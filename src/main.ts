@@ -22,6 +22,7 @@ import { makeMutex } from './kernel/mutex.ts'
 import { makeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
+import { makeStatuses } from './status/index.ts'
 import { makeAddresses } from './routing/index.ts'
 import { examine } from './doctor/index.ts'
 import { buildSettings } from './server/build-settings.ts'
@@ -192,14 +193,15 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   const { repositories } = gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
   const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
+  const statuses = makeStatuses({ db, commits: repositories, logger })
   const accounts = makeAccounts({ db })
-  return { accounts, environments, vars, addresses, gitCli, builds, deploys, git, logs, disk, nightly }
+  return { accounts, environments, vars, addresses, gitCli, builds, deploys, git, statuses, logs, disk, nightly }
 }
 
 /** Slipway's own HTTP server, behind the proxy: API, Git, health. */
 async function openDoors(ground: Ground, modules: Modules, secrets: InstallationSecrets) {
   const { settings, root, logger, db, engine, runtime, proxy, stop } = ground
-  const { accounts, environments, vars, addresses, deploys, disk, git, gitCli } = modules
+  const { accounts, environments, vars, addresses, deploys, disk, git, gitCli, statuses } = modules
   await accounts.setAdminToken(secrets.adminToken)
   const gitHttp = new GitHttp({
     git,
@@ -220,9 +222,10 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     deploys,
     reads,
     activity: makeActivity({ db }),
+    statuses,
     gitHandler: gitHttp.middleware,
     setDefaultBranch: (name, branch, by) => git.setDefaultBranch(name, branch, by),
-    commits: { tipOf: repositories.resolveBranch, resolveCommit: repositories.resolveCommit },
+    commits: { ...repositories, tipOf: repositories.resolveBranch },
     running: makeRunningReleases({ reads, deploys, runtime }),
     runtimeLogs: modules.logs,
     facts: {
@@ -259,13 +262,17 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
 }
 
 /** Deploys go on, and everything that Slipway stands on is watched from now on. */
-async function startWork({ cluster, proxy, runtime, logger, stop }: Ground, { deploys, logs }: Modules): Promise<void> {
+async function startWork(
+  { cluster, proxy, runtime, logger, stop }: Ground,
+  { deploys, logs, statuses }: Modules,
+): Promise<void> {
   logs.start(stop.signal)
   const { routes, started, removed } = await deploys.start()
   logger.info('reconciled', { routes, started, removed })
   const reconcile = (): void => {
     deploys.reconcile().catch((error: unknown) => logger.error('reconciling failed', { error }))
   }
+  void statuses.keep({ signal: stop.signal, sleep: (ms, signal) => systemClock.sleep(ms, signal) })
   void cluster?.watch(stop.signal)
   proxy.watch(stop.signal, reconcile)
   const lookAfterFirewall = (): void => {

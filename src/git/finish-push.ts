@@ -65,8 +65,13 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
     push: push.id,
     updates: push.moved.map(({ ref, old, new: to }) => ({ ref, old, new: to })),
   }
+  if (open) await store.recordBranches(tx, app.id, push.moved.flatMap(branchMove))
   if (open) await appendEvent(tx, { kind: 'push.received', appId: app.id, by: push.pushedBy, data })
   return { environments, arrived, queued }
+}
+
+function branchMove({ branch, new: to }: AcceptedUpdate): store.BranchMove[] {
+  return branch === null ? [] : [{ branch, head: to === zeroId ? null : to }]
 }
 
 /** Best effort: what is left of a push that died here is found at the next start. */

@@ -4,12 +4,13 @@ import { parseAppName, quote } from '../kernel/names.ts'
 import type { GitDependencies } from './dependencies.ts'
 import { type HeldCommits, levelHeldCommits } from './held-commits.ts'
 import { makeHooks } from './hooks.ts'
+import { learnBranches } from './learn-branches.ts'
 import { makeOpenPushes, type OpenPush } from './open-pushes.ts'
 import { receivePush } from './receive-push.ts'
 import { recoverPushes } from './recover-pushes.ts'
 
 export type { GitChild, GitExit, GitLimits, HookPipes, SpawnGit } from './git-child.ts'
-export { heldRefs, type RefMove, type Repositories, zeroId } from './repositories.ts'
+export { type Commit, heldRefs, type RefMove, type Repositories, zeroId } from './repositories.ts'
 export type { OpenPush } from './open-pushes.ts'
 export { encodePkt, flushPkt, PktReader, textOf } from './pkt-line.ts'
 export { mostUpdates, parseRefUpdate, type RefUpdate, tooManyUpdates } from './push-request.ts'
@@ -77,6 +78,7 @@ export function makeGit(deps: GitDependencies): Git {
     async start() {
       await deps.repositories.sweep()
       await recoverPushes(deps)
+      await learnBranches(deps)
     },
     async tidy(app, { keepDays, signal }) {
       if (!(await deps.repositories.exists(app))) return { held: 0, dropped: 0, packed: false }

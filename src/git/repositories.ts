@@ -17,6 +17,10 @@ export interface Repositories {
   /** The commit a branch points to; null when there is no such branch. */
   readonly resolveBranch: (app: string, branch: string) => Promise<string | null>
   readonly isAncestor: (app: string, ancestor: string, descendant: string) => Promise<boolean>
+  /** How many commits only `to` has behind it, and only `from`; null when one of them is not there any more. */
+  readonly countBetween: (app: string, from: string, to: string) => Promise<{ added: number; left: number } | null>
+  /** The newest commits that `to` has behind it and `from` has not; none when one of them is not there any more. */
+  readonly listBetween: (app: string, range: { from: string; to: string; limit: number }) => Promise<Commit[]>
   /** All of them or none; `conflict` says which could not move and why. */
   readonly moveRefs: (app: string, moves: readonly RefMove[]) => Promise<void>
   /** The refs that begin with `prefix` (which ends in a slash), and what they point to. */
@@ -38,6 +42,14 @@ export interface Repositories {
    * point.
    */
   readonly tidy: (app: string, signal: AbortSignal) => Promise<void>
+}
+
+/** Author and subject are foreign text. */
+export interface Commit {
+  readonly id: string
+  readonly author: string
+  readonly at: Date
+  readonly subject: string
 }
 
 export interface RefMove {

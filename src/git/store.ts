@@ -31,6 +31,34 @@ export async function closePush(q: Queryable, id: number, state: 'received' | 'l
   return rows.length === 1
 }
 
+/** Where branches stand after a push; those that it deleted are gone. */
+export async function recordBranches(q: Queryable, appId: number, moved: readonly BranchMove[]): Promise<void> {
+  const gone = moved.filter(({ head }) => head === null).map(({ branch }) => branch)
+  const there = moved.filter((one): one is BranchMove & { head: string } => one.head !== null)
+  if (gone.length > 0) await q.query('delete from branches where app_id = $1 and name = any($2)', [appId, gone])
+  if (there.length === 0) return
+  await q.query(
+    `insert into branches (app_id, name, head) select $1, name, head from unnest($2::text[], $3::text[]) as b (name, head)
+     on conflict (app_id, name) do update set head = excluded.head`,
+    [appId, there.map(({ branch }) => branch), there.map(({ head }) => head)],
+  )
+}
+
+export interface BranchMove {
+  readonly branch: string
+  /** null: it was deleted. */
+  readonly head: string | null
+}
+
+/** Apps from a time in which branches were not recorded. */
+export async function listAppsWithUnknownBranches(q: Queryable): Promise<{ id: number; name: string }[]> {
+  return q.query('select id, name from apps where not branches_known order by id')
+}
+
+export async function markBranchesKnown(q: Queryable, appId: number): Promise<void> {
+  await q.query('update apps set branches_known = true where id = $1', [appId])
+}
+
 export async function findUnfinishedPushes(q: Queryable): Promise<UnfinishedPush[]> {
   const rows = await q.query<{ id: number; app: string; pushed_by: string; updates: RefUpdate[]; options: string[] }>(
     `select p.id, a.name as app, p.pushed_by, p.updates, p.options

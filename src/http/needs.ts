@@ -4,6 +4,8 @@ import type { DeployReads, Deploys } from '../deploys/index.ts'
 import type { Finding } from '../doctor/index.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
+import type { Commit } from '../git/index.ts'
+import type { Statuses } from '../status/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Vars } from '../vars/index.ts'
 
@@ -20,6 +22,7 @@ export interface HttpNeeds {
   readonly examine: () => Promise<Finding[]>
   readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'>
   readonly activity: Activity
+  readonly statuses: Pick<Statuses, 'list' | 'ofApp'>
   readonly db: Database
   readonly commits: Commits
   readonly setDefaultBranch: (app: string, branch: string, by: string) => Promise<void>
@@ -51,6 +54,8 @@ interface Commits {
   tipOf(app: string, branch: string): Promise<string | null>
   /** Full id of the commit named by a full id or its first 7 or more characters; `not_found` for none, `conflict` for several. */
   resolveCommit(app: string, text: string): Promise<string>
+  /** The newest commits that `to` has behind it and `from` has not. */
+  listBetween(app: string, range: { from: string; to: string; limit: number }): Promise<Commit[]>
 }
 
 export interface RunningReleases {

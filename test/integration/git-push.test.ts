@@ -92,6 +92,28 @@ describe('a push', () => {
     expect(server.deploys.requests).toHaveLength(1)
   })
 
+  it('records where its branches stand, and learns those from before at a start', async () => {
+    const branches = async (): Promise<unknown> =>
+      server.db.query(
+        'select b.name, b.head from branches b join apps a on a.id = b.app_id where a.name = $1 order by b.name',
+        [app],
+      )
+    const first = await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', 'divio', 'main', 'main:dev', 'main:gone')
+    const second = await clone.commit('a.txt', 'b')
+    await clone.git('push', '-q', 'divio', 'main', ':gone')
+    const expected = [
+      { name: 'dev', head: first },
+      { name: 'main', head: second },
+    ]
+    expect(await branches()).toEqual(expected)
+    await server.db.query('delete from branches')
+    await server.db.query('update apps set branches_known = false')
+    await server.restartGit()
+    expect(await branches()).toEqual(expected)
+    expect(await server.db.query('select 1 from apps where not branches_known')).toEqual([])
+  })
+
   it('refuses to delete or to push with force what a live environment follows, until it is allowed', async () => {
     await clone.commit('a.txt', 'a')
     await clone.git('push', '-q', 'divio', 'main')

@@ -65,6 +65,32 @@ async function readFile(of: string, commit: string, path: string, maxBytes: numb
   return read
 }
 
+describe('what lies between two commits', () => {
+  it('is counted and listed, the newest first, also where both have commits of their own', async () => {
+    await clone.commit('a.txt', '1')
+    const base = await bring()
+    await clone.commit('a.txt', '2')
+    const deployed = await bring()
+    await clone.git('reset', '-q', '--hard', base)
+    await clone.commit('b.txt', '1')
+    await clone.git('commit', '-q', '--allow-empty', '-m', `\u001b[31m${'long '.repeat(200)}\n\nbody`)
+    const head = await bring()
+    const { repositories } = cli
+    expect(await repositories.countBetween(app, base, deployed)).toEqual({ added: 1, left: 0 })
+    expect(await repositories.countBetween(app, deployed, head)).toEqual({ added: 2, left: 1 })
+    expect(await repositories.countBetween(app, '1'.repeat(40), head)).toBeNull()
+    const [newest, second, ...more] = await repositories.listBetween(app, { from: deployed, to: head, limit: 20 })
+    expect(more).toEqual([])
+    expect(newest).toMatchObject({ id: head, at: expect.any(Date) })
+    expect(newest?.subject.length).toBeLessThanOrEqual(300)
+    expect(newest?.author).not.toBe('')
+    expect(second?.id).toMatch(/^[0-9a-f]{40}$/)
+    expect(await repositories.listBetween(app, { from: deployed, to: head, limit: 1 })).toHaveLength(1)
+    expect(await repositories.listBetween(app, { from: '1'.repeat(40), to: head, limit: 1 })).toEqual([])
+    await expect(repositories.countBetween(app, '--all', head)).rejects.toMatchObject({ code: 'bad_request' })
+  })
+})
+
 describe('reading a commit', () => {
   let commit: string
   beforeAll(async () => {

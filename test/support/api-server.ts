@@ -9,6 +9,7 @@ import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { makeStatuses } from '../../src/status/index.ts'
 import { makeVars, openKeys } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
@@ -25,6 +26,8 @@ export interface ApiServer {
   readonly deploys: ScriptedDeploys
   readonly running: Map<number, RunningRelease>
   readonly runtimeLines: RuntimeLogLine[]
+  /** What git counts between what is live and a branch. */
+  readonly counted: { between: { added: number; left: number } | null }
   /** `app/branch` → commit. */
   readonly tips: Map<string, string>
   readonly readiness: { fails: Error | null }
@@ -63,6 +66,11 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       vars,
       db: pool,
       activity: makeActivity({ db: pool, everyMs: 20 }),
+      statuses: makeStatuses({
+        db: pool,
+        commits: { countBetween: async () => state.counted.between },
+        logger: silentLogger,
+      }),
       limits,
       closing: closing.signal,
       facts: {
@@ -113,6 +121,7 @@ function makeState(pool: Pool) {
   const gitPaths: string[] = []
   const findings: Finding[] = []
   const deploys = makeScriptedDeploys({ environmentOf: (id) => findEnvironment(pool, id) })
+  const counted: { between: { added: number; left: number } | null } = { between: { added: 3, left: 0 } }
   const parts = {
     deploys,
     reads: deploys,
@@ -124,6 +133,9 @@ function makeState(pool: Pool) {
         if (found[0] === undefined) throw new SlipwayError('not_found', `There is no commit ${text}.`)
         return found[0]
       },
+      listBetween: async (_app, { to }) => [
+        { id: to, author: 'Ada', at: new Date('2026-01-02T03:04:05Z'), subject: 'Change it' },
+      ],
     },
     running: { find: async (id) => running.get(id) ?? null },
     examine: async () => findings,
@@ -161,9 +173,9 @@ function makeState(pool: Pool) {
     },
   } satisfies Omit<
     HttpAppOptions,
-    'activity' | 'accounts' | 'environments' | 'vars' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'
+    'activity' | 'statuses' | 'accounts' | 'environments' | 'vars' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'
   >
-  return { running, runtimeLines, tips, readiness, logged, gitPaths, findings, deploys, parts }
+  return { running, counted, runtimeLines, tips, readiness, logged, gitPaths, findings, deploys, parts }
 }
 
 async function findEnvironment(pool: Pool, id: number) {

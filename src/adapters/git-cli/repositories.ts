@@ -1,7 +1,7 @@
 import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { simpleGit } from 'simple-git'
-import { heldRefs, type RefMove, type Repositories, type SpawnGit, zeroId } from '../../git/index.ts'
+import { type Commit, heldRefs, type RefMove, type Repositories, type SpawnGit, zeroId } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { parseAppName, parseBranchName, parseCommitId, quote } from '../../kernel/names.ts'
 import { withTimeout } from '../../kernel/timeout.ts'
@@ -51,6 +51,25 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
       ])
       if (code === 0 || code === 1) return code === 0
       throw new SlipwayError('internal', 'Git could not compare two commits.', { evidence: [stderr] })
+    },
+    async countBetween(app, from, to) {
+      const range = `${parseCommitId(from)}...${parseCommitId(to)}`
+      const { code, stdout } = await run(app, ['rev-list', '--left-right', '--count', '--end-of-options', range])
+      const [left, added] = stdout.toString('latin1').trim().split('\t').map(Number)
+      return code !== 0 || left === undefined || added === undefined ? null : { added, left }
+    },
+    async listBetween(app, { from, to, limit }) {
+      const range = `${parseCommitId(from)}..${parseCommitId(to)}`
+      const { code, stdout } = await run(app, [
+        'log',
+        '-z',
+        '--encoding=UTF-8',
+        `--format=${commitFormat}`,
+        `--max-count=${limit}`,
+        '--end-of-options',
+        range,
+      ])
+      return code === 0 ? readCommits(stdout.toString('utf8')) : []
     },
     moveRefs,
     async listRefs(app, prefix) {
@@ -133,6 +152,19 @@ async function mayHaveRefs(path: string, prefix: string): Promise<boolean> {
     () => true,
     () => false,
   )
+}
+
+/** Of authors and subjects only the beginning: both may be as long as their pusher likes. */
+const commitFormat = '%H%x1f%<(200,trunc)%an%x1f%ct%x1f%<(300,trunc)%s'
+
+function readCommits(text: string): Commit[] {
+  return text
+    .split('\0')
+    .filter((record) => record !== '')
+    .map((record) => {
+      const [id = '', author = '', seconds = '0', subject = ''] = record.split('\u001f')
+      return { id, author: author.trim(), at: new Date(Number(seconds) * 1000), subject: subject.trim() }
+    })
 }
 
 type Ask = (args: readonly string[]) => Promise<{ code: number | null; stdout: Buffer; stderr: string }>

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
-import type { Deploy, Status } from '../api-types.ts'
+import type { Deploy, Overview, Status } from '../api-types.ts'
 import { describeState } from '../describe-deploy.ts'
+import { exits, Failure } from '../failure.ts'
 import { ago, type Output } from '../output.ts'
 import {
   chooseEnvironment,
@@ -13,27 +14,39 @@ import {
   withJson,
 } from '../session.ts'
 
+interface StatusOptions extends CommonOptions {
+  readonly all?: boolean
+}
+
 export function addStatusVerb(program: Command, run: Run): void {
   const all = '(default: all of the app)'
   const status = program
     .command('status')
     .argument('[env]', `the environment ${all}`)
-    .description('what runs: release, commit, health, last deploy, line')
+    .description(
+      'what runs, and what is not deployed yet: release, commit, health, last deploy, commits, changes, line',
+    )
+    .option('--all', 'all environments of all apps, briefly')
   withExample(
-    withJson(withEnvironment(status, all)).action(run<[string | undefined], CommonOptions>(showStatus)),
+    withJson(withEnvironment(status, all)).action(run<[string | undefined], StatusOptions>(showStatus)),
     'slipway status',
     'slipway status live',
+    'slipway status --all',
   )
 }
 
-async function showStatus(session: Session, [name]: [string | undefined], options: CommonOptions): Promise<void> {
+async function showStatus(session: Session, [name]: [string | undefined], options: StatusOptions): Promise<void> {
   const { out } = session
+  if (options.all === true) return showAll(session, name)
   const app = await session.app()
   if (name === undefined && options.env === undefined) {
     const path = `/apps/${encodeURIComponent(app)}/status`
     const { environments } = await session.client().call<{ environments: Status[] }>('GET', path)
     out.data(environments)
-    out.table(['ENVIRONMENT', 'RUNS', 'COMMIT', 'SINCE', 'HEALTH', 'LAST DEPLOY', 'URL'], environments.map(rowOf))
+    out.table(
+      ['ENVIRONMENT', 'RUNS', 'COMMIT', 'SINCE', 'HEALTH', 'LAST DEPLOY', 'TO DEPLOY', 'URL'],
+      environments.map(rowOf),
+    )
     return
   }
   const path = `${environmentPath(app, chooseEnvironment(name, options))}/status`
@@ -42,7 +55,24 @@ async function showStatus(session: Session, [name]: [string | undefined], option
   printStatus(out, status)
 }
 
-function rowOf({ environment, running, lastDeploy }: Status): string[] {
+async function showAll({ client, out }: Session, name: string | undefined): Promise<void> {
+  if (name !== undefined) throw new Failure(exits.wrongUse, `--all or ${name}? Give one of them.`)
+  const { environments } = await client().call<{ environments: Overview[] }>('GET', '/status')
+  out.data(environments)
+  if (environments.length === 0) out.line('No apps yet. Push, or: slipway apps create NAME')
+  const rows = environments.map((one) => [
+    one.app,
+    one.environment,
+    one.state,
+    one.release ?? '-',
+    ago(one.since),
+    progressOf(one.undeployed, one.unapplied),
+    one.messages.find(({ code }) => pressing.has(code))?.text ?? '',
+  ])
+  if (rows.length > 0) out.table(['APP', 'ENVIRONMENT', 'STATE', 'RUNS', 'SINCE', 'TO DEPLOY', ''], rows)
+}
+
+function rowOf({ environment, running, lastDeploy, undeployed, unapplied }: Status): string[] {
   return [
     environment.name,
     running?.release ?? '-',
@@ -50,11 +80,22 @@ function rowOf({ environment, running, lastDeploy }: Status): string[] {
     ago(running?.since ?? null),
     running === null ? '-' : describeHealth(running),
     lastDeploy === null ? '-' : `${lastDeploy.id} ${describeState(lastDeploy)}`,
+    progressOf(undeployed, unapplied),
     environment.url,
   ]
 }
 
-function printStatus(out: Output, { environment, running, lastDeploy, line }: Status): void {
+/** How far the branch and the settings are ahead, briefly. */
+function progressOf(undeployed: number | null, unapplied: Status['unapplied']): string {
+  const parts = [
+    ...(undeployed === null || undeployed === 0 ? [] : [`${undeployed} commit${undeployed === 1 ? '' : 's'}`]),
+    ...(unapplied.length === 0 ? [] : ['changes']),
+  ]
+  return parts.length === 0 ? '-' : parts.join(', ')
+}
+
+function printStatus(out: Output, status: Status): void {
+  const { environment, running, lastDeploy, line } = status
   out.facts([
     ['Environment', `${environment.name} of ${environment.app}`],
     ['URL', environment.url],
@@ -68,6 +109,8 @@ function printStatus(out: Output, { environment, running, lastDeploy, line }: St
     ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
     ['Error', lastDeploy?.error?.message ?? null],
   ])
+  for (const { code, text } of status.messages) out.line(`${pressing.has(code) ? ' !     ' : '       '}${text}`)
+  printToDeploy(out, status)
   if (running !== null && running.instances.length > 0) {
     out.line()
     out.table(
@@ -88,6 +131,21 @@ function printStatus(out: Output, { environment, running, lastDeploy, line }: St
       placeOf(one.ahead),
     ]),
   )
+}
+
+/** What somebody should do something about. */
+const pressing = new Set(['crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])
+
+/** What the next deploy would bring. */
+function printToDeploy(out: Output, { commits, undeployed, unapplied, environment }: Status): void {
+  if (commits.length === 0 && unapplied.length === 0) return
+  const { app, name } = environment
+  out.line()
+  out.line(`The next deploy brings (slipway deploy ${name} -a ${app}):`)
+  for (const { id, author, subject } of commits) out.line(`  ${id.slice(0, 10)} ${author}: ${subject}`)
+  const more = (undeployed ?? 0) - commits.length
+  if (more > 0) out.line(`  … and ${more} more`)
+  for (const { what, names } of unapplied) out.line(`  ${what}: ${names.join(what === 'branch' ? ' → ' : ', ')}`)
 }
 
 function describeHealth({ health, instances }: NonNullable<Status['running']>): string {

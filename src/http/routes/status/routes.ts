@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { countAhead, type Deploy, hasEnded } from '../../../deploys/index.ts'
 import type { Environment } from '../../../environments/index.ts'
-import type { HttpNeeds, RunningRelease } from '../../needs.ts'
+import type { Commit } from '../../../git/index.ts'
+import type { EnvironmentStatus } from '../../../status/index.ts'
+import type { Facts, HttpNeeds, RunningRelease } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { appParams, environmentParams, isoTime, isoTimeOrNull, nothing, time } from '../../schemas.ts'
 import { deploySchema, presentDeploy } from '../deploys/presenter.ts'
@@ -25,8 +27,24 @@ const instanceSchema = z.strictObject({
     .nullable(),
 })
 
+/** What is to be said of it: a stable code, and a sentence. */
+const told = {
+  /** As far as Slipway has noticed; `running.health` asks the engine. */
+  state: z.enum(['not-deployed', 'running', 'partly', 'crashed', 'stopped', 'removing']),
+  /** Commits of the branch that are not deployed; null when that is not known (yet). */
+  undeployed: z.number().int().nullable(),
+  /** What comes into force with the next deploy: names, never values. Of a branch the old and the new one. */
+  unapplied: z.array(
+    z.strictObject({ what: z.enum(['branch', 'variables', 'processes']), names: z.array(z.string()) }),
+  ),
+  messages: z.array(z.strictObject({ code: z.string(), text: z.string() })),
+}
+
 export const statusSchema = z.strictObject({
   environment: environmentSchema,
+  ...told,
+  /** The newest of the undeployed commits. */
+  commits: z.array(z.strictObject({ id: z.string(), author: z.string(), at: time, subject: z.string() })),
   /** What its address leads to; null when nothing is live. */
   running: z
     .strictObject({
@@ -45,19 +63,40 @@ export const statusSchema = z.strictObject({
 
 const allStatuses = z.strictObject({ app: z.string(), environments: z.array(statusSchema) })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'running' | 'facts'>
+export const overviewSchema = z.strictObject({
+  app: z.string(),
+  environment: z.string(),
+  live: z.boolean(),
+  url: z.string(),
+  ...told,
+  release: z.string().nullable(),
+  commit: z.string().nullable(),
+  since: time.nullable(),
+  branch: z.string().nullable(),
+})
+
+type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'running' | 'statuses' | 'commits' | 'facts'>
 
 /** Enough to hold all that wait: pushes replace each other, so a line is as long as people ask by hand. */
 const recentDeploys = 50
 
-export function statusRoutes({ environments, deploys, running, facts }: Needs): Route[] {
-  const statusOf = async (environment: Environment): Promise<z.input<typeof statusSchema>> => {
-    const [release, recent] = await Promise.all([
+/** Of the undeployed commits so many are listed. */
+const listedCommits = 20
+
+export function statusRoutes({ environments, deploys, running, statuses, commits, facts }: Needs): Route[] {
+  const statusOf = async (
+    environment: Environment,
+    status: EnvironmentStatus | undefined,
+  ): Promise<z.input<typeof statusSchema>> => {
+    const [release, recent, undeployed] = await Promise.all([
       running.find(environment.id),
       deploys.list(environment.id, { limit: recentDeploys }),
+      status === undefined ? [] : listUndeployed(commits, status),
     ])
     return {
       environment: presentEnvironment(environment, facts),
+      ...presentTold(status),
+      commits: undeployed.map((one) => ({ ...one, at: isoTime(one.at) })),
       running: release === null ? null : presentRunning(release),
       lastDeploy: recent[0] === undefined ? null : presentDeploy(recent[0]),
       line: lineOf(recent),
@@ -78,8 +117,14 @@ export function statusRoutes({ environments, deploys, running, facts }: Needs): 
       about: ({ app }) => app,
       async handle({ params }) {
         const app = await environments.getApp(params.app)
-        const statuses = await Promise.all((await environments.list(app.name)).map(statusOf))
-        return { json: { app: app.name, environments: statuses } }
+        const [there, told] = await Promise.all([environments.list(app.name), statuses.ofApp(app.id)])
+        const all = there.map((one) =>
+          statusOf(
+            one,
+            told.find(({ facts: { environmentId } }) => environmentId === one.id),
+          ),
+        )
+        return { json: { app: app.name, environments: await Promise.all(all) } }
       },
     }),
     defineRoute({
@@ -93,9 +138,66 @@ export function statusRoutes({ environments, deploys, running, facts }: Needs): 
       body: nothing,
       success: { status: 200, description: 'The status', schema: statusSchema },
       about: ({ app }) => app,
-      handle: async ({ params }) => ({ json: await statusOf(await environments.get(params.app, params.environment)) }),
+      async handle({ params }) {
+        const environment = await environments.get(params.app, params.environment)
+        const told = await statuses.ofApp(environment.appId)
+        return {
+          json: await statusOf(
+            environment,
+            told.find((one) => one.facts.environmentId === environment.id),
+          ),
+        }
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/status',
+      tag: 'status',
+      summary: 'What is live in all environments of all apps, and how far it is behind; nothing is asked of the engine',
+      action: 'server.read',
+      params: nothing,
+      query: nothing,
+      body: nothing,
+      success: {
+        status: 200,
+        description: 'All environments, by app',
+        schema: z.strictObject({ environments: z.array(overviewSchema) }),
+      },
+      about: () => null,
+      handle: async () => ({
+        json: { environments: (await statuses.list()).map((one) => presentOverview(one, facts)) },
+      }),
     }),
   ]
+}
+
+function listUndeployed(commits: HttpNeeds['commits'], { facts, undeployed }: EnvironmentStatus): Promise<Commit[]> {
+  const { live, head, app } = facts
+  if (live === null || head === null || undeployed === 0) return Promise.resolve([])
+  return commits.listBetween(app, { from: live.commit, to: head, limit: listedCommits })
+}
+
+/** One that has come in the meantime has nothing to be told yet. */
+function presentTold(status: EnvironmentStatus | undefined) {
+  if (status === undefined) return { state: 'not-deployed' as const, undeployed: null, unapplied: [], messages: [] }
+  const { state, undeployed, messages, facts } = status
+  const unapplied = facts.unapplied.map(({ what, names }) => ({ what, names: [...names] }))
+  return { state, undeployed, unapplied, messages: [...messages] }
+}
+
+function presentOverview(status: EnvironmentStatus, { urls }: Facts): z.input<typeof overviewSchema> {
+  const { app, environment, isLiveEnvironment, label, release, live, since, branch } = status.facts
+  return {
+    app,
+    environment,
+    live: isLiveEnvironment,
+    url: urls.environment(label),
+    ...presentTold(status),
+    release: release === null ? null : `v${release}`,
+    commit: live?.commit ?? null,
+    since: isoTimeOrNull(since),
+    branch,
+  }
 }
 
 function presentRunning(running: RunningRelease): NonNullable<z.input<typeof statusSchema>['running']> {

@@ -1,0 +1,170 @@
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment --
+   answers are JSON of any shape here; what they must hold is what the tests say */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { setTimeout as delay } from 'node:timers/promises'
+import { appendEvent } from '../../src/kernel/events.ts'
+import { silentLogger } from '../../src/kernel/logger.ts'
+import { makeStatuses } from '../../src/status/index.ts'
+import { type ApiServer, someCommit, startApiServer } from '../support/api-server.ts'
+import { httpCall } from '../support/http-call.ts'
+import { addRelease } from '../support/old-releases.ts'
+import { type Cli, makeCli } from '../support/slipway-cli.ts'
+
+const head = 'b'.repeat(40)
+const deployed = 'a'.repeat(40)
+
+let server: ApiServer
+let cli: Cli
+let count = 0
+let app: string
+let appId: number
+let test: number
+beforeAll(async () => {
+  server = await startApiServer()
+  cli = await makeCli()
+  expect((await cli.run(['login', server.url, '--token', server.token.reveal(), '-y'])).code).toBe(0)
+})
+afterAll(async () => {
+  await server.remove()
+  await cli.remove()
+})
+beforeEach(async () => {
+  app = `shop${(count += 1)}`
+  appId = (await server.environments.createApp(app)).id
+  test = (await server.environments.get(app, 'test')).id
+  server.counted.between = { added: 3, left: 0 }
+})
+
+const api = async (path: string) =>
+  (await httpCall('GET', `${server.url}/api/v1${path}`, { token: server.token.reveal() })).json
+
+/** A release of `commit` goes live in test; its branch stands at `head`. */
+async function goLive(commit = deployed): Promise<number> {
+  const { releaseId } = await addRelease(server.pool, test, { commit })
+  await server.pool.query('update deploys set branch = $2 where release_id = $1', [releaseId, 'main'])
+  await server.pool.query(
+    'insert into routes (environment_id, release_id) values ($1, $2) on conflict (environment_id) do update set release_id = $2',
+    [test, releaseId],
+  )
+  return releaseId
+}
+
+async function moveBranch(name: string, commit: string): Promise<void> {
+  await server.environments.pinDefaultBranch(app, 'main')
+  await server.pool.query(
+    'insert into branches (app_id, name, head) values ($1, $2, $3) on conflict (app_id, name) do update set head = $3',
+    [appId, name, commit],
+  )
+}
+
+const testOf = async () => (await api(`/apps/${app}/environments/test/status`)) as Record<string, unknown>
+const codes = (messages: unknown): string[] => (messages as { code: string }[]).map(({ code }) => code)
+
+describe('the status of an environment', () => {
+  it('begins with nothing', async () => {
+    expect(await testOf()).toMatchObject({ state: 'not-deployed', undeployed: null, unapplied: [], commits: [] })
+    expect(codes((await testOf())['messages'])).toEqual(['not-deployed', 'no-branch'])
+  })
+
+  it('counts what the branch has and is not deployed, and names the newest', async () => {
+    await goLive()
+    await moveBranch('main', head)
+    const status = await testOf()
+    expect(status).toMatchObject({ state: 'running', undeployed: 3 })
+    expect(status['commits']).toEqual([
+      { id: head, author: 'Ada', at: '2026-01-02T03:04:05.000Z', subject: 'Change it' },
+    ])
+    expect(codes(status['messages'])).toEqual(['succeeded', 'undeployed'])
+    await goLive(head)
+    expect(codes((await testOf())['messages'])).toEqual(['succeeded', 'all-deployed'])
+    expect((await testOf())['commits']).toEqual([])
+  })
+
+  it('takes no count for another pair of commits, and leaves open what git cannot count', async () => {
+    await goLive()
+    await moveBranch('main', head)
+    await testOf()
+    server.counted.between = null
+    await moveBranch('main', someCommit)
+    expect(await testOf()).toMatchObject({ undeployed: null })
+    server.counted.between = { added: 1, left: 2 }
+    expect(codes((await testOf())['messages'])).toEqual(['succeeded', 'undeployed', 'rewritten'])
+  })
+
+  it('names what was changed since', async () => {
+    await goLive()
+    await moveBranch('main', deployed)
+    await server.environments.change(app, 'test', { branch: 'develop' })
+    expect(await testOf()).toMatchObject({ unapplied: [{ what: 'branch', names: ['main', 'develop'] }] })
+    expect(codes((await testOf())['messages'])).toEqual(['succeeded', 'no-branch'])
+    await moveBranch('develop', deployed)
+    expect(codes((await testOf())['messages'])).toEqual(['succeeded', 'all-deployed', 'unapplied'])
+  })
+
+  it('is shown on the command line, with what the next deploy brings', async () => {
+    await goLive()
+    await moveBranch('main', head)
+    const shown = await cli.run(['status', 'test', '-a', app])
+    expect(shown.stdout).toContain('3 undeployed commits\n')
+    expect(shown.stdout).toContain(
+      `The next deploy brings (slipway deploy test -a ${app}):\n  bbbbbbbbbb Ada: Change it\n  … and 2 more\n`,
+    )
+    const all = await cli.run(['status', '--all'])
+    expect(all.stdout).toMatch(new RegExp(`${app} +test +running +v1 .* 3 commits`))
+    expect((await cli.run(['status', '--all', 'test'])).code).toBe(2)
+  })
+})
+
+describe('the status of all environments', () => {
+  it('is counted in the background when a head or what is live has moved', async () => {
+    const over = new AbortController()
+    let counts = 0
+    const commits = { countBetween: async () => ((counts += 1), { added: 7, left: 0 }) }
+    const statuses = makeStatuses({ db: server.pool, commits, logger: silentLogger })
+    const sleep = (_: number, signal: AbortSignal): Promise<void> => delay(10, undefined, { signal })
+    const kept = statuses.keep({ signal: over.signal, sleep })
+    const mine = async (): Promise<number | null | undefined> =>
+      (await statuses.list()).find(({ facts }) => facts.environmentId === test)?.undeployed
+    await delay(100)
+    await goLive()
+    await moveBranch('main', head)
+    await delay(100)
+    // Nothing told of it yet.
+    expect(await mine()).toBeNull()
+    await server.pool.transaction((tx) => appendEvent(tx, { kind: 'push.received', appId }))
+    for (const end = Date.now() + 10_000; (await mine()) !== 7 && Date.now() < end; ) await delay(10)
+    expect(await mine()).toBe(7)
+    const before = counts
+    await delay(100)
+    expect(counts).toBe(before)
+    over.abort()
+    await kept
+  })
+
+  it('takes as many statements for a thousand apps as for one, and reads by index what grows with time', async () => {
+    await server.pool.query(`
+      with a as (insert into apps (name, default_branch) select 'many' || n, 'main' from generate_series(1, 1000) n returning id, name),
+        e as (insert into environments (app_id, name, label, live, deploy_on_push, allow_forced_push)
+          select id, v.n, v.n || '--' || a.name, v.n = 'live', true, true from a, (values ('test'), ('live')) as v (n) returning id, app_id),
+        br as (insert into branches (app_id, name, head) select id, 'main', repeat('b', 40) from a)
+      insert into deploys (environment_id, kind, commit, requested_by, state, finished_at)
+        select e.id, 'push', repeat('a', 40), 'ada', 'failed', now() from e, generate_series(1, 20)`)
+    await server.pool.query('analyze')
+    const asked: string[] = []
+    const db = {
+      query: <Row extends object>(sql: string, values?: readonly unknown[]) => {
+        asked.push(sql)
+        return server.pool.query<Row>(sql, values)
+      },
+    }
+    const statuses = makeStatuses({ db, commits: { countBetween: async () => null }, logger: silentLogger })
+    const all = await statuses.list()
+    expect(all.length).toBeGreaterThan(2000)
+    expect(asked.length).toBeLessThanOrEqual(3)
+    for (const sql of asked) {
+      const plan = await server.pool.query<{ 'QUERY PLAN': string }>(`explain ${sql}`)
+      const text = plan.map((row) => row['QUERY PLAN']).join('\n')
+      expect(text).not.toMatch(/Seq Scan on (deploys|deploy_log|builds|instances|events)/)
+    }
+  })
+})
