@@ -10,6 +10,7 @@ import { residentMb } from './process-figures.ts'
 import { environments, measureProxying } from './proxying.ts'
 import { type BenchServer, startServer } from './server.ts'
 import { measurePushes } from './swap-by-push.ts'
+import { measureStatus } from './status.ts'
 import { measureSwaps } from './swap.ts'
 import { measureTakeOver } from './take-over.ts'
 import { type Figure, renderTable } from './table.ts'
@@ -19,18 +20,18 @@ import { type Figure, renderTable } from './table.ts'
  * minutes; `-- deploy swap` measures only these. With `--strict` a missed aim is exit code 1.
  */
 
-const parts = ['deploy', 'concurrency', 'swap', 'proxying', 'logs', 'idle', 'take-over', 'memory'] as const
+const parts = ['deploy', 'concurrency', 'swap', 'proxying', 'logs', 'idle', 'take-over', 'memory', 'status'] as const
 type Part = (typeof parts)[number]
 
 const full = {
-  ...{ deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 3, logRounds: 5 },
+  ...{ deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 3, logRounds: 5, statusRounds: 9 },
   concurrency: { apps: 20, rounds: 5 },
   idle: { environments: 200, windows: 3, windowSeconds: 60, settleSeconds: 35 },
   takeOver: { deploys: 20, rounds: 3 },
   packMb: 200,
 }
 const quick = {
-  ...{ deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, logRounds: 2 },
+  ...{ deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, logRounds: 2, statusRounds: 3 },
   concurrency: { apps: 6, rounds: 1 },
   idle: { environments: 6, windows: 1, windowSeconds: 10, settleSeconds: 3 },
   takeOver: { deploys: 6, rounds: 1 },
@@ -86,6 +87,10 @@ async function measure(plan: Plan): Promise<Result> {
   if (plan.parts.has('logs')) {
     say(`Logs: ${plan.logRounds} rounds of 8 s on each side`)
     result.figures.push(...figures.logFigures(await measureLogs(plan.logRounds, 8)))
+  }
+  if (plan.parts.has('status')) {
+    say(`Status: ${plan.statusRounds} rounds`)
+    result.figures.push(figures.statusFigure(await measureStatus(plan.statusRounds)))
   }
   return result
 }

@@ -117,6 +117,20 @@ export function proxyingNotes(r: ProxyingRounds): string {
   return `proxying, ${r.asked} asked: ${rate(r.slipwayRate)} requests/s through Slipway’s proxy, ${rate(r.bareRate)} through the bare one, ${r.failures} failed`
 }
 
+export function statusFigure({ environments, deploys, slipway, bare }: StatusRounds): Figure {
+  const pairs = ratios(slipway, bare)
+  return {
+    figure: `status: all ${environments} environments of apps with ${deploys} deploys`,
+    value: `${median(slipway).toFixed(0)} ms`,
+    floor: `${median(bare).toFixed(0)} ms`,
+    ratio: median(pairs),
+    rounds: String(pairs.length),
+    spread: spreadOf(pairs, 1),
+    aim: `≤ ${aims.statusMs} ms`,
+    met: median(slipway) <= aims.statusMs,
+  }
+}
+
 export function logFigures(r: LogRounds): Figure[] {
   const pairs = ratios(r.slipway, r.bare)
   const percent = (values: readonly number[]): string => `${median(values).toFixed(1)} % of a core`
