@@ -6,7 +6,7 @@ const layers = [
   ['git'],
 ]
 const modules = layers.flat()
-const readers = ['activity', 'webhooks', 'logs', 'metrics', 'doctor']
+const readers = ['activity', 'status', 'webhooks', 'logs', 'metrics', 'doctor']
 const src = (names) => `^src/(${names.join('|')})/`
 
 export default {

@@ -3,6 +3,7 @@ import type { DeployRounds } from './deploy-overhead.ts'
 import type { LoadCounts } from './load.ts'
 import type { IdleFigures } from './idle.ts'
 import type { LogRounds } from './logs.ts'
+import type { StatusRounds } from './status.ts'
 import type { MemoryFigures } from './memory.ts'
 import type { ProxyingRounds } from './proxying.ts'
 import type { SwapResult } from './swap.ts'
@@ -20,6 +21,7 @@ const aims = {
   concurrency: 1.15,
   idlePercent: 1,
   takeOverMs: 5_000,
+  statusMs: 200,
 } as const
 const ms = (values: readonly number[]): string => `${median(values).toFixed(0)} ms`
 const us = (values: readonly number[]): string => `${median(values).toFixed(1)} µs`

@@ -163,7 +163,12 @@ function readCommits(text: string): Commit[] {
     .filter((record) => record !== '')
     .map((record) => {
       const [id = '', author = '', seconds = '0', subject = ''] = record.split('\u001f')
-      return { id, author: author.trim(), at: new Date(Number(seconds) * 1000), subject: subject.trim() }
+      return {
+        id,
+        author: author.trim().slice(0, 200),
+        at: new Date(Number(seconds) * 1000),
+        subject: subject.trim().slice(0, 300),
+      }
     })
 }
 
