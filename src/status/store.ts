@@ -62,7 +62,8 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
      left join builds b on b.id = r.build_id
      left join commit_counts c on c.environment_id = e.id and c.deployed = b.commit and c.head = br.head
      left join lateral (
-       select branch from deploys where release_id = r.id order by id limit 1
+       -- Not "order by id limit 1": the planner then walks through the deploys of all environments.
+       select (array_agg(branch order by id))[1] as branch from deploys where release_id = r.id
      ) src on true
      left join lateral (
        select count(*)::int as instances, count(down_since)::int as down, bool_or(crash_loop_since is not null) as loops

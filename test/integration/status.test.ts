@@ -1,5 +1,3 @@
-/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment --
-   answers are JSON of any shape here; what they must hold is what the tests say */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { setTimeout as delay } from 'node:timers/promises'
 import { appendEvent } from '../../src/kernel/events.ts'
@@ -35,8 +33,11 @@ beforeEach(async () => {
   server.counted.between = { added: 3, left: 0 }
 })
 
-const api = async (path: string) =>
-  (await httpCall('GET', `${server.url}/api/v1${path}`, { token: server.token.reveal() })).json
+const api = async (path: string): Promise<Record<string, unknown>> =>
+  (await httpCall('GET', `${server.url}/api/v1${path}`, { token: server.token.reveal() })).json as Record<
+    string,
+    unknown
+  >
 
 /** A release of `commit` goes live in test; its branch stands at `head`. */
 async function goLive(commit = deployed): Promise<number> {
@@ -57,7 +58,7 @@ async function moveBranch(name: string, commit: string): Promise<void> {
   )
 }
 
-const testOf = async () => (await api(`/apps/${app}/environments/test/status`)) as Record<string, unknown>
+const testOf = (): Promise<Record<string, unknown>> => api(`/apps/${app}/environments/test/status`)
 const codes = (messages: unknown): string[] => (messages as { code: string }[]).map(({ code }) => code)
 
 describe('the status of an environment', () => {
