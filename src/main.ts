@@ -177,6 +177,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   })
   const deploys = makeDeploys({
     db,
+    place: db,
     builds,
     variables: makeReleaseVariables({ db, keys }),
     runtime: logs.runtime,

@@ -3,6 +3,7 @@ import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { Deploy, DeployRequest, LogLine, QueuedDeploy } from './deploy.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
+import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
 import { findAhead, planArrival } from './line.ts'
 import * as line from './line-store.ts'
@@ -41,7 +42,8 @@ export interface Deploys {
   stop(): Promise<void>
 }
 
-export function makeDeploys(tools: Tools): Deploys {
+export function makeDeploys(given: Tools): Deploys {
+  const tools: Tools = { ...given, router: makeFencedRouter(given.router, given.place) }
   const { db } = tools
   const logs = makeDeployLogs(db, tools.clock)
   const queue = makeQueue({ tools, logs })

@@ -1,5 +1,5 @@
 import type { Clock } from '../kernel/clock.ts'
-import type { Database } from '../postgres/database.ts'
+import type { Database, ServerPlace, Term } from '../postgres/database.ts'
 import { LostDeployError, leaseMs, renewLeases } from './line-store.ts'
 
 /** What a worker knows of its right to what it runs. */
@@ -11,8 +11,8 @@ export interface Lease {
   renew(): Promise<ReadonlySet<number>>
   /**
    * Before every outside effect: a process that was frozen goes on in the middle of a step, when somebody else may have
-   * taken the deploy over. Costs nothing while this deploy's lease is fresh. Throws `LostDeployError`, and what the database throws
-   * when it is away.
+   * taken the deploy over. Costs nothing while this deploy's lease and the server's place are fresh. Throws `LostDeployError`, and
+   * what the database throws when it is away.
    */
   assertHeld(deployId: number): Promise<void>
 }
@@ -23,7 +23,15 @@ const freshMs = leaseMs / 2
 /** Heartbeats come so often that two may be lost. */
 export const heartbeatMs = leaseMs / 3
 
-export function makeLease({ db, clock, worker }: { db: Database; clock: Clock; worker: string }): Lease {
+interface Holder {
+  readonly db: Database
+  readonly place: ServerPlace
+  readonly clock: Clock
+  readonly worker: string
+}
+
+export function makeLease({ db, place, clock, worker }: Holder): Lease {
+  let heldIn: Term | null = null
   /** When each deploy's lease was asked for that the database granted last. One that was lost is not in here. */
   let heldMs = new Map<number, number>()
   const isFresh = (deployId: number): boolean =>
@@ -39,6 +47,11 @@ export function makeLease({ db, clock, worker }: { db: Database; clock: Clock; w
     hold: (deployId, askedMs) => void heldMs.set(deployId, askedMs),
     renew,
     async assertHeld(deployId) {
+      const term = place.term()
+      // Another server may have come and gone in between: then no lease of before says anything.
+      if (heldIn !== term) heldMs.clear()
+      heldIn = term
+      await term()
       // The answer, too, may have come to a process that was frozen.
       while (!isFresh(deployId)) {
         if (!(await renew()).has(deployId)) throw new LostDeployError({ id: deployId, worker })

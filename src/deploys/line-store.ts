@@ -166,7 +166,10 @@ export async function listOwnToEnd(q: Queryable, worker: string): Promise<number
   return rows.map((row) => row.id)
 }
 
-/** Deploys that an earlier life of this server was running: they are ours now, whatever their leases say. */
+/**
+ * Deploys that an earlier life of this server was running: they are ours now, whatever their leases say. Only for who holds the
+ * place of the server: whoever held it before, dead or frozen, asks for it before each effect and does none any more.
+ */
 export async function takeOverRunning(q: Queryable, worker: string): Promise<number[]> {
   const rows = await q.query<{ id: number }>(
     `update deploys set lease_owner = $1, lease_until = ${lease} where state = 'running' returning id`,

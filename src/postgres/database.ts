@@ -12,3 +12,15 @@ export interface Database extends Queryable {
   /** Runs `work` in a transaction: commits when it resolves, rolls back when it throws. */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
 }
+
+/** The place of the one server that works with a database. */
+export interface ServerPlace {
+  /** The time for which it is held now: until the session ends that holds it. Throws as if the database were away when none does. */
+  term(): Term
+}
+
+/**
+ * Awaited before each effect that a second server could get in the way of: throws, as if the database were away, when the place was
+ * lost since the term was asked for. Costs nothing within a second of the last answer.
+ */
+export type Term = () => Promise<void>

@@ -1,3 +1,3 @@
-export type { Database, Queryable, Transaction } from './database.ts'
+export type { Database, Queryable, ServerPlace, Term, Transaction } from './database.ts'
 export { migrate } from './migrate.ts'
 export { type Connection, isDatabaseAway, makePool, type Pool, violates } from './pool.ts'

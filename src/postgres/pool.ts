@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { isNativeError } from 'node:util/types'
 import pg from 'pg'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
-import type { Database, Transaction } from './database.ts'
+import type { Database, ServerPlace, Term, Transaction } from './database.ts'
+import { makeTerm } from './term.ts'
 
 /**
  * A statement that takes longer than this is given up: a frozen server hangs, it does not fail. All of Slipway's take
@@ -11,7 +13,7 @@ import type { Database, Transaction } from './database.ts'
 const statementLimitMs = 5_000
 const connectLimitMs = 5_000
 
-export interface Pool extends Database {
+export interface Pool extends Database, ServerPlace {
   close(): Promise<void>
   /**
    * Takes this installation's place in the database for as long as the process lives: a session lock, so a dead holder's is
@@ -51,6 +53,7 @@ export function makePool(connection: Connection, options: { logger: Logger; size
   pool.on('error', (error) => options.logger.warn('a database connection broke', { error }))
 
   let lock: pg.Client | null = null
+  let term: Term | null = null
   let closing = false
   return {
     query: (sql, values) => runQuery(pool, sql, values),
@@ -59,6 +62,10 @@ export function makePool(connection: Connection, options: { logger: Logger; size
       closing = true
       await lock?.end().catch((error: unknown) => options.logger.debug('closing the server lock failed', { error }))
       await pool.end()
+    },
+    term() {
+      if (term === null) throw placeLost()
+      return term
     },
     async holdServerLock(onLost) {
       const client = new pg.Client({
@@ -75,8 +82,18 @@ export function makePool(connection: Connection, options: { logger: Logger; size
         await client.end()
         return false
       }
+      const isHeld = (): boolean => lock === client
+      term = makeTerm({
+        async confirm() {
+          if (isHeld()) await client.query('select 1').catch(rejectAsDatabaseError)
+          if (!isHeld()) throw placeLost()
+        },
+        nowMs: () => performance.now(),
+        sleep: delay,
+      })
       client.on('end', () => {
         lock = null
+        term = null
         if (!closing) onLost()
       })
       lock = client
@@ -138,6 +155,12 @@ function databaseError(error: unknown): unknown {
   return new DatabaseAway('unavailable', 'The database does not answer.', {
     hint: 'Sites go on serving. Slipway goes on by itself when PostgreSQL is back; its log is in the data folder.',
     cause: error,
+  })
+}
+
+function placeLost(): DatabaseAway {
+  return new DatabaseAway('unavailable', 'The place of the server in the database is not held.', {
+    hint: 'Slipway takes it again by itself, unless another one has it: then it ends.',
   })
 }
 

@@ -6,8 +6,11 @@
  * `unavailable` when the proxy does not answer: the change is then unknown until `read` tells.
  */
 export interface Router {
-  /** Makes the proxy's maps exactly this (start, and after the proxy came back). Running connections are not touched. */
-  replaceAll(routes: Routes): Promise<void>
+  /**
+   * Makes the proxy's maps exactly this (start, and after the proxy came back). Running connections are not touched. That may be
+   * many commands: before each `mayGoOn` is awaited, and nothing more is written when it throws.
+   */
+  replaceAll(routes: Routes, mayGoOn?: () => Promise<void>): Promise<void>
   /** Sends a host name to a route key, by the rules that its entry names (`formatHostEntry`; a bare route key: none). */
   addHost(host: string, entry: string): Promise<void>
   removeHost(host: string): Promise<void>

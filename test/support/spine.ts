@@ -24,6 +24,7 @@ import { createTestDatabase } from './database.ts'
 import { type FakeBuilder, makeFakeBuilder } from './fake-builder.ts'
 import { type FakeRuntime, makeFakeRuntime } from './fake-runtime.ts'
 import { type FakeRouter, makeFakeRouter } from './fake-router.ts'
+import { heldPlace } from './held-place.ts'
 
 /**
  * The real queue, plan, runner and log on a real database, the real builds, and around them an engine and a proxy in
@@ -88,6 +89,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
     // The instances “listen” where the test's server does.
     range: { subnet: '127.0.0.0/24', reserved: ['127.0.0.1'] },
+    place: heldPlace,
     whileRoutesHold: makeMutex(),
     installation: 'spine',
     installationKey: keys.derivation,

@@ -8,11 +8,15 @@ const order: readonly MapName[] = [
   ...(['targets', 'timeouts', 'passwords', 'allowed', 'limits', 'routes', 'hosts', 'direct'] as const),
 ]
 
+/** Awaited before each command; when it throws, no more are given. */
+export type MayGoOn = () => Promise<void>
+
 export interface Levelling {
   readonly socket: ProxySocket
   readonly path: (map: MapName) => string
   /** Asked again for each map, so that what has changed meanwhile counts. */
   readonly wanted: () => AllEntries
+  readonly mayGoOn: MayGoOn
 }
 
 /**
@@ -24,16 +28,26 @@ export async function levelMaps(levelling: Levelling): Promise<void> {
   for (const map of order.toReversed()) await level(levelling, map, 'exact')
 }
 
-async function level({ socket, path, wanted }: Levelling, map: MapName, how: 'additions' | 'exact'): Promise<void> {
+async function level(
+  { socket, path, wanted, mayGoOn }: Levelling,
+  map: MapName,
+  how: 'additions' | 'exact',
+): Promise<void> {
   const shown = await socket.show(path(map))
   const now = new Map(shown)
   const target = how === 'exact' ? wanted()[map] : new Map([...now, ...wanted()[map]])
   const { put, remove } = difference(now, target)
   // A key that is there twice (only somebody else could have done that) is mended by replacing the map.
   if (shown.length > now.size || put.length + remove.length > manyDifferences) {
-    await socket.replace(path(map), target)
+    await socket.replace(path(map), target, mayGoOn)
     return
   }
-  for (const [key, value] of put) await socket.put(path(map), key, value)
-  for (const key of remove) await socket.remove(path(map), key)
+  for (const [key, value] of put) {
+    await mayGoOn()
+    await socket.put(path(map), key, value)
+  }
+  for (const key of remove) {
+    await mayGoOn()
+    await socket.remove(path(map), key)
+  }
 }

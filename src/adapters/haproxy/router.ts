@@ -7,14 +7,16 @@ import { findDamages } from './damages.ts'
 import { makeDirectWays } from './direct-ways.ts'
 import * as codec from './entries.ts'
 import type { MapFiles } from './map-files.ts'
-import { levelMaps } from './level-maps.ts'
+import { levelMaps, type MayGoOn } from './level-maps.ts'
 import type { ProxyProcess } from './process.ts'
 import type { ProxySocket } from './socket.ts'
 
 export interface HaproxyRouter extends Router {
   /** Makes the running proxy's maps what the files say: after it came back. Entries that are right are not touched. */
-  readonly repair: () => Promise<void>
+  readonly repair: (mayGoOn?: MayGoOn) => Promise<void>
 }
+
+const always: MayGoOn = () => Promise.resolve()
 
 export interface RouterParts {
   readonly dataDir: string
@@ -45,13 +47,15 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
 
   const renewDirect = makeDirectWays({ files, socket, path, inTurn })
 
-  const repair = (): Promise<void> => inTurn(() => levelMaps({ socket, path, wanted: () => files.entries() }))
+  const repair = (mayGoOn: MayGoOn = always): Promise<void> =>
+    inTurn(() => levelMaps({ socket, path, wanted: () => files.entries(), mayGoOn }))
 
   return {
     repair,
-    async replaceAll(routes) {
+    async replaceAll(routes, mayGoOn = always) {
       const wanted = codec.encodeRoutes(routes)
       for (const host of wanted.hosts.keys()) checkHost(host, controlHost)
+      await mayGoOn()
       await Promise.all(
         mapNames.map((map) =>
           files.change(map, (held) => {
@@ -60,7 +64,7 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
           }),
         ),
       )
-      await Promise.all([files.mend(), repair()])
+      await Promise.all([files.mend(), repair(mayGoOn)])
     },
     damages: () => findDamages({ socket, files, path }),
     async addHost(host, entry) {

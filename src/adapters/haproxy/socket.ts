@@ -12,8 +12,8 @@ export interface ProxySocket {
   show(map: string): Promise<[string, string][]>
   /** Whether the proxy has such a map: one that was started by an older Slipway may not. */
   knows(map: string): Promise<boolean>
-  /** Makes a map exactly this in one atomic step, however large it is. */
-  replace(map: string, entries: Iterable<readonly [string, string]>): Promise<void>
+  /** Makes a map exactly this in one atomic step, however large it is; `mayCommit` is awaited right before that. */
+  replace(map: string, entries: Iterable<readonly [string, string]>, mayCommit: () => Promise<void>): Promise<void>
   /** Requests and upgraded connections that are open to `ip:port`. */
   countOpen(address: string): Promise<number>
   /** Resolves when the process behind the socket ends, when `ms` are over, or with the signal. */
@@ -83,13 +83,14 @@ export function makeProxySocket(path: string): ProxySocket {
     async knows(map) {
       return (await ask('show map')).includes(`(${words(map)[0]})`)
     },
-    async replace(map, entries) {
+    async replace(map, entries, mayCommit) {
       const [m] = words(map)
       const created = await ask(`prepare map ${m}`)
       const version = /^New version created: ([0-9]+)$/m.exec(created)?.[1]
       if (version === undefined) throw refused(created.trim())
       try {
         for (const payload of payloads(entries)) await tell(`add map @${version} ${m} <<\n${payload}`)
+        await mayCommit()
         await tell(`commit map @${version} ${m}`)
       } catch (error) {
         await ask(`clear map @${version} ${m}`).catch(() => undefined)

@@ -134,12 +134,14 @@ async function execute(tools: Tools, act: Act): Promise<void> {
 }
 
 /** Read again while routes hold: a swap may have come in between. */
-async function levelRoutes({ db, router, addresses: hosts, whileRoutesHold }: Tools): Promise<void> {
+async function levelRoutes({ db, router, addresses: hosts, place, whileRoutesHold }: Tools): Promise<void> {
   await whileRoutesHold(async () => {
+    // Of the time in which the rows are read: what another server did between two of ours is not undone.
+    const mayGoOn = place.term()
     const routes = await listRoutes(db)
     if (routes.length === 0 && (await router.read()).keys.size > 0) return
     const instances = await listInstances(db)
-    await router.replaceAll(routesOf({ routes, instances, exposures: await listExposures(db), hosts }))
+    await router.replaceAll(routesOf({ routes, instances, exposures: await listExposures(db), hosts }), mayGoOn)
   })
 }
 

@@ -4,7 +4,7 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import type { Exclusively } from '../../kernel/mutex.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
-import type { Database } from '../../postgres/database.ts'
+import type { Database, ServerPlace } from '../../postgres/database.ts'
 import type { Addresses, Router } from '../../routing/index.ts'
 import type { AddressRange, MemoryRoom, Probes, Runtime } from '../../runtime/index.ts'
 import type { ReleaseVariables } from '../../vars/index.ts'
@@ -15,6 +15,8 @@ import type { Own } from '../line-store.ts'
 /** What steps work with. */
 export interface Tools {
   readonly db: Database
+  /** Lost, nothing is changed in the proxy and nothing done for a deploy any more. */
+  readonly place: ServerPlace
   readonly builds: Builds
   readonly runtime: Runtime
   /** Asked before a new instance starts; without it none is refused. */

@@ -126,9 +126,7 @@ export function makeHistory(world: World): History {
     trace(`life ${life.number} freezes for ${Math.round(ms)} ms`)
     life.freeze(ms)
     const takeOver = (): void => {
-      if (current() !== undefined) return
-      world.hadTwoServers = true
-      begin()
+      if (current() === undefined) begin()
     }
     if (random.chance(0.7)) timeline.after(15_100 + random.next() ** 2 * (ms - 15_100), takeOver)
     // It hears that its place is lost some time after it goes on.

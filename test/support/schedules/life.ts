@@ -5,7 +5,8 @@ import { SlipwayError } from '../../../src/kernel/errors.ts'
 import type { Logger } from '../../../src/kernel/logger.ts'
 import { makeMutex } from '../../../src/kernel/mutex.ts'
 import { Secret } from '../../../src/kernel/secret.ts'
-import type { Database, Transaction } from '../../../src/postgres/database.ts'
+import type { Database, ServerPlace, Term, Transaction } from '../../../src/postgres/database.ts'
+import { makeTerm } from '../../../src/postgres/term.ts'
 import { isDatabaseAway } from '../../../src/postgres/index.ts'
 import type { Router } from '../../../src/routing/index.ts'
 import { makeAddresses } from '../../../src/routing/index.ts'
@@ -230,13 +231,10 @@ export function startLife(world: World, number: number): Life {
     read: () => call('proxy', () => router.read()),
   }
 
-  /** What `hadTwoServers` tells of: what drains is looked for again when the routes are right again. */
-  const isOfOldRoute = (fields: Record<string, unknown> | undefined): boolean =>
-    world.hadTwoServers && String(fields?.['error']).includes('still leads to')
   const logger: Logger = {
     error(message, fields) {
       // That it could not be done now is all that is said then.
-      if (isDatabaseAway(fields?.['error']) || isOfOldRoute(fields)) logger.warn(message, fields)
+      if (isDatabaseAway(fields?.['error'])) logger.warn(message, fields)
       else world.violate(`life ${number} says: ${message}: ${textOf(fields)}`)
     },
     warn: (message, fields) => world.trace(`life ${number} warns: ${message} ${textOf(fields)}`),
@@ -253,8 +251,28 @@ export function startLife(world: World, number: number): Life {
         if (isAlive) timeline.sleep(ms, signal).then(() => deliver(resolve), reject)
       }),
   }
+  /** Its place in the database: lost when another server begins, and taken again when that one is gone. */
+  const takePlace = (): { isAlive(): boolean; term: Term } => {
+    const mine = { isAlive: () => isAlive }
+    world.place = mine
+    const confirm = (): Promise<void> =>
+      call('database', () => {
+        if (world.place !== mine) throw world.awayError('database')
+      })
+    return Object.assign(mine, {
+      term: makeTerm({ confirm, nowMs: () => timeline.nowMs(), sleep: (ms) => clock.sleep(ms) }),
+    })
+  }
+  let held = takePlace()
+  const place: ServerPlace = {
+    term() {
+      if (world.place !== held && world.place.isAlive()) throw world.awayError('database')
+      if (world.place !== held) held = takePlace()
+      return held.term
+    },
+  }
   const tools: Tools = {
-    ...{ db, clock, runtime, router: ofRouter, probes, addresses, logger, installation, installationKey: key },
+    ...{ db, place, clock, runtime, router: ofRouter, probes, addresses, logger, installation, installationKey: key },
     range: world.range,
     builds: ofBuilds(),
     whileRoutesHold: makeMutex(),

@@ -51,11 +51,8 @@ export interface World {
   assertMayServe(worker: string, set: string): void
   /** No environment's route leads to nobody. */
   checkTraffic(): void
-  /**
-   * Another server took over while one was frozen. That one may be in the middle of a comparison, and lead routes for a
-   * moment to where they led before; the next comparison puts it right.
-   */
-  hadTwoServers: boolean
+  /** Who holds the place of the server. */
+  place: { isAlive(): boolean }
   look(): Work
   /** The server that began to work last, and when it took everything over. */
   newestTakeOver: { readonly worker: string; readonly atMs: number }
@@ -111,7 +108,7 @@ export function makeWorld(seed: number, options: Options): World {
 
   return {
     ...{ seed, random, timeline, base, engine, database, router, violations, traces, wentLive, violate, trace },
-    hadTwoServers: false,
+    place: { isAlive: () => false },
     newestTakeOver: { worker: '', atMs: 0 },
     range: { subnet: '127.0.0.0/27', reserved: ['127.0.0.1'] },
     buildSlots: 1 + random.below(2),
@@ -166,7 +163,6 @@ export function makeWorld(seed: number, options: Options): World {
         violate(`${worker} led traffic to ${set}, which it does not hold`)
     },
     checkTraffic() {
-      if (this.hadTwoServers) return
       void router.read().then(({ keys, sets }) => {
         for (const [key, to] of keys) {
           if (!key.startsWith('e')) continue

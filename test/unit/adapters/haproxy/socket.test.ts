@@ -100,7 +100,7 @@ describe('the proxy’s socket', () => {
 
   it('takes a prepared version back when it could not be filled', async () => {
     const { socket, commands } = await answering('New version created: 7\n\n', "unable to parse 'x'.\n\n", '\n')
-    await expect(socket.replace('/m', [['a', 'x']])).rejects.toMatchObject(unavailable)
+    await expect(socket.replace('/m', [['a', 'x']], () => Promise.resolve())).rejects.toMatchObject(unavailable)
     expect(commands).toEqual(['prepare map /m\n', 'add map @7 /m <<\na x\n\n', 'clear map @7 /m\n'])
   })
 
