@@ -120,7 +120,8 @@ export async function requestCancel(
   const running = await tx.query<{ asked: boolean }>(
     `update deploys d set cancel_requested_at = coalesce(d.cancel_requested_at, now()),
        cancel_requested_by = coalesce(d.cancel_requested_by, $2)
-     from (select id, step is distinct from 'swap' as asked from deploys where id = $1 and state = 'running' for update) as w
+     from (select id, step is distinct from 'swap' as asked from deploys
+       where id = $1 and state = 'running' for no key update) as w
      where d.id = w.id and w.asked returning w.asked`,
     [id, by],
   )
