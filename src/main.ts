@@ -134,12 +134,13 @@ async function layGround(given: {
   const proxy = makeProxy({ ...settings, port: settings.httpPort, root, logger })
   const openDatabase = async (): Promise<{ db: Pool; keys: SealingKeys }> => {
     const own = await cluster?.ensure()
-    const pool = makePool(own ?? { connectionString: settings.databaseUrl?.reveal() ?? '' }, { logger, size: 20 })
+    const connection = own ?? { connectionString: settings.databaseUrl?.reveal() ?? '' }
+    const pool = makePool(connection, { logger, size: 20 })
     // The place first: an older Slipway that still runs must not find another schema under it.
     await holdServer(pool, { logger, onTaken: () => stop.abort() }).catch((error: unknown) => {
       throw own === undefined && isDatabaseAway(error) ? databaseNotReached(error) : error
     })
-    await migrate(pool, join(root, 'sql', 'migrations'), await readOwnVersion(root))
+    await migrate(connection, { folder: join(root, 'sql', 'migrations'), version: await readOwnVersion(root), logger })
     // With the wrong key nothing else is begun.
     return { db: pool, keys: await openKeys(pool, secrets.installationKey) }
   }

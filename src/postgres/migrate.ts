@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
+import type { Logger } from '../kernel/logger.ts'
 import type { Database } from './database.ts'
+import { type Connection, makePool } from './pool.ts'
+
+/** For one statement of a migration: a new index on a large table takes minutes, and other statements are given up after seconds. */
+const migrationLimitMs = 30 * 60_000
 
 /** A file `0002_name.sql`, as this program has it. */
 export interface Migration {
@@ -27,7 +32,15 @@ export interface DoneMigration {
  * @param version this program's
  * @returns the names of the migrations that ran
  */
-export async function migrate(db: Database, folder: string, version: string): Promise<string[]> {
+export async function migrate(
+  connection: Connection,
+  { folder, version, logger }: { folder: string; version: string; logger: Logger },
+): Promise<string[]> {
+  const pool = makePool(connection, { logger, size: 1, statementLimitMs: migrationLimitMs })
+  return runMigrations(pool, folder, version).finally(() => pool.close())
+}
+
+async function runMigrations(db: Database, folder: string, version: string): Promise<string[]> {
   const known = await readMigrations(folder)
   return db.transaction(async (tx) => {
     await tx.query('select pg_advisory_xact_lock(7240002)')

@@ -37,14 +37,18 @@ const types: pg.CustomTypesConfig = {
     oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as unknown)) as typeof pg.types.getTypeParser,
 }
 
-export function makePool(connection: Connection, options: { logger: Logger; size: number }): Pool {
+export function makePool(
+  connection: Connection,
+  options: { logger: Logger; size: number; statementLimitMs?: number },
+): Pool {
+  const limitMs = options.statementLimitMs ?? statementLimitMs
   const pool = new pg.Pool({
     ...connection,
     types,
     max: options.size,
     connectionTimeoutMillis: connectLimitMs,
-    query_timeout: statementLimitMs,
-    statement_timeout: statementLimitMs,
+    query_timeout: limitMs,
+    statement_timeout: limitMs,
     idle_in_transaction_session_timeout: 60_000,
     keepAlive: true,
     application_name: 'slipway',

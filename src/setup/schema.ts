@@ -5,7 +5,7 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { silentLogger } from '../kernel/logger.ts'
 import { clusterPaths, findPrograms } from '../postgres/cluster-files.ts'
 import { makeCluster } from '../postgres/cluster.ts'
-import { makePool, migrate } from '../postgres/index.ts'
+import { migrate } from '../postgres/index.ts'
 import { dumpSchema } from '../postgres/schema-dump.ts'
 import { fail } from '../kernel/tell.ts'
 
@@ -32,8 +32,7 @@ async function schemaOfMigrations(migrations: string): Promise<string> {
   const cluster = makeCluster({ dataDir, name: 'control', logger: silentLogger, durable: false })
   try {
     const connection = await cluster.ensure()
-    const pool = makePool(connection, { logger: silentLogger, size: 1 })
-    await migrate(pool, migrations, '0.0.0').finally(() => pool.close())
+    await migrate(connection, { folder: migrations, version: '0.0.0', logger: silentLogger })
     return await dumpSchema(connection, await findPrograms(clusterPaths(dataDir, 'control'), '/usr/lib/postgresql'))
   } finally {
     await cluster.stop()

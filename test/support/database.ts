@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeCluster } from '../../src/postgres/cluster.ts'
-import { type Connection, makePool, migrate } from '../../src/postgres/index.ts'
+import { type Connection, migrate } from '../../src/postgres/index.ts'
 import { root } from './root.ts'
 
 const migrations = join(root, 'sql/migrations')
@@ -60,8 +60,8 @@ async function ensureTemplate(host: string): Promise<string> {
     const unfinished = `${template}_new`
     await client.query(`drop database if exists ${unfinished} with (force)`)
     await client.query(`create database ${unfinished} owner slipway`)
-    const pool = makePool({ host, user: 'slipway', database: unfinished }, { logger: silentLogger, size: 1 })
-    await migrate(pool, migrations, '0.0.0').finally(() => pool.close())
+    const connection = { host, user: 'slipway', database: unfinished }
+    await migrate(connection, { folder: migrations, version: '0.0.0', logger: silentLogger })
     await client.query(`alter database ${unfinished} rename to ${template}`)
   })
   return template
