@@ -12,6 +12,7 @@ import type { Settings } from './config.ts'
 import { makeDeployReads, makeDeploys } from './deploys/index.ts'
 import { makeEnvironments } from './environments/index.ts'
 import { makeGit } from './git/index.ts'
+import { makeRemovals } from './removals/index.ts'
 import { makeHttpApp } from './http/app.ts'
 import { makeRunningReleases } from './http/running-releases.ts'
 import { startHttpServer } from './http/server.ts'
@@ -85,6 +86,7 @@ export async function run({ settings, demo, root, onReady }: Start): Promise<voi
   logger.info('Slipway stops')
   stop.abort()
   await doors.close()
+  await modules.removals.stop()
   await modules.deploys.stop()
   await Promise.race([nights, systemClock.sleep(closeGraceMs)])
   await modules.logs.close()
@@ -165,7 +167,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
   const network = runtime.networks.builds.name
   const builder = makeBuilder({ engine, installation, network, minFreeBytes: leastFreeBytes, logger })
-  const { disk, memory, retention } = makeUpkeep({ settings, db, engine, logger }, builder)
+  const { disk, memory, images, retention } = makeUpkeep({ settings, db, engine, logger }, builder)
   const builds = makeBuilds({ db, source: gitCli.source, builder, settings: buildSettings(settings), disk })
   const logs = makeLogs({
     db,
@@ -194,10 +196,28 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   })
   const { repositories } = gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
+  const removals = makeRemovals({
+    ...{ db, environments, deploys, images, builder, git, clock: systemClock, logger },
+    removeLogs: (environment) => logs.journals.remove(environment),
+  })
   const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
   const statuses = makeStatuses({ db, commits: repositories, logger })
   const accounts = makeAccounts({ db })
-  return { accounts, environments, vars, addresses, gitCli, builds, deploys, git, statuses, logs, disk, nightly }
+  return {
+    accounts,
+    environments,
+    vars,
+    addresses,
+    gitCli,
+    builds,
+    deploys,
+    git,
+    statuses,
+    logs,
+    disk,
+    nightly,
+    removals,
+  }
 }
 
 /** Slipway's own HTTP server, behind the proxy: API, Git, health. */
@@ -226,6 +246,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     activity: makeActivity({ db }),
     statuses,
     gitHandler: gitHttp.middleware,
+    removals: modules.removals,
     setDefaultBranch: (name, branch, by) => git.setDefaultBranch(name, branch, by),
     commits: { ...repositories, tipOf: repositories.resolveBranch },
     running: makeRunningReleases({ reads, deploys, runtime }),
@@ -266,11 +287,12 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
 /** Deploys go on, and everything that Slipway stands on is watched from now on. */
 async function startWork(
   { cluster, proxy, runtime, logger, stop }: Ground,
-  { deploys, logs, statuses }: Modules,
+  { deploys, logs, removals, statuses }: Modules,
 ): Promise<void> {
   logs.start(stop.signal)
   const { routes, started, removed } = await deploys.start()
   logger.info('reconciled', { routes, started, removed })
+  await removals.start()
   const reconcile = (): void => {
     deploys.reconcile().catch((error: unknown) => logger.error('reconciling failed', { error }))
   }

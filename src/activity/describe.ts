@@ -35,6 +35,10 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   },
   'environment.changed': ({ environment, data }) =>
     `changed ${environment ?? text(data['environment'])}: ${listChange(data)}`,
+  'app.removing': ({ data }) => `began to remove the app ${text(data['app'])}`,
+  'app.removed': ({ data }) => `removed the app ${text(data['app'])}`,
+  'environment.removing': ({ data }) => `began to remove the environment ${text(data['environment'])}`,
+  'environment.removed': ({ data }) => `removed the environment ${text(data['environment'])}`,
   'vars.changed': ({ environment, data }) => {
     const done = ['set', 'unset'].filter((what) => list(data[what]) !== '').map((what) => `${what} ${list(data[what])}`)
     return `changed variables of ${environment ?? 'an environment'}: ${done.join('; ')}`

@@ -30,6 +30,24 @@ export async function confirm(question: string): Promise<boolean> {
   }
 }
 
+/** Asks for the name of what is to be removed; where nobody can be asked, it must have been said with --yes. */
+export async function confirmByName(name: string, what: string): Promise<void> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new Failure(exits.wrongUse, `Nothing was removed: nobody can be asked here.`, 'If you are sure: --yes')
+  }
+  const { createInterface } = await import('node:readline/promises')
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  const left = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
+  try {
+    process.stderr.write(`${what}\n`)
+    const answer = await Promise.race([lines.question(`Type ${name} to remove it: `), left])
+    if (answer.trim() === name) return
+    throw new Failure(exits.failed, 'Nothing was removed: that was another name.')
+  } finally {
+    lines.close()
+  }
+}
+
 /** By events: `for await` would destroy standard input at its end, and the next question could not be asked. */
 function readHidden(): Promise<string> {
   const { stdin } = process

@@ -97,6 +97,13 @@ export function withEnvironment(command: Command, unless = '(default: test)'): C
 export function withJson(command: Command): Command {
   return command.option('--json', 'the data alone, as JSON, on standard output')
 }
+/** For what is removed for good. */
+export function withRemoval(command: Command): Command {
+  return command
+    .option('-y, --yes', 'do not ask for the name')
+    .option('--cancel', 'end deploys that run, instead of waiting for them')
+    .option('--no-wait', 'do not wait until it is gone')
+}
 export function withExample(command: Command, ...lines: string[]): Command {
   return command.addHelpText('after', `\nExample:\n${lines.map((line) => `  $ ${line}`).join('\n')}`)
 }

@@ -14,6 +14,7 @@ import { findDifferences, type Reconciled } from './level/reconcile.ts'
 import { machineLine } from './end-deploy.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
+import { closeLine, type Doomed, takeDown } from './take-down.ts'
 import { tellLine } from './tell-line.ts'
 import { supersededBy } from './why-it-ends.ts'
 
@@ -32,6 +33,13 @@ export interface Deploys {
   follow(deployId: number, options: { after: number; signal: AbortSignal }): AsyncIterable<LogLine>
   /** The environment's instances that are not retired: the new one, the serving ones, those that drain. */
   listInstances(environmentId: number): Promise<InstanceRecord[]>
+  /**
+   * In the transaction in which an environment begins to be removed: ends what waits in its line, and with `cancel` asks what
+   * runs to end; call `wake` after the commit. Returns the deploy that still runs.
+   */
+  closeLine(tx: Transaction, closing: { environmentId: number; by: string; cancel: boolean }): Promise<number | null>
+  /** Ends all that an environment runs whose line is closed, and whatever leads to it. Safe to repeat. */
+  takeDown(environment: Doomed, signal: AbortSignal): Promise<void>
   /** Makes engine and proxy agree with the database, goes on with what was half done, and begins to work. */
   start(): Promise<Reconciled>
   /** The same comparison again, while working. */
@@ -87,6 +95,12 @@ export function makeDeploys(given: Tools): Deploys {
       queue.wake()
     },
     follow: (id, options) => logs.follow(id, options),
+    async closeLine(tx, closing) {
+      const { running, told } = await closeLine(tx, logs, closing)
+      for (const id of told) notifyLater.add(id)
+      return running
+    },
+    takeDown: (environment, signal) => takeDown(tools, { environment, retire: (id) => queue.retire(id), signal }),
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     async start() {
       const found = await level.reconcile()

@@ -102,6 +102,18 @@ export async function switchRoute(tx: Transaction, environmentId: number, releas
   return [...new Set(drained.map((row) => row.release_id))]
 }
 
+/** What serves in an environment drains from now on, and nothing takes its place. Returns what drains, as `switchRoute` does. */
+export async function drainServing(tx: Transaction, environmentId: number): Promise<number[]> {
+  const drained = await tx.query<{ id: number }>(
+    `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
+     from releases r
+     where r.id = i.release_id and r.environment_id = $1 and i.state = 'serving'
+     returning i.release_id as id`,
+    [environmentId],
+  )
+  return [...new Set(drained.map(({ id }) => id))]
+}
+
 export async function markRetired(q: Queryable, instanceId: number): Promise<void> {
   await q.query(`update instances set state = 'retired' where id = $1`, [instanceId])
 }

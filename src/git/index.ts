@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { assertMay, type Principal } from '../accounts/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { parseAppName, quote } from '../kernel/names.ts'
@@ -5,7 +6,7 @@ import type { GitDependencies } from './dependencies.ts'
 import { type HeldCommits, levelHeldCommits } from './held-commits.ts'
 import { makeHooks } from './hooks.ts'
 import { learnBranches } from './learn-branches.ts'
-import { makeOpenPushes, type OpenPush } from './open-pushes.ts'
+import { assertStays, makeOpenPushes, type OpenPush } from './open-pushes.ts'
 import { receivePush } from './receive-push.ts'
 import { recoverPushes } from './recover-pushes.ts'
 
@@ -32,6 +33,10 @@ export interface Git {
    * Commits of deploys that ended without a release are held for `keepDays`.
    */
   tidy(app: string, options: { keepDays: number; signal: AbortSignal }): Promise<Tidied>
+  /** Lets the commits of these deploys go, which are about to be forgotten. Safe to repeat. */
+  forgetDeploys(app: string, deployIds: readonly number[]): Promise<void>
+  /** Removes an app's repository once nobody pushes to it; nobody may begin to. Safe to repeat. */
+  removeRepository(app: string, signal: AbortSignal): Promise<void>
   /** Lets go of the pushes that are followed; what they began goes on. */
   stop(): void
 }
@@ -40,6 +45,10 @@ export interface Tidied extends HeldCommits {
   /** False when somebody pushed just then: the next night comes. */
   readonly packed: boolean
 }
+
+const refsAtOnce = 500
+/** How often it is looked whether the last push to an app that goes is over. */
+const untilIdleMs = 250
 
 export function makeGit(deps: GitDependencies): Git {
   const hooks = makeHooks({
@@ -66,7 +75,12 @@ export function makeGit(deps: GitDependencies): Git {
     async openAdvertisement(principal, name) {
       const app = parseAppName(name)
       assertMay(principal, 'git.push', app)
-      if ((await deps.environments.findApp(app)) !== null) return pathOrEmpty(app)
+      const there = await deps.environments.findApp(app)
+      if (there !== null) {
+        // Here git shows the reason to its user.
+        assertStays(there)
+        return pathOrEmpty(app)
+      }
       assertMay(principal, 'apps.create', app)
       return deps.repositories.emptyPath()
     },
@@ -85,6 +99,17 @@ export function makeGit(deps: GitDependencies): Git {
       const levelled = await levelHeldCommits(deps, app, keepDays)
       const packed = await pushes.whileIdle(app, (came) => deps.repositories.tidy(app, AbortSignal.any([came, signal])))
       return { ...levelled, packed }
+    },
+    async forgetDeploys(app, deployIds) {
+      if (!(await deps.repositories.exists(app))) return
+      for (let i = 0; i < deployIds.length; i += refsAtOnce) {
+        await deps.repositories.dropKept(app, deployIds.slice(i, i + refsAtOnce))
+      }
+    },
+    async removeRepository(app, signal) {
+      while (!(await pushes.whileIdle(app, () => deps.repositories.remove(app)))) {
+        await setTimeout(untilIdleMs, undefined, { signal })
+      }
     },
     stop: () => hooks.close(),
   }

@@ -1,5 +1,5 @@
 import { assertMay, type Principal } from '../accounts/index.ts'
-import type { Environments } from '../environments/index.ts'
+import type { App, Environments } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import { parseAppName } from '../kernel/names.ts'
@@ -50,7 +50,9 @@ export function makeOpenPushes(deps: {
     async open(principal, name, clientGone) {
       const app = parseAppName(name)
       assertMay(principal, 'git.push', app)
-      if ((await deps.environments.findApp(app)) === null) assertMay(principal, 'apps.create', app)
+      const there = await deps.environments.findApp(app)
+      if (there === null) assertMay(principal, 'apps.create', app)
+      else assertStays(there)
       await users.enter(app)
       let taken = false
       let handOver = (): void => undefined
@@ -84,6 +86,14 @@ export function makeOpenPushes(deps: {
     settle: (push) => users.leave(push.app),
     whileIdle: (app, work) => users.whileIdle(app, work),
   }
+}
+
+/** Throws `conflict` for an app that is being removed: what is pushed to it would be lost. */
+export function assertStays({ name, isRemoving }: App): void {
+  if (!isRemoving) return
+  throw new SlipwayError('conflict', `The app ${name} is being removed.`, {
+    hint: 'When it is gone, a push makes a new app of this name.',
+  })
 }
 
 /**

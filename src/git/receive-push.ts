@@ -7,7 +7,7 @@ import type { GitDependencies } from './dependencies.ts'
 import { type Finished, finishPush, type MovedPush } from './finish-push.ts'
 import { followDeploys } from './follow-deploys.ts'
 import { moveAccepted, type Moved } from './move-refs.ts'
-import type { OpenPush } from './open-pushes.ts'
+import { assertStays, type OpenPush } from './open-pushes.ts'
 import {
   type AcceptedUpdate,
   planPush,
@@ -77,6 +77,7 @@ async function takeIn(deps: GitDependencies, push: OpenPush, request: PushReques
   const there = await deps.environments.findApp(push.app)
   const { app, created } =
     there === null ? await deps.environments.ensureApp(push.app, push.principal.name) : { app: there, created: false }
+  assertStays(app)
   const { pushId, moved, lost, held } = await moveNoted(deps, { app, push, request, plan })
   const reports = [...moved.map(({ ref }) => ({ ref, refused: null })), ...lost, ...plan.refused]
   if (moved.length === 0) {

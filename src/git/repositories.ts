@@ -9,6 +9,8 @@ export interface Repositories {
   readonly emptyPath: () => Promise<string>
   /** Removes a repository that holds no ref at all, hidden ones included; any other stays. */
   readonly removeIfEmpty: (app: string) => Promise<void>
+  /** Removes a repository with all that it holds. Only while nobody pushes to it; safe to repeat. */
+  readonly remove: (app: string) => Promise<void>
   /**
    * A full commit id for a branch, a full id or the beginning of one (4 digits or more); `not_found` with the reason
    * otherwise.

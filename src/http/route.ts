@@ -36,7 +36,7 @@ interface Success<R extends z.ZodType> {
 }
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType> {
-  readonly method: 'get' | 'post' | 'patch'
+  readonly method: 'get' | 'post' | 'patch' | 'delete'
   /** Below /api/v1, with `:names`. */
   readonly path: string
   readonly tag: string

@@ -22,6 +22,13 @@ export const deployParams = z.strictObject({
 
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
 
+/** What a removal takes, and answers. */
+export const removalQuery = z.strictObject({ cancel: flag.default(false) })
+export const removalBegun = z.strictObject({
+  /** Deploys that still run: they end first. */
+  waitsFor: z.array(z.number().int()),
+})
+
 /** A whole number from `min` to `max`, as it stands in a query. */
 export function count(min: number, max: number) {
   return z

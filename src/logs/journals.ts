@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { readdir, rm, rmdir, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Logger } from '../kernel/logger.ts'
 import { type Journal, makeJournal } from './journal.ts'
 import { codeOf, listParts, packPart, partPath } from './parts.ts'
@@ -16,6 +16,8 @@ export interface Journals {
   folderOf(place: Place): string
   /** Calls back when one of the environment's journals was written to, until the returned function is called. */
   onWritten(environment: Omit<Place, 'journal'>, listener: (journal: string) => void): () => void
+  /** Removes all journals of an environment. Safe to repeat. */
+  remove(environment: Omit<Place, 'journal'>): Promise<void>
   /** Removes what is too old or too much, packs what nobody writes to any more. */
   sweep(): Promise<void>
   /** Writes what waits, and ends. */
@@ -116,6 +118,20 @@ export function makeJournals(options: JournalsOptions): Journals {
     onWritten(environment, listener) {
       written.on(environmentKey(environment), listener)
       return () => void written.off(environmentKey(environment), listener)
+    },
+    async remove({ app, environment }) {
+      const folder = join(options.folder, app, environment)
+      for (const [path, journal] of journals) {
+        if (dirname(path) !== folder) continue
+        journals.delete(path)
+        clearTimeout(timers.get(journal))
+        timers.delete(journal)
+        await journal.close()
+      }
+      await rm(folder, { recursive: true, force: true })
+      await rmdir(dirname(folder)).catch((error: unknown) => {
+        if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'ENOENT') throw error
+      })
     },
     async sweep() {
       for (const app of await namesIn(options.folder)) {

@@ -1,5 +1,5 @@
 import { type Engine, readDisk, readMemory, readMemoryUse, rememberHost } from '../adapters/docker/index.ts'
-import { type Builder, type DiskPlace, type DiskRoom, makeDiskRoom, makeImages } from '../builds/index.ts'
+import { type Builder, type DiskPlace, type DiskRoom, type Images, makeDiskRoom, makeImages } from '../builds/index.ts'
 import type { Settings } from '../config.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Git } from '../git/index.ts'
@@ -24,6 +24,7 @@ import { makeMemoryRoom, type MemoryRoom } from '../runtime/index.ts'
 export interface Upkeep {
   readonly disk: DiskRoom
   readonly memory: MemoryRoom
+  readonly images: Images
   readonly retention: Retention
 }
 
@@ -60,7 +61,7 @@ export function makeUpkeep({ settings, db, engine, logger }: Ground, builder: Bu
     floorBytes: settings.memoryFloorBytes,
     clock: systemClock,
   })
-  return { disk, memory, retention }
+  return { disk, memory, images, retention }
 }
 
 async function measure(name: string, folder: string): Promise<DiskPlace | null> {

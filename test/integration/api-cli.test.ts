@@ -181,6 +181,33 @@ describe('apps and environments', () => {
     expect((await slipway('envs', 'list', '-a', 'stages')).stdout).toMatch(/^qa +qa +held +allowed/m)
   })
 
+  it('are removed by their name, or with --yes', async () => {
+    await slipway('apps', 'create', 'goes')
+    await slipway('envs', 'add', 'qa', '-a', 'goes')
+    const unasked = await slipway('envs', 'remove', 'qa', '-a', 'goes')
+    expect([unasked.code, unasked.stdout]).toEqual([2, ''])
+    expect(unasked.stderr).toContain('--yes')
+    const env = { PATH: userPath, HOME: cli.home, GIT_CONFIG_NOSYSTEM: '1' }
+    for (const [typed, code] of [
+      ['test', 1],
+      ['qa', 0],
+    ] as const) {
+      const command = `${process.execPath} ${slipwayFile} envs remove qa -a goes`
+      const terminal = spawn('script', ['-qec', command, '/dev/null'], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+      let seen = ''
+      terminal.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()))
+      await eventually(() => seen.includes('Type qa to remove it'), 'the question')
+      terminal.stdin.write(`${typed}\r`)
+      expect([typed, await once(terminal, 'close')]).toEqual([typed, [code, null]])
+      expect(seen).toContain(code === 0 ? 'Removed qa of goes.' : 'Nothing was removed')
+    }
+    expect((await slipway('envs', 'remove', 'qa', '-a', 'goes', '--yes')).code).toBe(4)
+    expect((await slipway('envs', 'remove', 'test', '-a', 'goes', '-y')).code).toBe(5)
+    const gone = await slipway('apps', 'remove', 'goes', '--yes', '--json')
+    expect([gone.code, gone.stdout]).toEqual([0, '{\n  "removed": true\n}\n'])
+    expect((await slipway('apps', 'show', 'goes')).code).toBe(4)
+  })
+
   it('the app is read from the remotes of the folder; several or none is told', async () => {
     const folder = join(cli.home, 'work/inner')
     await mkdir(folder, { recursive: true })

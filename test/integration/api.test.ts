@@ -15,6 +15,12 @@ afterAll(() => server.remove())
 const api = (method: string, path: string, call: HttpCall = {}): Promise<HttpReply> =>
   httpCall(method, `${server.url}/api/v1${path}`, { token: server.token.reveal(), ...call })
 
+async function eventually(done: () => Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 10_000; !(await done()); await new Promise((resolve) => setTimeout(resolve, 20))) {
+    if (Date.now() > end) throw new Error('not in time')
+  }
+}
+
 async function createShop(name: string): Promise<void> {
   expect((await api('POST', '/apps', { body: { name } })).status).toBe(201)
 }
@@ -88,6 +94,33 @@ describe('environments', () => {
     expect((await api('POST', '/apps/adds/environments', { body: { name: 'q\u0430' } })).status).toBe(400)
     expect((await api('POST', '/apps/nobody/environments', { body: { name: 'qa' } })).status).toBe(404)
     expect((await api('POST', '/apps/adds/environments', { body: { name: 'x', from: 'y' } })).status).toBe(404)
+  })
+
+  it('are removed: what runs is waited for or ended; test and live stay, and so does what is not there', async () => {
+    await createShop('goes')
+    await api('POST', '/apps/goes/environments', { body: { name: 'qa' } })
+    server.tips.set('goes/main', someCommit)
+    await api('PATCH', '/apps/goes', { body: { defaultBranch: 'main' } })
+    const { id } = (await api('POST', '/apps/goes/environments/qa/deploys')).json
+    const removed = await api('DELETE', '/apps/goes/environments/qa')
+    expect([removed.status, removed.headers['location'], removed.json]).toEqual([
+      ...[202, '/api/v1/apps/goes/environments/qa', { waitsFor: [id] }],
+    ])
+    expect((await api('GET', '/apps/goes/environments/qa')).json.state).toBe('removing')
+    expect((await api('PATCH', '/apps/goes/environments/qa', { body: { held: true } })).status).toBe(409)
+    expect((await api('DELETE', '/apps/goes/environments/qa?cancel=true')).status).toBe(202)
+    await eventually(async () => (await api('GET', '/apps/goes/environments/qa')).status === 404)
+    for (const [path, status] of [
+      ['environments/test', 409],
+      ['environments/live', 409],
+      ['environments/qa', 404],
+      ['environments/test?cancel=perhaps', 400],
+    ] as const) {
+      expect([path, (await api('DELETE', `/apps/goes/${path}`)).status]).toEqual([path, status])
+    }
+    expect((await api('DELETE', '/apps/goes')).json).toEqual({ waitsFor: [] })
+    await eventually(async () => (await api('GET', '/apps/goes')).status === 404)
+    expect((await api('DELETE', '/apps/goes')).status).toBe(404)
   })
 
   it('are changed only as they were seen, when that is asked for', async () => {

@@ -54,6 +54,41 @@ describe('a push', () => {
     expect((await clone.git('rev-parse', 'divio/main')).output).toBe((await clone.git('rev-parse', 'main')).output)
   })
 
+  it('is refused by an app that is being removed, whose repository goes once nobody pushes', async () => {
+    await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', 'divio', 'main')
+    await server.db.query('update apps set removing_since = now() where name = $1', [app])
+    await clone.commit('a.txt', 'b')
+    const refused = await clone.git('push', 'divio', 'main')
+    expect(refused.code).not.toBe(0)
+    expect(refused.output).toContain(`The app ${app} is being removed.`)
+    await server.git.removeRepository(app, AbortSignal.timeout(10_000))
+    expect(await server.cli.repositories.exists(app)).toBe(false)
+    await server.git.removeRepository(app, AbortSignal.timeout(10_000))
+  })
+
+  it('lets the commits of forgotten deploys go', async () => {
+    await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', 'divio', 'main')
+    const held = (): Promise<ReadonlyMap<string, string>> => server.cli.repositories.listRefs(app, 'refs/slipway/')
+    const [ref = ''] = (await held()).keys()
+    await server.git.forgetDeploys(app, [Number(ref.split('/').at(-1)), 999_999])
+    expect(await held()).toEqual(new Map())
+    await server.git.forgetDeploys('nothing-here', [1])
+  })
+
+  it('says that an environment is held, and deploys nothing there', async () => {
+    await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', 'divio', 'main')
+    const asked = server.deploys.requests.length
+    await server.environments.change(app, 'test', { held: true })
+    await clone.commit('a.txt', 'b')
+    const { code, output } = await clone.git('push', 'divio', 'main')
+    expect([code, server.deploys.requests.length]).toEqual([0, asked])
+    expect(output).toContain('test follows it, but is held')
+    expect(output).toMatch(/remote: slipway: deploy=- environment=test release=- status=skipped/)
+  })
+
   it('takes several branches, tags and notes at once and deploys what is followed', async () => {
     await clone.commit('a.txt', 'a')
     await clone.git('branch', 'feature/x')

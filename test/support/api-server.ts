@@ -7,6 +7,9 @@ import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
+import { hasEnded } from '../../src/deploys/index.ts'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { makeRemovals } from '../../src/removals/index.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeStatuses } from '../../src/status/index.ts'
@@ -52,6 +55,13 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
   const keys = await openKeys(pool, new Secret('api-test-installation-key-00000000000'))
   const vars = makeVars({ db: pool, keys })
   const state = makeState(pool)
+  const removals = makeRemovals({
+    ...{ db: pool, environments, deploys: makeClosing(state.deploys), clock: systemClock, logger: silentLogger },
+    images: { remove: async () => 0, sweep: async () => 0 },
+    builder: { listTraces: async () => [] },
+    git: { forgetDeploys: async () => undefined, removeRepository: async () => undefined },
+    removeLogs: async () => undefined,
+  })
 
   let server: HttpServer | null = null
   let closing = new AbortController()
@@ -64,6 +74,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       accounts,
       environments,
       vars,
+      removals,
       db: pool,
       activity: makeActivity({ db: pool, everyMs: 20 }),
       statuses: makeStatuses({
@@ -106,6 +117,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     restart: start,
     async remove() {
       await stop()
+      await removals.stop()
       await pool.close()
       await database.drop()
     },
@@ -173,9 +185,38 @@ function makeState(pool: Pool) {
     },
   } satisfies Omit<
     HttpAppOptions,
-    'activity' | 'statuses' | 'accounts' | 'environments' | 'vars' | 'db' | 'facts' | 'closing' | 'setDefaultBranch'
+    | 'activity'
+    | 'statuses'
+    | 'accounts'
+    | 'environments'
+    | 'vars'
+    | 'db'
+    | 'facts'
+    | 'closing'
+    | 'removals'
+    | 'setDefaultBranch'
   >
   return { running, counted, runtimeLines, tips, readiness, logged, gitPaths, findings, deploys, parts }
+}
+
+/** A removal waits for what the test lets run. */
+function makeClosing(deploys: ScriptedDeploys) {
+  const findOpen = async (environmentId: number): Promise<number | null> =>
+    (await deploys.list(environmentId, { limit: 50 })).find(({ state }) => !hasEnded(state))?.id ?? null
+  return {
+    async closeLine(
+      _tx: unknown,
+      { environmentId, by, cancel }: { environmentId: number; by: string; cancel: boolean },
+    ) {
+      const open = await findOpen(environmentId)
+      if (open !== null && cancel) await deploys.cancel(open, by)
+      return open
+    },
+    async takeDown({ id }: { id: number }, signal: AbortSignal) {
+      while ((await findOpen(id)) !== null) await systemClock.sleep(20, signal)
+    },
+    wake: () => deploys.wake(),
+  }
 }
 
 async function findEnvironment(pool: Pool, id: number) {

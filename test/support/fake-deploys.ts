@@ -80,6 +80,8 @@ export function makeFakeDeploys(): FakeDeploys {
         following.delete(deployId)
       }
     },
+    closeLine: unused,
+    takeDown: unused,
     listInstances: unused,
     start: unused,
     reconcile: unused,

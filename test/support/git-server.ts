@@ -79,6 +79,8 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
     setDefaultBranch: (...args) => server.git.setDefaultBranch(...args),
     start: () => server.git.start(),
     tidy: (...args) => server.git.tidy(...args),
+    forgetDeploys: (...args) => server.git.forgetDeploys(...args),
+    removeRepository: (...args) => server.git.removeRepository(...args),
     stop: () => server.git.stop(),
   }
   server.http = new GitHttp({

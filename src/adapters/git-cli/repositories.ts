@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { simpleGit } from 'simple-git'
@@ -12,6 +13,7 @@ import { runGit } from './spawn-git.ts'
 import { sweepRepository } from './sweep.ts'
 
 const newPrefix = '.new-'
+const gonePrefix = '.gone-'
 const empty = '.empty.git'
 
 /** Bare repositories below `root`, one folder for each app. No hooks, no configuration of their own beyond git's. */
@@ -37,6 +39,14 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
     async removeIfEmpty(app) {
       const { code, stdout } = await run(app, ['for-each-ref', '--count=1'])
       if (code === 0 && stdout.length === 0) await rm(pathOf(app), { recursive: true, force: true })
+    },
+    async remove(app) {
+      // Out of the way in one step: nobody finds half a repository.
+      const gone = join(root, `${gonePrefix}${randomBytes(6).toString('hex')}`)
+      await rename(pathOf(app), gone).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      })
+      await rm(gone, { recursive: true, force: true })
     },
     resolveCommit: (app, given) => resolveCommit(given, (args) => run(app, args)),
     async resolveBranch(app, branch) {
@@ -90,7 +100,8 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
       ),
     async sweep() {
       for (const name of await readdir(root).catch(() => [])) {
-        if (name.startsWith(newPrefix)) await rm(join(root, name), { recursive: true, force: true })
+        if (name.startsWith(newPrefix) || name.startsWith(gonePrefix))
+          await rm(join(root, name), { recursive: true, force: true })
         else if (name.endsWith('.git')) await sweepRepository(join(root, name))
       }
     },

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 import type { App, AppWithEnvironments } from '../api-types.ts'
 import { ago } from '../output.ts'
-import { type CommonOptions, type Run, type Session, withApp, withExample, withJson } from '../session.ts'
+import { type CommonOptions, type Run, type Session, withApp, withExample, withJson, withRemoval } from '../session.ts'
+import { remove, type RemoveOptions } from '../remove.ts'
 import { printEnvironments } from './envs.ts'
 
 interface CreateOptions extends CommonOptions {
@@ -49,6 +50,20 @@ export function addAppVerbs(program: Command, run: Run): void {
       .action(run<[string | undefined], SetOptions>(setApp)),
     'slipway apps set shop --default-branch main',
   )
+  const removal = apps
+    .command('remove')
+    .argument('<name>', 'the app')
+    .description('remove an app with its environments, images and repository')
+  withExample(
+    withRemoval(withJson(removal)).action(run<[string], RemoveOptions>(removeApp)),
+    'slipway apps remove shop',
+  )
+}
+
+async function removeApp(session: Session, [name]: [string], options: RemoveOptions): Promise<void> {
+  const goes = `The app ${name} goes for good, with all its environments, their data, images and logs, and its repository.`
+  const path = `/apps/${encodeURIComponent(name)}`
+  await remove(session, { path, name, title: `the app ${name}`, goes }, options)
 }
 
 async function listApps({ client, out }: Session): Promise<void> {
@@ -58,7 +73,11 @@ async function listApps({ client, out }: Session): Promise<void> {
   else
     out.table(
       ['NAME', 'DEFAULT BRANCH', 'MADE'],
-      apps.map((app) => [app.name, app.defaultBranch ?? '-', ago(app.createdAt)]),
+      apps.map((app) => [
+        app.state === 'active' ? app.name : `${app.name} (${app.state})`,
+        app.defaultBranch ?? '-',
+        ago(app.createdAt),
+      ]),
     )
 }
 

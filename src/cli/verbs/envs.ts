@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { ChangedEnvironment, Environment } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
 import type { Output } from '../output.ts'
+import { remove, type RemoveOptions } from '../remove.ts'
 import {
   chooseEnvironment,
   type CommonOptions,
@@ -12,6 +13,7 @@ import {
   withEnvironment,
   withExample,
   withJson,
+  withRemoval,
 } from '../session.ts'
 
 interface SetOptions extends CommonOptions {
@@ -31,7 +33,7 @@ interface AddOptions extends CommonOptions {
 }
 
 export function addEnvironmentVerbs(program: Command, run: Run): void {
-  const envs = program.command('envs').description('look at and change environments')
+  const envs = program.command('envs').description('look at, add, change and remove environments')
   withExample(
     withJson(withApp(envs.command('list').description('the environments of an app'))).action(
       run<[], CommonOptions>(listEnvironments),
@@ -50,6 +52,15 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     withJson(withApp(add)).action(run<[string], AddOptions>(addEnvironment)),
     'slipway envs add qa --branch qa -a shop',
     'slipway envs add staging --from live',
+  )
+  const removal = envs
+    .command('remove')
+    .argument('<name>', 'the environment')
+    .description('remove an environment with its data, instances, images and logs')
+  withExample(
+    withRemoval(withJson(withApp(removal))).action(run<[string], RemoveOptions>(removeEnvironment)),
+    'slipway envs remove qa -a shop',
+    'slipway envs remove qa --yes --cancel',
   )
   const named = '(needed, here or as -e)'
   const set = envs
@@ -149,6 +160,12 @@ async function addEnvironment(session: Session, [name]: [string], options: AddOp
   out.line(describeFollowing(added))
   noteMissingBranch(out, added)
   if (added.branchIsThere) out.note(`To deploy it now: slipway deploy ${added.name} -a ${added.app}`)
+}
+
+async function removeEnvironment(session: Session, [name]: [string], options: RemoveOptions): Promise<void> {
+  const app = await session.app()
+  const goes = `The environment ${name} of ${app} goes for good, with its data, instances, images and logs.`
+  await remove(session, { path: environmentPath(app, name), name, title: `${name} of ${app}`, goes }, options)
 }
 
 function describeFollowing(environment: Environment): string {

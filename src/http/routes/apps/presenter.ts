@@ -8,6 +8,8 @@ export const appSchema = z.strictObject({
   defaultBranch: z.string().nullable(),
   gitUrl: z.string(),
   createdAt: time,
+  /** `removing`: it goes with all that it has. */
+  state: z.enum(['active', 'removing']),
 })
 
 export function presentApp(app: App, facts: Facts): z.input<typeof appSchema> {
@@ -16,5 +18,6 @@ export function presentApp(app: App, facts: Facts): z.input<typeof appSchema> {
     defaultBranch: app.defaultBranch,
     gitUrl: facts.urls.git(app.name),
     createdAt: isoTime(app.createdAt),
+    state: app.isRemoving ? 'removing' : 'active',
   }
 }

@@ -1,16 +1,16 @@
 import { z } from 'zod'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { appParams, nothing } from '../../schemas.ts'
+import { appParams, nothing, removalBegun, removalQuery } from '../../schemas.ts'
 import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 import { appSchema, presentApp } from './presenter.ts'
 
 const appList = z.strictObject({ apps: z.array(appSchema) })
 const appWithEnvironments = z.strictObject({ ...appSchema.shape, environments: z.array(environmentSchema) })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'setDefaultBranch'>
+type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'removals' | 'setDefaultBranch'>
 
-export function appRoutes({ environments, facts, setDefaultBranch }: Needs): Route[] {
+export function appRoutes({ environments, facts, removals, setDefaultBranch }: Needs): Route[] {
   const show = async (name: string): Promise<z.input<typeof appWithEnvironments>> => {
     const app = await environments.getApp(name)
     const its = await environments.list(name)
@@ -78,6 +78,23 @@ export function appRoutes({ environments, facts, setDefaultBranch }: Needs): Rou
       async handle({ params, body, principal }) {
         await setDefaultBranch(params.app, body.defaultBranch, principal.name)
         return { json: await show(params.app) }
+      },
+    }),
+    defineRoute({
+      method: 'delete',
+      path: '/apps/:app',
+      tag: 'apps',
+      summary:
+        'Remove an app with all its environments, its images and its repository; it is gone when it is not found any more',
+      action: 'apps.remove',
+      params: appParams,
+      query: removalQuery,
+      body: nothing,
+      success: { status: 202, description: 'It is being removed', schema: removalBegun },
+      about: ({ app }) => app,
+      async handle({ params, query, principal }) {
+        const { waitsFor } = await removals.beginApp(params.app, { by: principal.name, cancel: query.cancel })
+        return { json: { waitsFor: [...waitsFor] }, location: `/api/v1/apps/${params.app}` }
       },
     }),
   ]

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Environment, EnvironmentChange, NewEnvironment } from '../../../environments/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { appParams, environmentParams, nothing, versionFrom } from '../../schemas.ts'
+import { appParams, environmentParams, nothing, removalBegun, removalQuery, versionFrom } from '../../schemas.ts'
 import { changedSchema, environmentSchema, presentEnvironment } from './presenter.ts'
 
 const environmentList = z.strictObject({ environments: z.array(environmentSchema) })
@@ -26,10 +26,10 @@ const addition = z.strictObject({
   deployOnPush: z.boolean().optional(),
 })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'commits'>
+type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'commits' | 'removals'>
 
 export function environmentRoutes(needs: Needs): Route[] {
-  return [...readRoutes(needs), ...changeRoutes(needs)]
+  return [...readRoutes(needs), ...changeRoutes(needs), removalRoute(needs)]
 }
 
 function readRoutes({ environments, facts }: Needs): Route[] {
@@ -117,4 +117,28 @@ function changeRoutes({ environments, facts, commits }: Needs): Route[] {
       },
     }),
   ]
+}
+
+function removalRoute({ removals }: Needs): Route {
+  return defineRoute({
+    method: 'delete',
+    path: '/apps/:app/environments/:environment',
+    tag: 'environments',
+    summary:
+      'Remove an environment with its data, instances, images and logs; it is gone when it is not found any more. With cancel a ' +
+      'deploy that runs is asked to end, else it is waited for',
+    action: 'environments.remove',
+    params: environmentParams,
+    query: removalQuery,
+    body: nothing,
+    success: { status: 202, description: 'It is being removed', schema: removalBegun },
+    about: ({ app }) => app,
+    async handle({ params: { app, environment }, query, principal }) {
+      const { waitsFor } = await removals.beginEnvironment(app, environment, {
+        by: principal.name,
+        cancel: query.cancel,
+      })
+      return { json: { waitsFor: [...waitsFor] }, location: `/api/v1/apps/${app}/environments/${environment}` }
+    },
+  })
 }
