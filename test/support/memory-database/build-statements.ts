@@ -1,4 +1,4 @@
-import { type Args, one, type Statements } from './statements.ts'
+import { type Args, type Asks, one, type Statements } from './statements.ts'
 import type { Work } from './table.ts'
 import type { BuildRow, Tables } from './tables.ts'
 
@@ -10,16 +10,11 @@ const columnsOf = ({ id, app_id, number, commit, config, state, image }: BuildRo
 const isOpen = ({ state }: { state: string }): boolean => state === 'waiting' || state === 'running'
 const idOf = ({ id }: { id: number }): { id: number } => ({ id })
 
-const isOwn =
-  (id: number, worker: string) =>
-  (row: BuildRow): boolean =>
-    row.id === id && row.lease_owner === worker && isOpen(row)
-
 /** `updateOwn`, with what it sets. */
 const setOwn =
   (set: (args: Args) => Partial<BuildRow>) =>
-  (t: Tables, work: Work, args: Args): object[] =>
-    t.builds.update(work, isOwn(args[0], args[1]), () => set(args)).map(idOf)
+  (t: Tables, work: Work, args: Args, asks: Asks): object[] =>
+    t.builds.update(work, asks('own'), () => set(args)).map(idOf)
 
 const nobody = { state: 'cancelled', error: 'Nobody waited for it any more.' } as const
 
@@ -65,26 +60,30 @@ export const buildStatements: Statements = {
       .select(work, (row) => row.id === id && row.lease_owner === worker && row.state === 'cancelled')
       .map(() => ({ '?column?': 1 })),
 
-  "update builds set state = 'waiting' where": setOwn(() => ({ state: 'waiting' })),
-  "update builds set state = 'running', host = $3": setOwn(() => ({ state: 'running' })),
-  "update builds set state = 'succeeded', image = $3": setOwn(([, , image]) => ({
-    ...{ state: 'succeeded', image: JSON.parse(image) as BuildRow['image'] },
-  })),
-  "update builds set state = 'failed', error = $3": setOwn(([, , error, error_code, error_hint]) => ({
-    ...{ state: 'failed', error, error_code, error_hint },
-  })),
+  "update builds set state = 'waiting' where {own} returning id$": setOwn(() => ({ state: 'waiting' })),
+  "update builds set state = 'running', host = $3, started_at = coalesce(started_at, now()) where {own} returning id$":
+    setOwn(() => ({ state: 'running' })),
+  "update builds set state = 'succeeded', image = $3, finished_at = now() where {own} returning id$": setOwn(
+    ([, , image]) => ({
+      ...{ state: 'succeeded', image: JSON.parse(image) as BuildRow['image'] },
+    }),
+  ),
+  "update builds set state = 'failed', error = $3, error_code = $4, error_hint = $5, finished_at = now() where {own} returning id$":
+    setOwn(([, , error, error_code, error_hint]) => ({
+      ...{ state: 'failed', error, error_code, error_hint },
+    })),
 
   "coalesce(error_code, 'build_failed') as code": (t, work, [id]) =>
     t.builds
       .select(work, (row) => row.id === id && row.state === 'failed')
       .map((row) => ({ code: row.error_code ?? 'build_failed', message: row.error ?? '', hint: row.error_hint })),
 
-  'with wanted as ( select exists': (t, work, [id, worker, left]) => {
-    const waits = t.deploys.select(work, (d) => d.build_id === id && !(left as number[]).includes(d.id) && isOpen(d))
-    const wanted = waits.some((d) => d.cancel_requested_at === null && d.error_code === null)
-    if (!wanted) t.builds.update(work, isOwn(id, worker), () => nobody)
-    return [{ wanted }]
-  },
+  "from deploys d where {waits}) as wanted ), ended as ( update builds set state = 'cancelled', error = 'Nobody waited for it any more.', finished_at = now() where {own} and not (select wanted":
+    (t, work, _args, asks) => {
+      const wanted = t.deploys.select(work, asks('waits')).length > 0
+      if (!wanted) t.builds.update(work, asks('own'), () => nobody)
+      return [{ wanted }]
+    },
 
   'where b.state in (': (t, work, [made]) => {
     t.builds.update(

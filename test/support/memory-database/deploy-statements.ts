@@ -1,4 +1,4 @@
-import { type Args, at, one, type Statements } from './statements.ts'
+import { type Args, type Asks, at, one, type Statements } from './statements.ts'
 import type { Work } from './table.ts'
 import type { DeployRow, Tables } from './tables.ts'
 
@@ -31,16 +31,11 @@ function deployOf(t: Tables, work: Work, d: DeployRow): object {
   }
 }
 
-const isOwn =
-  (id: number, worker: string) =>
-  (row: DeployRow): boolean =>
-    row.id === id && row.lease_owner === worker && row.state === 'running'
-
 /** `updateOwn`, with what it sets. */
 const setOwn =
   (set: (args: Args, work: Work) => Partial<DeployRow>) =>
-  (t: Tables, work: Work, args: Args): object[] =>
-    t.deploys.update(work, isOwn(args[0], args[1]), () => set(args, work)).map((row) => ({ id: row.id }))
+  (t: Tables, work: Work, args: Args, asks: Asks): object[] =>
+    t.deploys.update(work, asks('own'), () => set(args, work)).map((row) => ({ id: row.id }))
 
 export const deployStatements: Statements = {
   'left join releases r on r.id = d.release_id where d.id = $1': (t, work, [id]) =>
@@ -55,30 +50,39 @@ export const deployStatements: Statements = {
       .toSorted((a, b) => a.started_at - b.started_at)
       .map((row) => ({ step: row.step, ms: (row.finished_at ?? work.nowMs) - row.started_at })),
 
-  'update deploys set build_id = $3 where': setOwn(([, , build_id]) => ({ build_id })),
-  'update deploys set waiting_for = $3 where': setOwn(([, , waiting_for]) => ({ waiting_for })),
-  'update deploys set release_id = $3 where': setOwn(([, , release_id]) => ({ release_id })),
-  'update deploys set error_code = $3, error_message = $4 where': setOwn(([, , error_code, error_message]) => ({
-    ...{ error_code, error_message },
-  })),
-  'update deploys set state = $3, finished_at = now(), lease_owner = null where': setOwn(([, , state], work) => ({
-    ...{ state, finished_at: work.nowMs, lease_owner: null },
-  })),
-  'update deploys set commands_ran = true where': setOwn(() => ({ commands_ran: true })),
+  'update deploys set build_id = $3 where {own} returning id$': setOwn(([, , build_id]) => ({ build_id })),
+  'update deploys set waiting_for = $3 where {own} returning id$': setOwn(([, , waiting_for]) => ({ waiting_for })),
+  'update deploys set release_id = $3 where {own} returning id$': setOwn(([, , release_id]) => ({ release_id })),
+  'update deploys set error_code = $3, error_message = $4 where {own} returning id$': setOwn(
+    ([, , error_code, error_message]) => ({
+      ...{ error_code, error_message },
+    }),
+  ),
+  'update deploys set state = $3, finished_at = now(), lease_owner = null where {own} returning id$': setOwn(
+    ([, , state], work) => ({
+      ...{ state, finished_at: work.nowMs, lease_owner: null },
+    }),
+  ),
+  'update deploys set commands_ran = true where {own} returning id$': setOwn(() => ({ commands_ran: true })),
 
-  'cancel_requested_at is null as begins from deploys': (t, work, [id, worker, step]) =>
-    t.deploys.lock(work, isOwn(id, worker)).map((row) => {
-      const begins = row.cancel_requested_at === null
+  'with own as ( select id, {begins} as begins from deploys where {own} for update )': (t, work, [id, , step], asks) =>
+    t.deploys.lock(work, asks('own')).map((row) => {
+      const begins = asks('begins')(row)
       if (!begins) return { begins }
-      t.deploys.update(work, isOwn(id, worker), () => ({ step }))
+      t.deploys.update(work, asks('own'), () => ({ step }))
       if (t.steps.select(work, (other) => other.deploy_id === id && other.step === step).length === 0) {
         t.steps.insert(work, { deploy_id: row.id, step, started_at: work.nowMs, finished_at: null, outcome: null })
       }
       return { begins }
     }),
 
-  'update deploy_steps s set outcome = $4': (t, work, [id, worker, step, outcome]) => {
-    if (t.deploys.select(work, isOwn(id, worker)).length === 0) return []
+  'where s.deploy_id = $1 and s.step = $3 and d.id = s.deploy_id and {own} returning': (
+    t,
+    work,
+    [id, , step, outcome],
+    asks,
+  ) => {
+    if (t.deploys.select(work, (row) => row.id === id && asks('own')(row)).length === 0) return []
     return t.steps
       .update(
         work,

@@ -2,7 +2,8 @@ import { buildStatements } from './build-statements.ts'
 import { deployStatements } from './deploy-statements.ts'
 import { instanceStatements } from './instance-statements.ts'
 import { lineStatements, logStatements } from './line-statements.ts'
-import type { Args, Statement } from './statements.ts'
+import { compileCondition, type Condition } from './conditions.ts'
+import type { Args, Asks, Statement } from './statements.ts'
 import { Blocked, type Work } from './table.ts'
 import { makeTables, type Tables } from './tables.ts'
 
@@ -58,10 +59,14 @@ export function makeMemoryDatabase({ nowMs, limit = (waited) => waited }: Wait):
     }
     return known.ended
   }
-  const attempt = <Row>(statement: Statement, work: Work, values: readonly unknown[]): Row[] | Blocked => {
+  const attempt = <Row>({ statement, conditions }: Found, work: Work, values: readonly unknown[]): Row[] | Blocked => {
     work.undo = []
+    const asks: Asks = (name) => {
+      const condition = conditions[name] as Condition
+      return (row) => condition(row, values, work.nowMs) === true
+    }
     try {
-      return statement(tables, work, values as unknown as Args) as Row[]
+      return statement(tables, work, values as unknown as Args, asks) as Row[]
     } catch (error) {
       const isBlocked = error instanceof Blocked
       for (const undo of work.undo.toReversed()) undo(isBlocked ? 'waits' : 'fails')
@@ -129,30 +134,48 @@ const all: [string, Statement][] = [
   ...Object.entries(buildStatements),
   ...Object.entries(instanceStatements),
 ]
-const found = new Map<string, Statement>()
+interface Found {
+  readonly words: string
+  readonly statement: Statement
+  readonly conditions: Readonly<Record<string, Condition>>
+}
+
+/** By their text. */
+const found = new Map<string, Found>()
 
 /** The words by which each statement is known. */
 export const allStatements: readonly string[] = all.map(([words]) => words)
 
-export function wordsOf(sql: string): string | undefined {
-  const statement = findStatement(sql)
-  return all.find(([, known]) => known === statement)?.[0]
-}
+export const wordsOf = (sql: string): string => findStatement(sql).words
 
-function findStatement(sql: string): Statement {
+function findStatement(sql: string): Found {
   const known = found.get(sql)
   if (known !== undefined) return known
   const text = sql
     .replaceAll(/--[^\n]*/g, '')
     .replaceAll(/\s+/g, ' ')
     .trim()
-  const fitting = all.filter(([words]) =>
-    words.endsWith('$') ? text.endsWith(words.slice(0, -1)) : text.includes(words),
-  )
+  const fitting = all.flatMap(([words, statement]) => {
+    const match = patternOf(words).exec(text)
+    return match === null ? [] : [{ words, statement, asked: match.groups ?? {} }]
+  })
   const [first] = fitting
   if (first === undefined || fitting.length > 1) {
     throw new Error(`the database in memory knows ${fitting.length} statements like this one: ${text}`)
   }
-  found.set(sql, first[1])
-  return first[1]
+  const { words, statement, asked } = first
+  const conditions = Object.fromEntries(Object.entries(asked).map(([name, said]) => [name, compileCondition(said)]))
+  const made = { words, statement, conditions }
+  found.set(sql, made)
+  return made
+}
+
+/** `$` at the end: the statement ends there. */
+function patternOf(words: string): RegExp {
+  const isWhole = words.endsWith('$')
+  const parts = (isWhole ? words.slice(0, -1) : words).split(/\{(\w+)\}/)
+  const source = parts
+    .map((part, i) => (i % 2 === 1 ? `(?<${part}>.+?)` : part.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')))
+    .join('')
+  return new RegExp(isWhole ? `${source}$` : source)
 }

@@ -42,28 +42,11 @@ export const lineStatements: Statements = {
     return [idOf(t.deploys.insert(work, row))]
   },
 
-  "set state = 'superseded', finished_at = now() where id = any($1) and state = 'waiting'": (t, work, [ids]) =>
-    t.deploys
-      .update(
-        work,
-        (d) => isAmong(ids, d) && d.state === 'waiting',
-        () => ({ state: 'superseded', finished_at: work.nowMs }),
-      )
-      .map(idOf),
+  "set state = 'superseded', finished_at = now() where {waits} returning id$": (t, work, _args, asks) =>
+    t.deploys.update(work, asks('waits'), () => ({ state: 'superseded', finished_at: work.nowMs })).map(idOf),
 
-  "state = 'running' and (step is null or step = 'build') and cancel_requested_at is null": (t, work, [ids]) =>
-    t.deploys
-      .update(
-        work,
-        (d) =>
-          isAmong(ids, d) &&
-          d.state === 'running' &&
-          (d.step === null || d.step === 'build') &&
-          d.cancel_requested_at === null &&
-          d.error_code === null,
-        () => ({ cancel_requested_at: work.nowMs }),
-      )
-      .map(idOf),
+  'update deploys set cancel_requested_at = now() where {may} returning id$': (t, work, _args, asks) =>
+    t.deploys.update(work, asks('may'), () => ({ cancel_requested_at: work.nowMs })).map(idOf),
 
   'update deploys set superseded_by = $2 where id = any($1)': (t, work, [ids, by]) => {
     t.deploys.update(
@@ -83,19 +66,20 @@ export const lineStatements: Statements = {
       )
       .map(idOf),
 
-  "set state = 'cancelled', finished_at = now(), waiting_for = null": (t, work, [id]) =>
+  "set state = 'cancelled', finished_at = now(), waiting_for = null where {waits} returning id$": (
+    t,
+    work,
+    _args,
+    asks,
+  ) =>
     t.deploys
-      .update(
-        work,
-        (d) => d.id === id && d.state === 'waiting',
-        () => ({ state: 'cancelled', finished_at: work.nowMs, waiting_for: null }),
-      )
+      .update(work, asks('waits'), () => ({ state: 'cancelled', finished_at: work.nowMs, waiting_for: null }))
       .map(idOf),
 
-  'cancel_requested_at = coalesce(d.cancel_requested_at, now())': (t, work, [id, by]) =>
+  'select id, {asked} as asked from deploys where {runs} for update) as w': (t, work, [id, by], asks) =>
     t.deploys
-      .lock(work, (d) => d.id === id && d.state === 'running')
-      .filter(({ step }) => step !== 'swap')
+      .lock(work, asks('runs'))
+      .filter(asks('asked'))
       .flatMap(() =>
         t.deploys.update(
           work,
@@ -111,66 +95,44 @@ export const lineStatements: Statements = {
   "select 1 from deploys where id = $1 and state = 'running'": (t, work, [id]) =>
     t.deploys.select(work, (d) => d.id === id && d.state === 'running').map(() => ({ '?column?': 1 })),
 
-  'for update skip locked limit 1 ) returning id, environment_id as "environmentId"': (t, work, [worker]) => {
-    const busy = t.deploys.select(work, ({ state }) => state === 'running').map((d) => d.environment_id)
-    const ready = t.deploys
-      .select(work, (d) => d.state === 'waiting' && !busy.includes(d.environment_id))
-      .toSorted((a, b) => b.priority - a.priority || a.id - b.id)
-    for (const { id } of ready) {
-      if (t.deploys.lock(work, (d) => d.id === id, { skipLocked: true }).length === 0) continue
-      const begun = { state: 'running', started_at: work.nowMs, waiting_for: null, ...held(worker, work) } as const
-      return t.deploys
-        .update(
-          work,
-          (d) => d.id === id,
-          () => begun,
-        )
-        .map((d) => ({ id, environmentId: d.environment_id }))
-    }
-    return []
-  },
+  'select id from deploys w where {waits} and not exists (select 1 from deploys r where r.environment_id = w.environment_id and {busy}) order by priority desc, id for update skip locked limit 1 )':
+    (t, work, [worker], asks) => {
+      const busy = t.deploys.select(work, asks('busy')).map((d) => d.environment_id)
+      const ready = t.deploys
+        .select(work, (d) => asks('waits')(d) && !busy.includes(d.environment_id))
+        .toSorted((a, b) => b.priority - a.priority || a.id - b.id)
+      for (const { id } of ready) {
+        if (t.deploys.lock(work, (d) => d.id === id, { skipLocked: true }).length === 0) continue
+        const begun = { state: 'running', started_at: work.nowMs, waiting_for: null, ...held(worker, work) } as const
+        return t.deploys
+          .update(
+            work,
+            (d) => d.id === id,
+            () => begun,
+          )
+          .map((d) => ({ id, environmentId: d.environment_id }))
+      }
+      return []
+    },
 
   "select id from deploys where state = 'running' and lease_owner = $1$": (t, work, [worker]) =>
     t.deploys.select(work, (d) => d.state === 'running' && d.lease_owner === worker).map(idOf),
 
-  "state = 'running' and lease_owner = $1 and cancel_requested_at is not null": (t, work, [worker]) =>
-    t.deploys
-      .select(work, (d) => d.state === 'running' && d.lease_owner === worker && d.cancel_requested_at !== null)
-      .map(idOf),
+  'select id from deploys where {runs} and cancel_requested_at is not null$': (t, work, _args, asks) =>
+    t.deploys.select(work, (d) => asks('runs')(d) && d.cancel_requested_at !== null).map(idOf),
 
-  "milliseconds' where state = 'running' returning id$": (t, work, [worker]) =>
-    t.deploys
-      .update(
-        work,
-        (d) => d.state === 'running',
-        () => held(worker, work),
-      )
-      .map(idOf),
+  "update deploys set lease_owner = $1, lease_until = now() + interval '30000 milliseconds' where {taken} returning id$":
+    (t, work, [worker], asks) => t.deploys.update(work, asks('taken'), () => held(worker, work)).map(idOf),
 
-  'lease_owner is distinct from $1 and coalesce(lease_until': (t, work, [worker]) =>
-    t.deploys
-      .update(
-        work,
-        (d) => d.state === 'running' && d.lease_owner !== worker && (d.lease_until ?? -Infinity) < work.nowMs,
-        () => held(worker, work),
-      )
-      .map(idOf),
+  "update deploys set lease_until = now() + interval '30000 milliseconds' where {own} returning id$": (
+    t,
+    work,
+    _args,
+    asks,
+  ) => t.deploys.update(work, asks('own'), () => ({ lease_until: work.nowMs + leaseMs })).map(idOf),
 
-  'update deploys set lease_until = now() + interval': (t, work, [worker]) =>
-    t.deploys
-      .update(
-        work,
-        (d) => d.state === 'running' && d.lease_owner === worker,
-        () => held(worker, work),
-      )
-      .map(idOf),
-
-  'set lease_owner = null, lease_until = null': (t, work, [worker]) => {
-    t.deploys.update(
-      work,
-      (d) => d.state === 'running' && d.lease_owner === worker,
-      () => ({ lease_owner: null, lease_until: null }),
-    )
+  'set lease_owner = null, lease_until = null where {own}$': (t, work, _args, asks) => {
+    t.deploys.update(work, asks('own'), () => ({ lease_owner: null, lease_until: null }))
     return []
   },
 }
@@ -184,9 +146,6 @@ function addLines(t: Tables, work: Work, id: number, lines: Lines): void {
     t.log(id).insert(work, { deploy_id: id, seq: first + i, at: work.nowMs, kind, text })
   }
 }
-
-const owns = (t: Tables, work: Work, id: number, worker: string): { id: number }[] =>
-  t.deploys.select(work, (d) => d.id === id && d.lease_owner === worker).map(idOf)
 
 export const logStatements: Statements = {
   'select coalesce(max(seq), 0)::int as seq from deploy_log': (t, work, [id]) => [
@@ -215,29 +174,27 @@ export const logStatements: Statements = {
     return []
   },
 
-  'unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n) )': (
-    t,
-    work,
-    [id, first, kinds, texts, worker],
-  ) => {
-    const own = owns(t, work, id, worker)
-    if (own.length > 0) addLines(t, work, id, [first, kinds, texts])
-    return own
-  },
+  'with own as (select id from deploys where {own}), written as ( insert into deploy_log (deploy_id, seq, kind, text) select own.id, $2 + l.n - 1, l.kind, l.text from own, unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n) )':
+    (t, work, [id, first, kinds, texts], asks) => {
+      const own = t.deploys.select(work, asks('own')).map(idOf)
+      if (own.length > 0) addLines(t, work, id, [first, kinds, texts])
+      return own
+    },
 
-  'on conflict (deploy_id, seq) do nothing )': (t, work, [id, first, kinds, texts, worker]) => {
-    const own = owns(t, work, id, worker)
-    const there = new Set(
-      t
-        .log(id)
-        .select(work, () => true)
-        .map(({ seq }) => seq),
-    )
-    if (own.length > 0) {
-      for (const [i, text] of (texts as string[]).entries()) {
-        if (!there.has((first as number) + i)) addLines(t, work, id, [(first as number) + i, [kinds[i]], [text]])
+  'with own as (select id from deploys where {own}), written as ( insert into deploy_log (deploy_id, seq, kind, text) select own.id, $2 + l.n - 1, l.kind, l.text from own, unnest($3::text[], $4::text[]) with ordinality as l (kind, text, n) on conflict (deploy_id, seq) do nothing )':
+    (t, work, [id, first, kinds, texts], asks) => {
+      const own = t.deploys.select(work, asks('own')).map(idOf)
+      const there = new Set(
+        t
+          .log(id)
+          .select(work, () => true)
+          .map(({ seq }) => seq),
+      )
+      if (own.length > 0) {
+        for (const [i, text] of (texts as string[]).entries()) {
+          if (!there.has((first as number) + i)) addLines(t, work, id, [(first as number) + i, [kinds[i]], [text]])
+        }
       }
-    }
-    return own
-  },
+      return own
+    },
 }
