@@ -76,7 +76,7 @@ export const lineStatements: Statements = {
       .update(work, asks('waits'), () => ({ state: 'cancelled', finished_at: work.nowMs, waiting_for: null }))
       .map(idOf),
 
-  'select id, {asked} as asked from deploys where {runs} for update) as w': (t, work, [id, by], asks) =>
+  'select id, {asked} as asked from deploys where {runs} for no key update) as w': (t, work, [id, by], asks) =>
     t.deploys
       .lock(work, asks('runs'))
       .filter(asks('asked'))

@@ -3,8 +3,8 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { findDatabaseAway, type Outcome, runSchedules } from './run.ts'
 
 /*
- * `node test/support/schedules/cli.ts COUNT [FIRST]`: so many schedules from this seed on, on all cores. Exit 1 when one is
- * broken. With COUNT 1 everything that happened in it is told.
+ * `node test/support/schedules/cli.ts COUNT [FIRST] [until-broken]`: so many schedules from this seed on, on all cores, or only
+ * until one is broken. Exit 1 when one is. With COUNT 1 everything that happened in it is told.
  */
 
 interface Share {
@@ -18,8 +18,8 @@ const mostTold = 20
 const youngMb = 64
 
 if (isMainThread) {
-  const [count = 1_000, first = 1] = process.argv.slice(2).map(Number)
-  const isFine = count === 1 ? await tellOne(first) : await playAll(count, first)
+  const [count = 1_000, first = 1] = process.argv.slice(2, 4).map(Number)
+  const isFine = count === 1 ? await tellOne(first) : await playAll(count, first, process.argv[4] === 'until-broken')
   process.exitCode = isFine ? 0 : 1
 } else {
   const { count, first, step } = workerData as Share
@@ -36,7 +36,8 @@ async function tellOne(seed: number): Promise<boolean> {
   return isFine
 }
 
-async function playAll(count: number, first: number): Promise<boolean> {
+async function playAll(count: number, first: number, untilBroken: boolean): Promise<boolean> {
+  const workers: Worker[] = []
   const begun = performance.now()
   const sum = { schedules: 0, broken: 0, steps: 0, deploys: 0, ...{ live: 0, failed: 0, cancelled: 0, superseded: 0 } }
   const add = (outcome: Outcome): void => {
@@ -46,7 +47,9 @@ async function playAll(count: number, first: number): Promise<boolean> {
     for (const state of ['live', 'failed', 'cancelled', 'superseded'] as const) sum[state] += outcome.states[state] ?? 0
     if (outcome.violations.length === 0) return
     sum.broken += 1
-    if (sum.broken <= mostTold) console.log(`seed ${outcome.seed}:\n  ${outcome.violations.join('\n  ')}`)
+    if (untilBroken) for (const worker of workers) void worker.terminate()
+    if (sum.broken <= (untilBroken ? 1 : mostTold))
+      console.log(`seed ${outcome.seed}:\n  ${outcome.violations.join('\n  ')}`)
   }
   const cores = availableParallelism()
   const ends = Array.from({ length: cores }, (_, i) => {
@@ -54,6 +57,7 @@ async function playAll(count: number, first: number): Promise<boolean> {
       workerData: { count: count - i, first: first + i, step: cores } satisfies Share,
       resourceLimits: { maxYoungGenerationSizeMb: youngMb },
     })
+    workers.push(worker)
     worker.on('message', (outcome) => add(outcome as Outcome))
     return new Promise<void>((resolve, reject) => {
       worker.once('error', reject)

@@ -1,5 +1,6 @@
 import type { DeployKind } from '../../../src/deploys/index.ts'
 import { type Life, startLife } from './life.ts'
+import { expectEnd } from './promptness.ts'
 import type { World } from './world.ts'
 
 /*
@@ -19,7 +20,7 @@ const kinds: readonly DeployKind[] = ['push', 'push', 'push', 'push', 'deploy', 
 const commits = ['a', 'b', 'c', 'aa', 'bb', 'cc', 'ab', 'd', 'e', 'f']
 
 /** As many as there are in most histories until everything heals, before and after each effect. */
-const mostCalls = 600
+const mostCalls = { any: 600, engine: 80, proxy: 40 }
 
 export const environmentIds = [1, 2, 3]
 
@@ -95,7 +96,10 @@ export function makeHistory(world: World): History {
     if (life === undefined || open.length === 0) return
     const { id } = random.pick(open)
     trace(`cancel of ${id}`)
-    life.deploys.cancel(id, 'bob').catch((error: unknown) => expectAway(error, 'a cancel'))
+    life.deploys.cancel(id, 'bob').then(
+      () => expectEnd(world, life, id),
+      (error: unknown) => expectAway(error, 'a cancel'),
+    )
   }
   const crash = (): void => {
     const life = current()
@@ -112,7 +116,13 @@ export function makeHistory(world: World): History {
       life.kill()
       timeline.after(random.next() * 500, ensureAlive)
     }
-    life.deploys.stop().then(end, end)
+    // What it takes over while it is told to stop is for the next one, which asks nobody.
+    const wasWorking = life.isWorking()
+    life.deploys.stop().then(() => {
+      for (const id of (wasWorking && life.held()) || [])
+        world.violate(`life ${life.number} stopped and did not give deploy ${id} back`)
+      end()
+    }, end)
     timeline.after(20_000, () => life.isAlive() && end())
   }
   /** Longer than half a lease: its place in the database is lost, and another server takes it. */
@@ -141,8 +151,9 @@ export function makeHistory(world: World): History {
   /** At any time, or between any two things that are done: most of the time goes by in few of them. */
   const plan = (count: number, what: () => void): void => {
     for (let i = 0; i < count; i += 1) {
-      if (random.chance(0.5)) timeline.after(random.next() * lastsMs, what)
-      else world.atCall(1 + random.below(mostCalls), what)
+      const place = random.pick([null, 'engine', 'proxy'] as const)
+      if (random.chance(0.4)) timeline.after(random.next() * lastsMs, what)
+      else world.atCall(place, 1 + random.below(mostCalls[place ?? 'any']), what)
     }
   }
   plan(1 + random.below(6), request)

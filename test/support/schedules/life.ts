@@ -22,6 +22,11 @@ export interface Life {
   readonly deploys: Deploys
   isAlive(): boolean
   isFrozen(): boolean
+  wasFrozen(): boolean
+  /** It has begun to work. */
+  isWorking(): boolean
+  /** Running deploys that it holds a lease of; null when it said that it could not give them back. */
+  held(): readonly number[] | null
   /** As by `kill -9`: nothing that it waits for ever comes back to it. */
   kill(): void
   /** As by SIGSTOP: what comes back meanwhile is heard when the time is over. */
@@ -37,6 +42,8 @@ export function startLife(world: World, number: number): Life {
   const open = new Set<OpenTransaction>()
   let isAlive = true
   let thawMs = 0
+  let couldNotGiveBack = false
+  let isWorking = false
 
   /** Something comes to this server: unless it is dead, and not before it thaws. */
   const deliver = (what: () => void): void => {
@@ -48,10 +55,10 @@ export function startLife(world: World, number: number): Life {
   /** A request, its effect and its answer; each takes its time, and each may be lost. */
   const call = <T>(place: Place, effect: () => T | Promise<T>): Promise<T> =>
     new Promise((resolve, reject) => {
-      if (!world.onCall() || !isAlive) return
+      if (!world.onCall(place) || !isAlive) return
       const fault: Fault = world.faultAt(place)
       const answer = (settle: () => void): void => {
-        world.onCall()
+        world.onCall(place)
         if (world.isPrompt()) deliver(settle)
         else timeline.after(world.latencyMs(place), () => deliver(settle))
       }
@@ -73,13 +80,28 @@ export function startLife(world: World, number: number): Life {
       else timeline.after(world.latencyMs(place), () => (isAlive || random.chance(0.5) ? act() : undefined))
     })
 
+  /** Whoever records something of a deploy, or writes its log, as its owner is that. */
+  const checked = <T extends object>(
+    sql: string,
+    values: readonly unknown[] = [],
+    answer: T[] | Promise<T[]>,
+  ): T[] | Promise<T[]> => {
+    if (answer instanceof Promise) return answer.then((rows) => checked(sql, values, rows) as T[])
+    const isRecord = sql.startsWith('update deploys') && values[1] === worker
+    const isLog = sql.startsWith('with own as') && values[4] === worker
+    if ((isRecord || isLog) && answer.length > 0) {
+      const [deploy] = database.tables.deploys.select(database.look(), ({ id }) => id === values[0])
+      if (deploy?.lease_owner !== worker) world.violate(`life ${number} recorded something of deploy ${deploy?.id}`)
+    }
+    return answer
+  }
   const db: Database = {
     query(sql, values) {
       if (worker === '' && sql.startsWith('update deploys set lease_owner = $1')) {
         worker = String(values?.[0])
         world.newestTakeOver = { worker, atMs: timeline.nowMs() }
       }
-      return call('database', () => database.query(sql, values))
+      return call('database', () => checked(sql, values, database.query(sql, values)))
     },
     async transaction(work) {
       const tx = await call('database', () => {
@@ -94,7 +116,7 @@ export function startLife(world: World, number: number): Life {
         query: (sql, values) =>
           call('database', () => {
             if (!open.has(tx)) throw world.awayError('database')
-            return tx.query(sql, values)
+            return checked(sql, values, tx.query(sql, values))
           }),
       }
       try {
@@ -237,7 +259,10 @@ export function startLife(world: World, number: number): Life {
       if (isDatabaseAway(fields?.['error'])) logger.warn(message, fields)
       else world.violate(`life ${number} says: ${message}: ${textOf(fields)}`)
     },
-    warn: (message, fields) => world.trace(`life ${number} warns: ${message} ${textOf(fields)}`),
+    warn(message, fields) {
+      if (message === 'the leases of deploys were not given back') couldNotGiveBack = true
+      world.trace(`life ${number} warns: ${message} ${textOf(fields)}`)
+    },
     info: (message, fields) => world.trace(`life ${number}: ${message} ${JSON.stringify(fields)}`),
     debug: () => undefined,
     child: () => logger,
@@ -248,7 +273,10 @@ export function startLife(world: World, number: number): Life {
     monotonicMs: () => timeline.nowMs(),
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
-        if (isAlive) timeline.sleep(ms, signal).then(() => deliver(resolve), reject)
+        if (!isAlive) return
+        // One that was due while it was frozen is heard of later, and may have been given up by then.
+        const wake = (): void => (signal?.aborted === true ? reject(signal.reason as Error) : resolve())
+        timeline.sleep(ms, signal).then(() => deliver(wake), reject)
       }),
   }
   /** Its place in the database: lost when another server begins, and taken again when that one is gone. */
@@ -277,7 +305,8 @@ export function startLife(world: World, number: number): Life {
     builds: ofBuilds(),
     whileRoutesHold: makeMutex(),
   }
-  const deploys = makeDeploys(tools)
+  const made = makeDeploys(tools)
+  const deploys: Deploys = { ...made, start: () => made.start().finally(() => (isWorking = true)) }
 
   return {
     number,
@@ -285,6 +314,13 @@ export function startLife(world: World, number: number): Life {
     deploys,
     isAlive: () => isAlive,
     isFrozen: () => timeline.nowMs() < thawMs,
+    wasFrozen: () => thawMs > 0,
+    isWorking: () => isWorking,
+    held() {
+      if (couldNotGiveBack) return null
+      const own = database.tables.deploys.select(database.look(), (d) => d.state === 'running')
+      return own.filter((d) => d.lease_owner === worker).map(({ id }) => id)
+    },
     kill() {
       isAlive = false
       for (const tx of open) tx.rollback()

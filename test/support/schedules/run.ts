@@ -2,6 +2,7 @@ import { silentLogger } from '../../../src/kernel/logger.ts'
 import { makePool } from '../../../src/postgres/index.ts'
 import { checkHealed, findUnrest } from './healed.ts'
 import { type History, makeHistory } from './history.ts'
+import { expectNext } from './promptness.ts'
 import { makeWorld, type Options, type World } from './world.ts'
 
 /** What a schedule came to. */
@@ -97,6 +98,8 @@ async function isOver(run: Run): Promise<boolean> {
     return true
   }
   run.lookMs = world.timeline.nowMs() + 200
+  const working = history.lives.findLast((life) => life.isAlive() && life.isWorking())
+  if (working !== undefined) expectNext(world, working)
   if (world.timeline.nowMs() > history.healedMs() + healMs) for (const what of unrest) world.violate(what)
   return world.violations.length > 0
 }

@@ -42,10 +42,14 @@ export interface World {
   heal(): void
   /** Everything that is asked of this place fails for so long. */
   takeAway(place: Place, ms: number): void
+  /** When something that was asked for went wrong last. */
+  lastFaultMs: number
+  /** What has not been done by then, although nothing was in its way, is not coming of itself. */
+  readonly promptMs: number
   /** Before an effect and after it. False when time has stood still for so many of them that it never will go on. */
-  onCall(): boolean
-  /** Has this done at the `nth` time from now on. */
-  atCall(nth: number, what: () => void): void
+  onCall(place: Place): boolean
+  /** Has this done at the `nth` time that this place is called from now on; null: any. */
+  atCall(place: Place | null, nth: number, what: () => void): void
   onCommit(): void
   assertOwner(worker: string, deployId: number, what: string): void
   assertMayServe(worker: string, set: string): void
@@ -82,7 +86,8 @@ export function makeWorld(seed: number, options: Options): World {
   let isHealed = false
   let calls = 0
   let [lastMs, callsThen] = [0, 0]
-  const atCalls = new Map<number, (() => void)[]>()
+  const countOf = new Map<Place | null, number>()
+  const atCalls: { place: Place | null; count: number; what: () => void }[] = []
 
   const limit = (waited: Promise<void>): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -109,6 +114,8 @@ export function makeWorld(seed: number, options: Options): World {
   return {
     ...{ seed, random, timeline, base, engine, database, router, violations, traces, wentLive, violate, trace },
     place: { isAlive: () => false },
+    lastFaultMs: Number.NEGATIVE_INFINITY,
+    promptMs: slowness === 30 ? 8_000 : 2_500,
     newestTakeOver: { worker: '', atMs: 0 },
     range: { subnet: '127.0.0.0/27', reserved: ['127.0.0.1'] },
     buildSlots: 1 + random.below(2),
@@ -118,8 +125,10 @@ export function makeWorld(seed: number, options: Options): World {
     latencyMs: () => random.next() ** 4 * 10 * slowness,
     faultAt(place) {
       if (isHealed || place === 'app') return null
-      if ((awayUntil.get(place) ?? 0) > timeline.nowMs()) return 'before'
-      if (!random.chance(faultRate)) return null
+      const isAway = (awayUntil.get(place) ?? 0) > timeline.nowMs()
+      if (!isAway && !random.chance(faultRate)) return null
+      this.lastFaultMs = timeline.nowMs()
+      if (isAway) return 'before'
       return random.chance(0.5) ? 'before' : 'after'
     },
     awayError: (place) =>
@@ -130,16 +139,19 @@ export function makeWorld(seed: number, options: Options): World {
     failsToBuild: (buildId) => commitOf(buildId).startsWith('f'),
     heal: () => void (isHealed = true),
     takeAway: (place, ms) => void awayUntil.set(place, timeline.nowMs() + ms),
-    onCall() {
+    onCall(place) {
       calls += 1
-      const due = atCalls.get(calls)
-      if (due !== undefined && !isHealed) for (const what of due) what()
+      for (const each of [place, null]) {
+        const count = (countOf.get(each) ?? 0) + 1
+        countOf.set(each, count)
+        for (const due of atCalls) if (due.place === each && due.count === count && !isHealed) due.what()
+      }
       if (timeline.nowMs() > lastMs) [lastMs, callsThen] = [timeline.nowMs(), calls]
       if (calls - callsThen < mostCallsAtOnce) return true
       violate(`${mostCallsAtOnce} calls in no time`)
       return false
     },
-    atCall: (nth, what) => void atCalls.set(calls + nth, [...(atCalls.get(calls + nth) ?? []), what]),
+    atCall: (place, nth, what) => void atCalls.push({ place, count: (countOf.get(place) ?? 0) + nth, what }),
     onCommit() {
       const live = tables.deploys.select(database.look(), (d) => d.state === 'live' && !counted.has(d.id))
       for (const d of live) {

@@ -10,7 +10,7 @@ import { findDatabaseAway, type Outcome, runSchedules } from '../../support/sche
  * SLIPWAY_SCHEDULES=N runs N of them, SLIPWAY_SEED=N begins with that one; `npm run schedules` runs 100,000. One seed with
  * all that happened: `node test/support/schedules/cli.ts 1 SEED`.
  */
-const count = Number(process.env['SLIPWAY_SCHEDULES'] ?? 1_000)
+const count = Number(process.env['SLIPWAY_SCHEDULES'] ?? 800)
 const first = Number(process.env['SLIPWAY_SEED'] ?? 1)
 
 it(`comes to rest in ${count} schedules, with nothing broken and nothing left over`, async () => {

@@ -1,0 +1,40 @@
+import type { Life } from './life.ts'
+import type { World } from './world.ts'
+
+/*
+ * What has to be done without anybody waiting for a heartbeat: as long as one server is alive, was never frozen, and nothing
+ * that it asks for goes wrong.
+ */
+
+/** A running deploy was cancelled. */
+export function expectEnd(world: World, life: Life, id: number): void {
+  soon(world, life, () => {
+    const [deploy] = world.database.tables.deploys.select(world.look(), (d) => d.id === id)
+    if (deploy?.finished_at === null) world.violate(`deploy ${id} goes on although it was cancelled`)
+  })
+}
+
+/** An environment runs nothing: what waits there begins. */
+export function expectNext(world: World, life: Life): void {
+  const { deploys } = world.database.tables
+  const idle = (): number[] => {
+    const open = deploys.select(world.look(), (d) => d.finished_at === null)
+    const busy = new Set(open.filter(({ state }) => state === 'running').map((d) => d.environment_id))
+    return open.filter((d) => !busy.has(d.environment_id)).map(({ id }) => id)
+  }
+  const before = idle()
+  if (before.length === 0) return
+  soon(world, life, () => {
+    for (const id of idle())
+      if (before.includes(id)) world.violate(`deploy ${id} waits for nothing, and does not begin`)
+  })
+}
+
+/** After something went wrong the queue waits for so long at most until it tries again. */
+const longestRetryMs = 6_000
+
+function soon(world: World, life: Life, check: () => void): void {
+  const sinceMs = world.timeline.nowMs() - longestRetryMs
+  const isUndisturbed = (): boolean => life.isAlive() && !life.wasFrozen() && world.lastFaultMs < sinceMs
+  if (isUndisturbed()) world.timeline.after(world.promptMs, () => isUndisturbed() && check())
+}
