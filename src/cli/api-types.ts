@@ -5,12 +5,14 @@ import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
 import type { overviewSchema, statusSchema } from '../http/routes/status/routes.ts'
+import type { variableSchema } from '../http/routes/vars/presenter.ts'
 
 /** What the API answers, from the schemas it answers by. Types only: nothing of the server is loaded here. */
 export type App = z.output<typeof appSchema>
 export type Environment = z.output<typeof environmentSchema>
 /** As a change has left it. */
 export type ChangedEnvironment = z.output<typeof changedSchema>
+export type Variable = z.output<typeof variableSchema>
 export type Deploy = z.output<typeof deploySchema>
 export type Overview = z.output<typeof overviewSchema>
 export type Status = z.output<typeof statusSchema>

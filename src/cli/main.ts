@@ -13,6 +13,7 @@ import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
 import { addServiceVerbs } from './verbs/service.ts'
 import { addStatusVerb } from './verbs/status.ts'
+import { addVarsVerbs } from './verbs/vars.ts'
 import { addVersionVerb } from './verbs/version.ts'
 
 /** Runs one verb; its exit code is left in process.exitCode, so that what was written is written out. */
@@ -50,6 +51,7 @@ function makeProgram(version: string): Command {
   addLoginVerbs(program, run)
   addAppVerbs(program, run)
   addEnvironmentVerbs(program, run)
+  addVarsVerbs(program, run)
   addDeployVerbs(program, run)
   addStatusVerb(program, run)
   addLogsVerb(program, run)

@@ -1,5 +1,7 @@
 import { exits, Failure } from './failure.ts'
 
+const mostInputBytes = 4 * 1024 * 1024
+
 /** Reads a token without showing it; from a pipe, its first line. */
 export async function askSecret(question: string): Promise<string> {
   if (!process.stdin.isTTY) return readFirstLine()
@@ -77,4 +79,17 @@ async function readFirstLine(): Promise<string> {
     if (text.includes('\n') || text.length > 4_096) break
   }
   return (text.split('\n', 1)[0] ?? '').trim()
+}
+
+/** Standard input to its end, byte for byte. */
+export async function readAllOfStdin(): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk)
+    size += chunk.length
+    // More than all variables of an environment may have: it is refused whatever else comes.
+    if (size > mostInputBytes) break
+  }
+  return Buffer.concat(chunks)
 }

@@ -10,6 +10,8 @@ export const longestValueBytes = 64 * 1024
 /** All names and values of an environment. Linux gives a process 2 MiB for its arguments and its environment. */
 export const mostVariableBytes = 512 * 1024
 export const mostVariables = 500
+/** Secrets shorter than this are not masked: they would turn half of a log into marks. */
+export const shortestMasked = 6
 
 /** A name as POSIX has it. */
 export function parseVariableName(name: string): string {

@@ -18,6 +18,7 @@ import { createTestDatabase } from './database.ts'
 import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
 
 export const someCommit = 'c0ffee0000000000000000000000000000000001'
+export const apiSecretKey = new Secret('api-test-installation-key-00000000000')
 export const otherCommit = 'c0ffee1111111111111111111111111111111111'
 
 /** The real HTTP side on the real stores; deploys, repositories and containers do what the test says. */
@@ -52,7 +53,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
   const token = newToken()
   await accounts.setAdminToken(token)
   const environments = makeEnvironments({ db: pool })
-  const keys = await openKeys(pool, new Secret('api-test-installation-key-00000000000'))
+  const keys = await openKeys(pool, apiSecretKey)
   const vars = makeVars({ db: pool, keys })
   const state = makeState(pool)
   const removals = makeRemovals({

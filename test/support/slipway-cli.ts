@@ -22,7 +22,8 @@ export interface CliResult {
 interface CliOptions {
   readonly cwd?: string
   readonly env?: Record<string, string>
-  readonly input?: string
+  /** Standard input; null leaves it open. */
+  readonly input?: string | null
 }
 
 /** The command line as a real process, with a home of its own. */
@@ -50,7 +51,7 @@ export async function makeCli(options: { node?: string } = {}): Promise<Cli> {
       env: { PATH: userPath, HOME: home, GIT_CONFIG_NOSYSTEM: '1', ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     })
-    return watch(child, input ?? '')
+    return watch(child, input === undefined ? '' : input)
   }
   return {
     home,
@@ -60,13 +61,13 @@ export async function makeCli(options: { node?: string } = {}): Promise<Cli> {
   }
 }
 
-export function watch(child: ChildProcess, input: string): RunningCli {
+export function watch(child: ChildProcess, input: string | null): RunningCli {
   let stdout = ''
   let stderr = ''
   child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString('utf8')))
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString('utf8')))
   child.stdin?.on('error', () => undefined)
-  child.stdin?.end(input)
+  if (input !== null) child.stdin?.end(input)
   const timer = setTimeout(() => child.kill('SIGKILL'), 120_000)
   const result = new Promise<CliResult>((done) => {
     child.on('close', (code) => {

@@ -69,7 +69,11 @@ export function addDeployVerbs(program: Command, run: Run): void {
   )
 }
 
-async function requestDeploy(session: Session, [name]: [string | undefined], options: DeployOptions): Promise<number> {
+export async function requestDeploy(
+  session: Session,
+  [name]: [string | undefined],
+  options: DeployOptions,
+): Promise<number> {
   const { out } = session
   const environment = chooseEnvironment(name, options)
   const path = `${environmentPath(await session.app(), environment)}/deploys`
