@@ -329,6 +329,8 @@ export function startLife(world: World, number: number): Life {
     },
     freeze(ms) {
       thawMs = timeline.nowMs() + ms
+      // What it has locked holds others up until it is done with it.
+      world.lastFaultMs = thawMs + 60_000
       const frozenIn = [...open]
       // `idle_in_transaction_session_timeout`
       if (ms < 60_000) return

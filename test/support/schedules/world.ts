@@ -127,7 +127,7 @@ export function makeWorld(seed: number, options: Options): World {
       if (isHealed || place === 'app') return null
       const isAway = (awayUntil.get(place) ?? 0) > timeline.nowMs()
       if (!isAway && !random.chance(faultRate)) return null
-      this.lastFaultMs = timeline.nowMs()
+      this.lastFaultMs = Math.max(this.lastFaultMs, timeline.nowMs())
       if (isAway) return 'before'
       return random.chance(0.5) ? 'before' : 'after'
     },
