@@ -119,7 +119,7 @@ CREATE TABLE public.deploys (
     cancel_requested_by text,
     force_rebuild boolean DEFAULT false NOT NULL,
     CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
-    CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text, 'start'::text, 'restart'::text]))),
+    CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text, 'restart'::text, 'scale'::text, 'start'::text]))),
     CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
     CONSTRAINT deploys_step_check CHECK ((step = ANY (ARRAY['build'::text, 'release-commands'::text, 'start'::text, 'check'::text, 'swap'::text])))
 );
@@ -231,6 +231,7 @@ CREATE TABLE public.instances (
     crash_loop_since timestamp with time zone,
     start_attempts integer DEFAULT 0 NOT NULL,
     next_start_at timestamp with time zone,
+    process text DEFAULT 'web'::text NOT NULL,
     CONSTRAINT instances_state_check CHECK ((state = ANY (ARRAY['starting'::text, 'serving'::text, 'draining'::text, 'retired'::text])))
 );
 
@@ -315,7 +316,17 @@ ALTER TABLE public.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE public.routes (
     environment_id bigint NOT NULL,
     release_id bigint,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    deploy_id bigint
+);
+
+CREATE TABLE public.scales (
+    environment_id bigint NOT NULL,
+    process text NOT NULL,
+    instances integer NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    CONSTRAINT scales_instances_check CHECK (((instances >= 0) AND (instances <= 50)))
 );
 
 CREATE TABLE public.sealing_key_wraps (
@@ -428,10 +439,10 @@ ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.instances
-    ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT instances_deploy_id_process_position_key UNIQUE (deploy_id, process, "position");
 
 ALTER TABLE ONLY public.instances
-    ADD CONSTRAINT instances_release_id_position_key UNIQUE (release_id, "position");
+    ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.nightly
     ADD CONSTRAINT nightly_pkey PRIMARY KEY (one);
@@ -456,6 +467,9 @@ ALTER TABLE ONLY public.releases
 
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_pkey PRIMARY KEY (environment_id);
+
+ALTER TABLE ONLY public.scales
+    ADD CONSTRAINT scales_pkey PRIMARY KEY (environment_id, process);
 
 ALTER TABLE ONLY public.sealing_key_wraps
     ADD CONSTRAINT sealing_key_wraps_pkey PRIMARY KEY (key_id, wrapper);
@@ -534,6 +548,8 @@ CREATE INDEX releases_by_build ON public.releases USING btree (build_id);
 
 CREATE INDEX releases_by_variables_key ON public.releases USING btree (variables_key_id) WHERE (variables_key_id IS NOT NULL);
 
+CREATE INDEX routes_by_deploy ON public.routes USING btree (deploy_id);
+
 CREATE INDEX routes_by_release ON public.routes USING btree (release_id);
 
 CREATE INDEX variables_by_key ON public.variables USING btree (key_id);
@@ -608,10 +624,16 @@ ALTER TABLE ONLY public.releases
     ADD CONSTRAINT releases_variables_key_id_fkey FOREIGN KEY (variables_key_id) REFERENCES public.sealing_keys(id);
 
 ALTER TABLE ONLY public.routes
+    ADD CONSTRAINT routes_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id);
+
+ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.releases(id);
+
+ALTER TABLE ONLY public.scales
+    ADD CONSTRAINT scales_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.sealing_key_wraps
     ADD CONSTRAINT sealing_key_wraps_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.sealing_keys(id) ON DELETE CASCADE;

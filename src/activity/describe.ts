@@ -20,7 +20,10 @@ const deploy = ({ deployId }: Told): string => (deployId === null ? 'a deploy' :
 const to = ({ environment }: Told): string => (environment === null ? '' : ` to ${environment}`)
 const text = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value) : '')
 const short = (value: unknown): string => text(value).slice(0, 10)
-const instance = ({ data }: Told): string => `instance web.${text(data['position'])} of v${text(data['release'])}`
+const instance = ({ data }: Told): string => {
+  const process = text(data['process']) || 'web'
+  return `instance ${process}.${text(data['position'])} of v${text(data['release'])}`
+}
 const ended = ({ data }: Told): string => {
   if (data['outOfMemory'] === true) return ' for lack of memory'
   return typeof data['exitCode'] === 'number' ? ` with exit code ${data['exitCode']}` : ''
@@ -57,6 +60,7 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   'deploy.cancelled': (event) => `${deploy(event)} was cancelled`,
   'deploy.superseded': (event) => `${deploy(event)} was replaced by a newer one`,
   'instance.died': (event) => `${instance(event)} ended${ended(event)}`,
+  'instance.started': (event) => `${instance(event)} is up`,
   'instance.restarted': (event) => `${instance(event)} is up again`,
   'instance.crash-loop': (event) => `${instance(event)} ends again and again${ended(event)}`,
   'instance.recovered': (event) => `${instance(event)} has stayed up`,

@@ -6,8 +6,13 @@
 export const deploySteps = ['build', 'release-commands', 'start', 'check', 'swap'] as const
 export type DeployStep = (typeof deploySteps)[number]
 
-/** What asked for it. Webhooks are pushes. */
-export type DeployKind = 'push' | 'deploy' | 'promotion' | 'rollback'
+/** What asked for it. Webhooks are pushes. `restart` and `scale` start the release that serves once more, beside itself. */
+export type DeployKind = 'push' | 'deploy' | 'promotion' | 'rollback' | 'restart' | 'scale'
+
+/** Nothing is built, and no release is made. */
+export function isOfSameRelease(kind: DeployKind): boolean {
+  return kind === 'restart' || kind === 'scale'
+}
 
 export type DeployState = 'waiting' | 'running' | 'live' | 'failed' | 'cancelled' | 'superseded'
 

@@ -11,6 +11,7 @@ import { type DeployLogs, makeDeployLogs } from './log.ts'
 import type { Difference } from './level/plan-reconcile.ts'
 import { makeQueue } from './queue.ts'
 import { findDifferences, type Reconciled } from './level/reconcile.ts'
+import { startWorkers } from './level/start-again.ts'
 import { machineLine } from './end-deploy.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
@@ -54,7 +55,7 @@ export function makeDeploys(given: Tools): Deploys {
   const tools: Tools = { ...given, router: makeFencedRouter(given.router, given.place) }
   const { db } = tools
   const logs = makeDeployLogs(db, tools.clock)
-  const queue = makeQueue({ tools, logs })
+  const queue = makeQueue({ tools, logs, startWorkers: (deployId) => startWorkers(tools, deployId) })
   const watching = new AbortController()
 
   const notifyLater = new Set<number>()
@@ -64,7 +65,7 @@ export function makeDeploys(given: Tools): Deploys {
     queue.wake()
   }
 
-  const level = makeLevelKeeper(tools, (releaseId) => queue.retire(releaseId))
+  const level = makeLevelKeeper(tools, (deployId) => queue.retire(deployId))
 
   return {
     async request(tx, request) {

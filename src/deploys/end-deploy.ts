@@ -25,7 +25,7 @@ export interface Ending {
 
 /**
  * Records that the new release serves. Only together with the swap, and while routes hold.
- * @returns the releases whose instances drain now
+ * @returns the deploys whose instances drain now
  */
 export async function endLive({ deploy, own, log, logs, tools }: Ending): Promise<number[]> {
   const { db, addresses } = tools
@@ -47,12 +47,13 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
     machineLine(deploy, 'live'),
   ]
   const drained = await db.transaction(async (tx) => {
-    const releases = await switchRoute(tx, deploy.environmentId, deploy.releaseId as number)
+    const { id: deployId, environmentId, releaseId } = deploy
+    const draining = await switchRoute(tx, { environmentId, releaseId: releaseId as number, deployId })
     await store.settleEnvironment(tx, deploy)
     await log.writeWith(tx, lines)
     await store.recordEnd(tx, own, 'live')
     await appendEvent(tx, { kind: 'deploy.live', ...subject(deploy), data: { release: number } })
-    return releases
+    return draining
   })
   faultPoint('deploy.live')
   logs.notify(deploy.id)
@@ -63,7 +64,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
 /**
  * Ends a deploy that did not go live: why is recorded, then everything it started is removed, then it has ended. What serves
  * was never touched. Called again after a crash (`failure` null then) it goes on where it was.
- * @returns the release whose instances could not be removed now: the deploy ends all the same
+ * @returns the deploy when its instances could not be removed now: it ends all the same
  */
 export async function endWithout(ending: Ending, failure: SlipwayError | null): Promise<number[]> {
   const { assertHeld, deploy, tools } = ending
@@ -71,10 +72,10 @@ export async function endWithout(ending: Ending, failure: SlipwayError | null): 
   await assertHeld()
   // What failed may have come after the traffic moved: it goes back before anything is removed, or else nothing is.
   if (deploy.step === 'swap') await tools.whileRoutesHold(() => restoreRoute(tools, deploy))
-  const isRemoved = deploy.releaseId === null || (await removeStarted(tools, deploy.id, deploy.releaseId))
+  const isRemoved = deploy.releaseId === null || (await removeStarted(tools, deploy.id))
   faultPoint('deploy.failed.undone')
   await recordEndWithout(ending)
-  return isRemoved ? [] : [deploy.releaseId]
+  return isRemoved ? [] : [deploy.id]
 }
 
 async function recordFailure({ deploy, own, log, logs, tools }: Ending, failure: SlipwayError): Promise<void> {
@@ -95,9 +96,9 @@ async function recordFailure({ deploy, own, log, logs, tools }: Ending, failure:
 }
 
 /** False when what it would remove from is away. */
-async function removeStarted(tools: Tools, deployId: number, releaseId: number): Promise<boolean> {
+async function removeStarted(tools: Tools, deployId: number): Promise<boolean> {
   try {
-    await removeInstances(tools, releaseId)
+    await removeInstances(tools, deployId)
     return true
   } catch (error) {
     if (isDatabaseAway(error)) throw error

@@ -1,6 +1,6 @@
 import type { Queryable, Transaction } from '../postgres/database.ts'
 
-/** One container of a release, from before it starts until it is retired. Its SQL too. */
+/** One container of a release, from before it starts until it is retired. Its SQL too. The instances of one deploy belong together. */
 export interface InstanceRecord {
   readonly id: number
   readonly releaseId: number
@@ -9,6 +9,9 @@ export interface InstanceRecord {
   readonly environmentId: number
   readonly label: string
   readonly live: boolean
+  /** `web` takes requests; all others are workers, without route and port. */
+  readonly process: string
+  /** Among those of its process, from 1. */
   readonly position: number
   readonly containerId: string | null
   readonly address: string | null
@@ -33,7 +36,7 @@ export interface InstanceRecord {
 }
 
 const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "releaseNumber", i.deploy_id as "deployId",
-    r.environment_id as "environmentId", e.label, e.live, i.position, i.container_id as "containerId", host(ad.address) as address,
+    r.environment_id as "environmentId", e.label, e.live, i.process, i.position, i.container_id as "containerId", host(ad.address) as address,
     i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs", i.stop_ms as "stopMs",
     i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
     i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",
@@ -43,13 +46,19 @@ const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "r
   join environments e on e.id = r.environment_id
   left join addresses ad on ad.instance_id = i.id`
 
-export async function listInstancesOfRelease(q: Queryable, releaseId: number): Promise<InstanceRecord[]> {
-  return q.query(`${selectInstance} where i.release_id = $1 and i.state <> 'retired' order by i.position`, [releaseId])
+/** Those that a deploy started, of all processes. */
+export async function listInstancesOfDeploy(q: Queryable, deployId: number): Promise<InstanceRecord[]> {
+  return q.query(`${selectInstance} where i.deploy_id = $1 and i.state <> 'retired' order by i.process, i.position`, [
+    deployId,
+  ])
 }
+
+/** Takes requests, and is checked for it. */
+export const isWeb = ({ process }: Pick<InstanceRecord, 'process'>): boolean => process === 'web'
 
 export async function listInstancesOfEnvironment(q: Queryable, environmentId: number): Promise<InstanceRecord[]> {
   return q.query(
-    `${selectInstance} where r.environment_id = $1 and i.state <> 'retired' order by i.release_id, i.position`,
+    `${selectInstance} where r.environment_id = $1 and i.state <> 'retired' order by i.deploy_id, i.process, i.position`,
     [environmentId],
   )
 }
@@ -62,17 +71,19 @@ export async function listInstances(q: Queryable): Promise<InstanceRecord[]> {
 export interface NewInstance {
   readonly releaseId: number
   readonly deployId: number
+  readonly process: string
   readonly position: number
   readonly port: number
   readonly drainMs: number
   readonly stopMs: number
 }
 
+/** A worker is down until it is started, which is after the swap. */
 export async function insertInstance(tx: Transaction, n: NewInstance): Promise<number> {
   const rows = await tx.query<{ id: number }>(
-    `insert into instances (release_id, deploy_id, position, port, drain_ms, stop_ms, state)
-     values ($1, $2, $3, $4, $5, $6, 'starting') returning id`,
-    [n.releaseId, n.deployId, n.position, n.port, n.drainMs, n.stopMs],
+    `insert into instances (release_id, deploy_id, process, position, port, drain_ms, stop_ms, state, down_since)
+     values ($1, $2, $3, $4, $5, $6, $7, 'starting', case when $3 <> 'web' then now() end) returning id`,
+    [n.releaseId, n.deployId, n.process, n.position, n.port, n.drainMs, n.stopMs],
   )
   return (rows[0] as { id: number }).id
 }
@@ -82,24 +93,27 @@ export async function recordContainer(q: Queryable, instanceId: number, containe
 }
 
 /**
- * The release's instances serve now; those of the environment's other releases drain from now on. Returns the releases that
- * drain.
+ * The deploy's instances serve now; those of the environment's other deploys drain from now on. Returns the deploys that drain.
  */
-export async function switchRoute(tx: Transaction, environmentId: number, releaseId: number): Promise<number[]> {
+export async function switchRoute(
+  tx: Transaction,
+  { environmentId, releaseId, deployId }: { environmentId: number; releaseId: number; deployId: number },
+): Promise<number[]> {
   await tx.query(
-    `insert into routes (environment_id, release_id) values ($1, $2)
-     on conflict (environment_id) do update set release_id = excluded.release_id, changed_at = now()`,
-    [environmentId, releaseId],
+    `insert into routes (environment_id, release_id, deploy_id) values ($1, $2, $3)
+     on conflict (environment_id) do update
+       set release_id = excluded.release_id, deploy_id = excluded.deploy_id, changed_at = now()`,
+    [environmentId, releaseId, deployId],
   )
-  await tx.query(`update instances set state = 'serving' where release_id = $1 and state = 'starting'`, [releaseId])
-  const drained = await tx.query<{ release_id: number }>(
+  await tx.query(`update instances set state = 'serving' where deploy_id = $1 and state = 'starting'`, [deployId])
+  const drained = await tx.query<{ deploy_id: number }>(
     `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
      from releases r
-     where r.id = i.release_id and r.environment_id = $1 and i.release_id <> $2 and i.state = 'serving'
-     returning i.release_id`,
-    [environmentId, releaseId],
+     where r.id = i.release_id and r.environment_id = $1 and i.deploy_id <> $2 and i.state = 'serving'
+     returning i.deploy_id`,
+    [environmentId, deployId],
   )
-  return [...new Set(drained.map((row) => row.release_id))]
+  return [...new Set(drained.map((row) => row.deploy_id))]
 }
 
 /** What serves in an environment drains from now on, and nothing takes its place. Returns what drains, as `switchRoute` does. */
@@ -118,16 +132,18 @@ export async function markRetired(q: Queryable, instanceId: number): Promise<voi
   await q.query(`update instances set state = 'retired' where id = $1`, [instanceId])
 }
 
-/** Which release an environment serves. */
+/** Which release an environment serves, and which deploy started the instances. */
 export interface Route {
   readonly environmentId: number
   readonly label: string
   readonly live: boolean
   readonly releaseId: number
   readonly releaseNumber: number
+  readonly deployId: number
 }
 
-const selectRoute = `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber"
+const selectRoute = `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber",
+       t.deploy_id as "deployId"
      from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`
 
 /** Which release each environment's route points to. */
@@ -135,9 +151,9 @@ export async function listRoutes(q: Queryable): Promise<Route[]> {
   return q.query(selectRoute)
 }
 
-/** The route that leads to a release; null when none does. */
-export async function findRouteTo(q: Queryable, releaseId: number): Promise<Route | null> {
-  const rows = await q.query<Route>(`${selectRoute} where t.release_id = $1`, [releaseId])
+/** The route that leads to what a deploy started; null when none does. */
+export async function findRouteTo(q: Queryable, deployId: number): Promise<Route | null> {
+  const rows = await q.query<Route>(`${selectRoute} where t.deploy_id = $1`, [deployId])
   return rows[0] ?? null
 }
 

@@ -21,8 +21,8 @@ export interface Queue {
    * cancels a deploy calls it.
    */
   wake(): void
-  /** Drains and retires a release in the background. */
-  retire(releaseId: number): void
+  /** Drains and retires what a deploy had started, in the background. */
+  retire(deployId: number): void
   /** Takes nothing new and lets go of what runs, without ending it. */
   stop(): Promise<void>
 }
@@ -32,7 +32,14 @@ const retryMs = { first: 250, longest: 5_000 }
 /** What still goes on this long after `stop` is left to the next life of the server: all of it is safe to repeat. */
 const stopGraceMs = 5_000
 
-export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): Queue {
+interface QueueNeeds {
+  readonly tools: Tools
+  readonly logs: DeployLogs
+  /** Of a deploy that has just gone live. Never rejects: what could not be started is started later. */
+  readonly startWorkers: (deployId: number) => Promise<void>
+}
+
+export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
   const worker = randomBytes(6).toString('hex')
   const lease = makeLease({ ...tools, worker })
   const running = new Map<number, AbortController>()
@@ -44,14 +51,20 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
   let looking = false
   let again = false
 
-  const retire = (releaseId: number): void => {
-    if (retiring.has(releaseId)) return
-    retiring.add(releaseId)
-    const retired = persistently(tools, stop.signal, () => drainAndRetire(tools, releaseId, stop.signal))
+  const retire = (deployId: number): void => {
+    if (retiring.has(deployId)) return
+    retiring.add(deployId)
+    const retired = persistently(tools, stop.signal, () => drainAndRetire(tools, deployId, stop.signal))
     background.run(
       'retiring a release failed',
-      retired.finally(() => retiring.delete(releaseId)),
+      retired.finally(() => retiring.delete(deployId)),
     )
+  }
+
+  /** The new ones first; then the old ones are told to end. The line goes on meanwhile. */
+  const changeWorkers = async (deployId: number, going: readonly number[]): Promise<void> => {
+    if (!stop.signal.aborted) await startWorkers(deployId)
+    for (const id of going) retire(id)
   }
 
   const begin = (deployId: number, { askedMs, takenUp }: { askedMs: number; takenUp: boolean }): void => {
@@ -61,7 +74,8 @@ export function makeQueue({ tools, logs }: { tools: Tools; logs: DeployLogs }): 
     const run = async (): Promise<void> => {
       try {
         const { signal } = controller
-        for (const id of await runDeploy(deployId, { tools, logs, lease, takenUp, signal })) retire(id)
+        const going = await runDeploy(deployId, { tools, logs, lease, takenUp, signal })
+        background.run('a deploy’s workers could not be started', changeWorkers(deployId, going))
       } finally {
         running.delete(deployId)
         wake()

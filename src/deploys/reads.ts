@@ -16,6 +16,8 @@ export interface DeployReads {
 
 interface ServingRelease {
   readonly releaseId: number
+  /** Started the instances. */
+  readonly deployId: number
   readonly number: number
   readonly commit: string
   readonly since: Date
@@ -34,7 +36,7 @@ export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
     },
     async findServing(environmentId) {
       const rows = await db.query<ServingRelease>(
-        `select r.id as "releaseId", r.number, b.commit, t.changed_at as since
+        `select r.id as "releaseId", t.deploy_id as "deployId", r.number, b.commit, t.changed_at as since
          from routes t join releases r on r.id = t.release_id join builds b on b.id = r.build_id
          where t.environment_id = $1`,
         [environmentId],

@@ -1,10 +1,11 @@
-import type { Build, BuiltImage } from '../builds/index.ts'
+import { type Build, type BuiltImage, type ProcessConfig, processesOf } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Secret } from '../kernel/secret.ts'
 import { getRelease } from '../releases/index.ts'
 import { type ChosenPort, choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
 import { systemVariables } from '../vars/index.ts'
-import type { Deploy } from './deploy.ts'
+import { type Deploy, isOfSameRelease } from './deploy.ts'
+import { type InstanceRecord, isWeb } from './instances.ts'
 import type { Tools } from './steps/step.ts'
 
 /** A release as containers need it: what image, on which port, with which variables and limits. */
@@ -14,8 +15,10 @@ export interface ReleaseSpec {
   readonly build: Build
   readonly image: BuiltImage
   readonly port: ChosenPort
-  /** The container of one instance (or, with a name of its own, of a release command). */
-  container(which: { name: string; kind: 'instance' | 'command'; address: string | null }): InstanceSpec
+  readonly processes: readonly ProcessConfig[]
+  instance(which: Pick<InstanceRecord, 'process' | 'position' | 'address'>): InstanceSpec
+  /** The container of a release command, which has a name of its own. */
+  command(name: string): InstanceSpec
 }
 
 export async function readReleaseSpec(
@@ -48,34 +51,45 @@ export async function readReleaseSpec(
     },
     tools.installationKey,
   )
+  const processes = processesOf(build.config)
+  // `slw-default-test--shop-v12-1`, `…-v12-worker-1`: who reads `docker ps` knows what it is.
+  const version = isOfSameRelease(deploy.kind) ? `v${release.number}-d${deploy.id}` : `v${release.number}`
+  const container = (name: string, kind: 'instance' | 'command', address: string | null): InstanceSpec => ({
+    name: `slw-${tools.installation}-${deploy.label}-${version}-${name}`,
+    image: image.digest,
+    labels: {
+      [labelNames.installation]: tools.installation,
+      [labelNames.app]: deploy.app,
+      [labelNames.environment]: deploy.environment,
+      [labelNames.release]: String(release.id),
+      [labelNames.version]: `v${release.number}`,
+      [labelNames.deploy]: String(deploy.id),
+      [labelNames.kind]: kind,
+    },
+    // A user's value wins.
+    env: { ...system, ...users },
+    address,
+    limits: build.config.resources,
+  })
   return {
     releaseId: release.id,
     number: release.number,
     build,
     image,
     port,
-    container: ({ name, kind, address }) => ({
-      name: containerName(tools.installation, deploy.label, release.number, name),
-      image: image.digest,
-      labels: {
-        [labelNames.installation]: tools.installation,
-        [labelNames.app]: deploy.app,
-        [labelNames.environment]: deploy.environment,
-        [labelNames.release]: String(release.id),
-        [labelNames.deploy]: String(deploy.id),
-        [labelNames.kind]: kind,
-      },
-      // A user's value wins.
-      env: { ...system, ...users },
-      address,
-      limits: build.config.resources,
-    }),
+    processes,
+    command: (name) => container(name, 'command', null),
+    instance({ process, position, address }) {
+      const name = isWeb({ process }) ? String(position) : `${process}-${position}`
+      const { labels, ...spec } = container(name, 'instance', address)
+      const run = processes.find((one) => one.name === process)?.run ?? null
+      return {
+        ...spec,
+        labels: { ...labels, [labelNames.process]: process, [labelNames.position]: String(position) },
+        ...(run === null ? {} : { argv: ['/bin/sh', '-c', run] }),
+      }
+    },
   }
 }
 
 const noVariables: Readonly<Record<string, Secret>> = {}
-
-/** `slw-default-test--shop-v12-1`: who reads `docker ps` knows what it is. */
-function containerName(installation: string, label: string, releaseNumber: number, name: string): string {
-  return `slw-${installation}-${label}-v${releaseNumber}-${name}`
-}

@@ -1,7 +1,7 @@
 import { environmentKey, releaseKey, releaseSet } from '../routing/index.ts'
 import { freeAddress } from '../runtime/index.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
-import { findRouteOf, type InstanceRecord, listInstancesOfRelease, markRetired } from './instances.ts'
+import { findRouteOf, type InstanceRecord, isWeb, listInstancesOfDeploy, markRetired } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import type { Deploy } from './deploy.ts'
 import type { Tools } from './steps/index.ts'
@@ -10,18 +10,32 @@ import type { Tools } from './steps/index.ts'
 const countEveryMs = 250
 
 /**
- * Lets a release that traffic has left (or never reached) finish what it has, then stops and removes it. Safe to repeat and to
- * take up after a restart. The release's own address goes first: it never points to anything else.
+ * Lets what a deploy had started and traffic has left (or never reached) finish what it has, then stops and removes it. Safe to
+ * repeat and to take up after a restart. The release's own address goes first: it never points to anything else. Workers have
+ * no requests to wait for: they are told to end at once.
  */
-export async function drainAndRetire(tools: Tools, releaseId: number, signal: AbortSignal): Promise<void> {
-  const draining = (await listInstancesOfRelease(tools.db, releaseId)).filter(
-    (instance) => instance.state === 'draining',
-  )
+export async function drainAndRetire(tools: Tools, deployId: number, signal: AbortSignal): Promise<void> {
+  const draining = (await listInstancesOfDeploy(tools.db, deployId)).filter((instance) => instance.state === 'draining')
   const [first] = draining
-  if (first !== undefined) await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
-  await Promise.all(draining.map((instance) => waitUntilIdle(tools, instance, signal)))
+  if (first !== undefined && !(await isServed(tools, first)))
+    await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
+  const end = (instance: InstanceRecord): Promise<void> =>
+    isWeb(instance) ? waitUntilIdle(tools, instance, signal) : stop(tools, instance)
+  await Promise.all(draining.map(end))
   faultPoint('retire.begun')
-  await removeInstances(tools, releaseId)
+  await removeInstances(tools, deployId)
+}
+
+/** The same release serves again, or still, started by another deploy. */
+async function isServed(
+  { db }: Tools,
+  { environmentId, releaseId }: Pick<InstanceRecord, 'environmentId' | 'releaseId'>,
+): Promise<boolean> {
+  return (await findRouteOf(db, environmentId))?.releaseId === releaseId
+}
+
+async function stop(tools: Tools, { containerId, state, stopMs }: InstanceRecord): Promise<void> {
+  if (containerId !== null) await tools.runtime.stop(containerId, state === 'draining' ? stopMs : 0)
 }
 
 async function waitUntilIdle(tools: Tools, instance: InstanceRecord, signal: AbortSignal): Promise<void> {
@@ -47,29 +61,26 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
     await tools.router.removeHost(tools.addresses.environmentHost(deploy.label))
     await tools.router.removeKey(environmentKey(deploy.environmentId))
   } else {
-    await leadTo(tools, route, await listInstancesOfRelease(tools.db, route.releaseId))
+    await leadTo(tools, route, await listInstancesOfDeploy(tools.db, route.deployId))
   }
-  if (deploy.releaseNumber !== null) {
+  if (deploy.releaseNumber !== null && deploy.releaseId !== route?.releaseId) {
     await tools.router.removeHost(tools.addresses.releaseHost(deploy.label, deploy.releaseNumber))
   }
 }
 
-/** Ends the instances of a release that does not serve, and everything that names them. Safe to repeat. */
-export async function removeInstances(tools: Tools, releaseId: number): Promise<void> {
-  const instances = await listInstancesOfRelease(tools.db, releaseId)
-  // Whoever asked had read that it does not serve; meanwhile it may.
+/** Ends the instances of a deploy that do not serve, and everything that names them. Safe to repeat. */
+export async function removeInstances(tools: Tools, deployId: number): Promise<void> {
+  const instances = await listInstancesOfDeploy(tools.db, deployId)
+  // Whoever asked had read that they do not serve; meanwhile they may.
   if (instances.some((instance) => instance.state === 'serving')) return
-  for (const instance of instances) {
-    if (instance.containerId !== null) {
-      await tools.runtime.stop(instance.containerId, instance.state === 'draining' ? instance.stopMs : 0)
-    }
-  }
-  await removeContainersOf(tools, releaseId)
-  if (instances.length === 0) return
+  await Promise.all(instances.map((instance) => stop(tools, instance)))
+  await removeContainersOf(tools, deployId)
+  const [first] = instances
+  if (first === undefined) return
   faultPoint('retire.removed')
   await tools.whileRoutesHold(async () => {
-    await tools.router.removeKey(releaseKey(releaseId))
-    await tools.router.removeSet(releaseSet(releaseId))
+    if (!(await isServed(tools, first))) await tools.router.removeKey(releaseKey(first.releaseId))
+    await tools.router.removeSet(releaseSet(deployId))
     await tools.db.transaction(async (tx) => {
       for (const instance of instances) {
         await freeAddress(tx, instance.id)
@@ -81,7 +92,7 @@ export async function removeInstances(tools: Tools, releaseId: number): Promise<
 }
 
 /** By label, so that also those go whose id was never recorded, and the release commands' containers. */
-async function removeContainersOf(tools: Tools, releaseId: number): Promise<void> {
-  for (const container of await tools.runtime.list({ release: releaseId }))
+async function removeContainersOf(tools: Tools, deployId: number): Promise<void> {
+  for (const container of await tools.runtime.list({ deploy: deployId }))
     await tools.runtime.remove(container.containerId)
 }

@@ -8,10 +8,13 @@ import {
   type Target,
 } from '../routing/index.ts'
 import { accessOf, type Exposures, hostEntriesOf } from './exposures.ts'
-import type { InstanceRecord, Route } from './instances.ts'
+import { type InstanceRecord, isWeb, type Route } from './instances.ts'
 
 /** What of an instance decides whether and where it takes requests. */
-export type Member = Pick<InstanceRecord, 'releaseId' | 'position' | 'address' | 'port' | 'state' | 'downSince'>
+export type Member = Pick<
+  InstanceRecord,
+  'deployId' | 'process' | 'position' | 'address' | 'port' | 'state' | 'downSince'
+>
 
 export interface Routed {
   readonly routes: readonly Route[]
@@ -23,9 +26,10 @@ export interface Routed {
 /**
  * What the proxy must hold, as the database has it. Everybody who leads requests asks here.
  *
- * A set always has as many places as the release has instances. The place of one that is down is taken by one that is up, and
- * the route says how many of the first places count: so a set shrinks and grows one place at a time and no place is ever
- * empty, or leads to nobody, in between. Of a release that is down as a whole the set stays, and its route says `failed`.
+ * A set has the web instances of one deploy, and always as many places as there are of them. The place of one that is down is
+ * taken by one that is up, and the route says how many of the first places count: so a set shrinks and grows one place at a
+ * time and no place is ever empty, or leads to nobody, in between. Of a release that is down as a whole the set stays, and its
+ * route says `failed`.
  */
 export function routesOf({ routes, instances, exposures, hosts }: Routed): Routes {
   const wanted = {
@@ -35,17 +39,17 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     access: accessOf(exposures),
   }
   const up = new Map<number, number>()
-  for (const [releaseId, members] of Map.groupBy(instances.filter(isInSet), (member) => member.releaseId)) {
+  for (const [deployId, members] of Map.groupBy(instances.filter(isInSet), (member) => member.deployId)) {
     const all = members.toSorted((a, b) => a.position - b.position)
     const takers = all.filter(({ state, downSince }) => state !== 'serving' || downSince === null)
     const places = takers.length === 0 ? all : all.map((_, place) => takers[place % takers.length] as Member)
-    wanted.sets.set(releaseSet(releaseId), places.map(targetOf))
-    up.set(releaseId, takers.length)
+    wanted.sets.set(releaseSet(deployId), places.map(targetOf))
+    up.set(deployId, takers.length)
   }
   for (const route of routes) {
-    const { environmentId, label, releaseId, releaseNumber } = route
-    const size = up.get(releaseId) ?? 0
-    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(releaseId), size }
+    const { environmentId, label, releaseId, releaseNumber, deployId } = route
+    const size = up.get(deployId) ?? 0
+    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(deployId), size }
     const entries = hostEntriesOf(route, exposures)
     wanted.hosts.set(hosts.environmentHost(label), entries.environment)
     wanted.keys.set(environmentKey(environmentId), to)
@@ -57,8 +61,8 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
 }
 
 /** One that drains stays in its set until its last request is over, whatever happened to it. */
-function isInSet({ state, address }: Member): boolean {
-  return (state === 'serving' || state === 'draining') && address !== null
+function isInSet({ process, state, address }: Member): boolean {
+  return isWeb({ process }) && (state === 'serving' || state === 'draining') && address !== null
 }
 
 function targetOf({ address, port }: Member): Target {

@@ -33,7 +33,7 @@ export interface RunContext {
  * Takes a claimed deploy through its steps until it has ended: look at what is recorded, decide, do, record, again. Called
  * on a deploy that an earlier life of the server had begun, it goes on where that was. A database that is away fails no
  * deploy: what it was doing is taken up again when it is back, and the log keeps what it could not store.
- * @returns the releases whose instances must go now: those that drain, or those of a deploy that failed while the engine is away
+ * @returns the deploys whose instances must go now: those that drain, or itself when it failed while the engine is away
  */
 export async function runDeploy(deployId: number, run: RunContext): Promise<number[]> {
   let log: DeployLog | null = null
@@ -63,7 +63,7 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
         store.listStepsDone(tools.db, deployId),
       ])
       // The commit that ended it was done although its answer was lost.
-      if (hasEnded(deploy.state)) return await store.listDrainingReleases(tools.db, deploy.environmentId)
+      if (hasEnded(deploy.state)) return await store.listDrainingDeploys(tools.db, deploy.environmentId)
       const next = planNext({
         done,
         failed: deploy.error !== null,

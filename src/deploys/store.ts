@@ -226,10 +226,10 @@ export async function listRunningDeploys(q: Queryable): Promise<number[]> {
   return (await q.query<{ id: number }>(`select id from deploys where state = 'running'`)).map((row) => row.id)
 }
 
-/** The environment's releases that let their last requests finish. */
-export async function listDrainingReleases(q: Queryable, environmentId: number): Promise<number[]> {
+/** The environment's deploys whose instances let their last requests finish. */
+export async function listDrainingDeploys(q: Queryable, environmentId: number): Promise<number[]> {
   const rows = await q.query<{ id: number }>(
-    `select distinct r.id from instances i join releases r on r.id = i.release_id
+    `select distinct i.deploy_id as id from instances i join releases r on r.id = i.release_id
      where r.environment_id = $1 and i.state = 'draining'`,
     [environmentId],
   )

@@ -26,7 +26,7 @@ export function makeRunningReleases({ reads, deploys, runtime, listens = isOpen 
     async find(environmentId) {
       const serving = await reads.findServing(environmentId)
       if (serving === null) return null
-      const records = (await deploys.listInstances(environmentId)).filter((one) => one.releaseId === serving.releaseId)
+      const records = (await deploys.listInstances(environmentId)).filter((one) => one.deployId === serving.deployId)
       const instances = await Promise.all(
         records.map(async (record): Promise<RunningInstance> => {
           const seen = record.containerId === null ? null : await look(record.containerId)
@@ -34,9 +34,10 @@ export function makeRunningReleases({ reads, deploys, runtime, listens = isOpen 
           // A process that is up again but not ready yet gets no visitors: the proxy says that the site has crashed.
           const isSilent =
             state.state === 'running' &&
+            record.process === 'web' &&
             record.address !== null &&
             !(await listens({ ...record, address: record.address }))
-          const name = `v${serving.number}.${record.position}`
+          const name = `v${serving.number} ${record.process}.${record.position}`
           return withCrash(record, { name, ...state, ...(isSilent ? { state: 'silent' as const } : {}) })
         }),
       )
@@ -55,7 +56,9 @@ function withCrash(record: InstanceRecord, seen: Omit<RunningInstance, 'crash'>)
   const { downSince, crashLoopSince, endCount, lastExitCode, lastOutOfMemory } = record
   const restarts = Math.max(endCount, seen.restarts)
   const since = crashLoopSince ?? downSince
-  if (since === null) return { ...seen, restarts, crash: null }
+  // A worker is down until it is started, which is after the swap.
+  const isNew = record.process !== 'web' && endCount === 0
+  if (since === null || isNew) return { ...seen, restarts, crash: null }
   const isDown = downSince !== null && (seen.state === 'stopped' || seen.state === 'restarting')
   const crash = { since, exitCode: lastExitCode, outOfMemory: lastOutOfMemory, isLoop: crashLoopSince !== null }
   return { ...seen, ...(isDown ? { state: 'crashed' as const } : {}), restarts, crash }

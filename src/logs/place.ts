@@ -20,19 +20,22 @@ export interface Printer {
 /** Names from labels become folders: nothing but what names are made of passes. */
 const name = /^[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?$/
 
-/** Labels say whose a container is; its name ends with the number of the release and which of its containers it is. */
+/**
+ * Labels say whose a container is, of which release, and which of its processes. Those from before 0.2.0 end their names with
+ * the number of the release and which of its containers they are.
+ */
 export function printerOf({ labels, name: containerName, containerId }: Instance): Printer | null {
   const app = labels[labelNames.app] ?? ''
   const environment = labels[labelNames.environment] ?? ''
   const kind = labels[labelNames.kind]
-  const [, release, which = ''] = /-v([1-9][0-9]{0,8})-([a-z0-9-]{1,40})$/.exec(containerName) ?? []
-  if ((kind !== 'instance' && kind !== 'command') || release === undefined) return null
+  const [, number, which = ''] = /-v([1-9][0-9]{0,8})-([a-z0-9-]{1,40})$/.exec(containerName) ?? []
+  const release = labels[labelNames.version] ?? (number === undefined ? '' : `v${number}`)
+  if ((kind !== 'instance' && kind !== 'command') || !isJournal(release)) return null
   if (!name.test(app) || !name.test(environment)) return null
-  return {
-    place: { app, environment, journal: `v${release}` },
-    from: kind === 'instance' ? `web.${which}` : which,
-    container: containerId.slice(0, 12),
-  }
+  const process = `${labels[labelNames.process] ?? 'web'}.${labels[labelNames.position] ?? which}`
+  const from = kind === 'instance' ? process : (/command-[0-9]{1,3}$/.exec(containerName)?.[0] ?? which)
+  if (!/^[a-z0-9_.-]{1,60}$/.test(from)) return null
+  return { place: { app, environment, journal: release }, from, container: containerId.slice(0, 12) }
 }
 
 /** One of the journals that Slipway makes; other folders are nobody's. */

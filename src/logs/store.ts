@@ -99,15 +99,17 @@ export async function findRequestOwner(
   { routeKey, releaseSet, address }: { routeKey: string; releaseSet: string | null; address: string | null },
 ): Promise<RequestOwner | null> {
   const number = (key: string | null): number | null => (key === null ? null : Number(key.slice(1)))
-  const ofRelease = routeKey.startsWith('r') ? number(routeKey) : number(releaseSet)
+  const ofRelease = [routeKey, releaseSet].find((key) => key?.startsWith('r')) ?? null
+  const ofDeploy = releaseSet?.startsWith('d') === true ? releaseSet : null
   const [found] = await q.query<RequestOwner>(
     `select a.name as app, e.name as environment, 'v' || r.number as release
      from environments e
      join apps a on a.id = e.app_id
      left join releases r on r.environment_id = e.id and r.id = coalesce($2::bigint,
+       (select release_id from deploys where id = $4::bigint),
        (select i.release_id from addresses ad join instances i on i.id = ad.instance_id where ad.address = $3::inet))
      where e.id = coalesce($1::bigint, (select environment_id from releases where id = $2::bigint))`,
-    [routeKey.startsWith('e') ? number(routeKey) : null, ofRelease, address],
+    [routeKey.startsWith('e') ? number(routeKey) : null, number(ofRelease), address, number(ofDeploy)],
   )
   return found ?? null
 }

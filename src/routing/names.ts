@@ -24,8 +24,9 @@ export function parseRouteKey(value: string): string {
   throw new SlipwayError('bad_request', `${quote(value)} is not the key of a route.`)
 }
 
+/** Sets were named for releases before 0.2.0: a proxy may still hold such a one (`r12`). */
 export function parseSetId(value: string): string {
-  if (/^r[1-9][0-9]{0,18}$/.test(value)) return value
+  if (/^[dr][1-9][0-9]{0,18}$/.test(value)) return value
   throw new SlipwayError('bad_request', `${quote(value)} is not the id of a release set.`)
 }
 
@@ -45,7 +46,7 @@ export function releaseKey(releaseId: string | number): string {
   return parseRouteKey(`r${releaseId}`)
 }
 
-/** The id of the set of a release's instances. */
-export function releaseSet(releaseId: string | number): string {
-  return parseSetId(`r${releaseId}`)
+/** The id of the set of a release's instances: a release that is started again has another beside it, so a deploy names it. */
+export function releaseSet(deployId: string | number): string {
+  return parseSetId(`d${deployId}`)
 }

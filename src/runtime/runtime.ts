@@ -50,8 +50,8 @@ export interface Runtime {
   /** SIGTERM, then SIGKILL after `graceMs`. Safe to repeat, also on a container that is gone. */
   stop(containerId: string, graceMs: number): Promise<void>
   remove(containerId: string): Promise<void>
-  /** All containers of this installation, running or not; of one release when it is given. */
-  list(of?: { readonly release: number }): Promise<Instance[]>
+  /** All containers of this installation, running or not; of one deploy when it is given. */
+  list(of?: { readonly deploy: number }): Promise<Instance[]>
   /** All containers of this installation in one call to the engine, whatever their number. */
   survey(): Promise<SeenContainer[]>
   /**
@@ -75,6 +75,8 @@ export interface InstanceSpec {
   readonly image: string
   readonly labels: Readonly<Record<string, string>>
   readonly env: Readonly<Record<string, string | Secret>>
+  /** In place of the image's entrypoint and command. */
+  readonly argv?: readonly string[]
   /** IPv4 address on the instances' bridge; null lets release commands share a pool of the engine's own. */
   readonly address: string | null
   readonly limits: InstanceLimits
@@ -156,6 +158,10 @@ export const labelNames = {
   release: 'slipway.release',
   deploy: 'slipway.deploy',
   build: 'slipway.build',
+  /** Of an instance: `web`, `worker`, …; its place among those of its process; its release for people, `v12`. */
+  process: 'slipway.process',
+  position: 'slipway.position',
+  version: 'slipway.version',
   /** `instance`, `command` (a release command) or `build`. */
   kind: 'slipway.kind',
 } as const

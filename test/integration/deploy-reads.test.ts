@@ -63,9 +63,15 @@ it('knows what a route leads to', async () => {
     environmentId,
     build,
   ])
-  await pool.query('insert into routes (environment_id, release_id) values ($1, $2)', [environmentId, release])
+  const deployId = await insertDeploy('live')
+  await pool.query('insert into routes (environment_id, release_id, deploy_id) values ($1, $2, $3)', [
+    environmentId,
+    release,
+    deployId,
+  ])
   expect(await reads.findServing(environmentId)).toEqual({
     releaseId: release,
+    deployId,
     number: 4,
     commit: 'c9',
     since: expect.any(Date),

@@ -56,7 +56,10 @@ describe('the ends of an instance', () => {
     expect(await now()).toMatchObject({ downSince: null, endCount: 1 })
     const [died] = await spine.db.query(`select data, environment_id is not null as "isOfEnvironment" from events
       where kind = 'instance.died'`)
-    expect(died).toEqual({ data: { release: 1, position: 1, exitCode: 137, outOfMemory: true }, isOfEnvironment: true })
+    expect(died).toEqual({
+      data: { release: 1, process: 'web', position: 1, exitCode: 137, outOfMemory: true },
+      isOfEnvironment: true,
+    })
     expect(await events()).toEqual(['died', 'restarted'])
   })
 

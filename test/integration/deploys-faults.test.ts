@@ -153,7 +153,7 @@ async function expectAllWell(id: number, at: number): Promise<void> {
       )
       expect([...spine.runtime.kept]).toContain(serves?.container_id)
       const routes = await spine.router.read()
-      const set = `r${deploy?.release_id}`
+      const set = `d${id}`
       expect([...routes.keys.values()]).toEqual([
         { set, size: 1 },
         { set, size: 1 },

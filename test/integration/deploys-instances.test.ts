@@ -44,7 +44,7 @@ async function makeThree(): Promise<Grown> {
     const spec = {
       name: `slw-spine-test--shop-v1-${position}`,
       image: first?.image ?? '',
-      labels: { ...first?.labels, [labelNames.release]: String(row?.release) },
+      labels: { ...first?.labels, [labelNames.release]: String(row?.release), [labelNames.position]: String(position) },
       env: {},
       address: row?.address ?? '',
       limits: { memoryBytes: 64 * 1024 * 1024, cpus: 1, pids: 64 },
@@ -89,7 +89,7 @@ describe('a release with several instances', () => {
     // Never by way of the page that says that the site is down.
     await until(environmentId, [one, two, three])
     expect(spine.router.changes.slice(before).filter((change) => change.includes('failed'))).toEqual([])
-    expect(spine.router.changes.slice(before)).toContain(`swap e${environmentId} r1/2`)
+    expect(spine.router.changes.slice(before)).toContain(`swap e${environmentId} d1/2`)
     expect(await events()).toEqual(['instance.died 2', 'instance.restarted 2'])
   })
 

@@ -86,8 +86,8 @@ describe('a release that traffic has left', () => {
   it('is not removed when it serves after all', async () => {
     await spine.log(await spine.push('test', commitOf('a')))
     const before = await spine.router.read()
-    const [route] = await spine.db.query<{ release_id: number }>('select release_id from routes')
-    await removeInstances(spine.tools, route?.release_id ?? 0)
+    const [route] = await spine.db.query<{ deploy_id: number }>('select deploy_id from routes')
+    await removeInstances(spine.tools, route?.deploy_id ?? 0)
     expect(spine.runtime.names()).toEqual([v1])
     expect(await spine.router.read()).toEqual(before)
   })

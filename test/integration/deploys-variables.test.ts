@@ -22,7 +22,7 @@ async function live(deployId: number): Promise<void> {
 /** What a container of the deploy's release gets. */
 async function envOf(deployId: number): Promise<Record<string, string>> {
   const spec = await readReleaseSpec(await spine.deploys.get(deployId), spine.tools)
-  const { env } = spec.container({ name: '1', kind: 'instance', address: null })
+  const { env } = spec.instance({ process: 'web', position: 1, address: null })
   return Object.fromEntries(Object.entries(env).map(([n, v]) => [n, v instanceof Secret ? v.reveal() : v]))
 }
 const argsOf = async (deployId: number) => spine.builder.args.get((await spine.deploys.get(deployId)).buildId ?? 0)

@@ -9,7 +9,14 @@ import { ask, type Backend, startBackend, startTestProxy, type TestProxy } from 
 /** Sets of several on the real proxy: instances leave and come back while requests never cease. */
 
 const hosts = makeAddresses({ domain: 'example.org', httpPort: 8080 })
-const route: Route = { environmentId: 7, label: 'test--shop', live: false, releaseId: 12, releaseNumber: 3 }
+const route: Route = {
+  environmentId: 7,
+  label: 'test--shop',
+  live: false,
+  releaseId: 12,
+  releaseNumber: 3,
+  deployId: 5,
+}
 const host = 'test--shop.example.org'
 const downSince = new Date(0)
 let proxy: TestProxy
@@ -30,7 +37,8 @@ afterAll(async () => {
 const membersOf = (up: readonly number[]): Member[] =>
   backends.map(({ target }, at) => ({
     ...target,
-    releaseId: route.releaseId,
+    deployId: route.deployId,
+    process: 'web',
     position: at + 1,
     state: 'serving',
     downSince: up.includes(at + 1) ? null : downSince,

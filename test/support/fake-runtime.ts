@@ -192,7 +192,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
       return [...containers.values()]
         .filter(({ foreign }) => !foreign)
         .map(({ instance }) => instance)
-        .filter(({ labels }) => of === undefined || labels[labelNames.release] === String(of.release))
+        .filter(({ labels }) => of === undefined || labels[labelNames.deploy] === String(of.deploy))
     },
     async survey() {
       answer()

@@ -34,9 +34,9 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
       expect(started.labels).toMatchObject(spec.labels)
       expect(await runtime.inspect(started.containerId)).toEqual(started)
       expect((await runtime.list()).map(({ containerId }) => containerId)).toContain(started.containerId)
-      const release = Number(spec.labels['slipway.release'])
-      expect(await runtime.list({ release })).toEqual([started])
-      expect(await runtime.list({ release: 12345 })).toEqual([])
+      const deploy = Number(spec.labels['slipway.deploy'])
+      expect(await runtime.list({ deploy })).toEqual([started])
+      expect(await runtime.list({ deploy: 12345 })).toEqual([])
       const seen = (await runtime.survey()).find(({ containerId }) => containerId === started.containerId)
       expect(seen).toEqual({
         containerId: started.containerId,

@@ -33,11 +33,11 @@ export interface ContainerPlan {
   readonly init: boolean
 }
 
-export function containerRequest(spec: InstanceSpec & { readonly argv?: readonly string[] }, plan: ContainerPlan) {
+export function containerRequest(spec: InstanceSpec, plan: ContainerPlan) {
   return {
     name: spec.name,
     Image: parseDigest(spec.image),
-    Hostname: spec.name.slice(0, 63),
+    Hostname: spec.name.slice(0, 63).replaceAll('_', '-'),
     Env: environment(spec.env),
     Labels: containerLabels(spec, plan.installation),
     ...(spec.argv === undefined ? {} : { Entrypoint: [...spec.argv], Cmd: [] }),

@@ -91,10 +91,10 @@ function stateOf(listed: string): SeenContainer['state'] {
 export async function listOwn(
   engine: Engine,
   installation: string,
-  of?: { readonly release: number },
+  of?: { readonly deploy: number },
 ): Promise<Instance[]> {
-  const release = of === undefined ? [] : [`${labelNames.release}=${of.release}`]
-  const filters = { label: [`${labelNames.installation}=${installation}`, ...release] }
+  const deploy = of === undefined ? [] : [`${labelNames.deploy}=${of.deploy}`]
+  const filters = { label: [`${labelNames.installation}=${installation}`, ...deploy] }
   const found = await engine.call('list containers', (docker) => docker.listContainers({ all: true, filters }))
   // The list lacks exit codes and restarts. Eight at once: an engine answers some hundred inspects a second.
   const instances: Instance[] = []

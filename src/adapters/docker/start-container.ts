@@ -12,8 +12,6 @@ const timeoutMs = 60_000
 
 const nameAttempts = 100
 
-export type Spec = InstanceSpec & { readonly argv?: readonly string[] }
-
 export interface StartOptions {
   readonly engine: Engine
   readonly plan: Omit<ContainerPlan, 'init'>
@@ -25,7 +23,7 @@ export interface StartOptions {
  * Creates a container and starts it, or takes over the one of the same name. One that has run before is returned as it ended.
  * What a failed or aborted start made is removed.
  */
-export async function startContainer(spec: Spec, options: StartOptions): Promise<Instance> {
+export async function startContainer(spec: InstanceSpec, options: StartOptions): Promise<Instance> {
   const created = await createOrFind(spec, options)
   if (created.found !== null && created.found.state !== 'created') return created.found
   try {
@@ -52,7 +50,10 @@ async function removeFailed(id: string, { engine, plan, logger }: StartOptions, 
   }
 }
 
-async function createOrFind(spec: Spec, options: StartOptions): Promise<{ id: string; found: Instance | null }> {
+async function createOrFind(
+  spec: InstanceSpec,
+  options: StartOptions,
+): Promise<{ id: string; found: Instance | null }> {
   for (let attempt = 1; ; attempt++) {
     try {
       return { id: await create(spec, options), found: null }
@@ -67,7 +68,7 @@ async function createOrFind(spec: Spec, options: StartOptions): Promise<{ id: st
   }
 }
 
-async function create(spec: Spec, { engine, plan, signal }: StartOptions): Promise<string> {
+async function create(spec: InstanceSpec, { engine, plan, signal }: StartOptions): Promise<string> {
   const image = await readImage(engine, spec.image)
   const init = spec.argv !== undefined || wantsInit(image.entrypoint, image.command)
   const request = containerRequest(spec, { ...plan, init }) as unknown as Docker.ContainerCreateOptions
@@ -79,7 +80,7 @@ async function create(spec: Spec, { engine, plan, signal }: StartOptions): Promi
 }
 
 /** The container of that name when it is this release's; null when there is none. */
-async function adopt(spec: Spec, { engine, plan }: StartOptions): Promise<Instance | null> {
+async function adopt(spec: InstanceSpec, { engine, plan }: StartOptions): Promise<Instance | null> {
   const info = await inspectContainer(engine, spec.name)
   if (info === null) return null
   const found = asInstance(info)
@@ -107,7 +108,7 @@ async function inspectStarted(id: string, engine: Engine): Promise<Instance> {
   return asInstance(info)
 }
 
-function explain(error: unknown, spec: Spec): unknown {
+function explain(error: unknown, spec: InstanceSpec): unknown {
   const reason = engineReason(error)
   if (reason === '') return error
   const known = explainStartFailure(reason, spec)

@@ -52,7 +52,7 @@ export function parseRequest(line: string): RequestLine | null {
     path,
     ending: explainRefusal(why) ?? explainEnding(ending),
     routeKey: routeKeyOf(isDirect ? (directKey ?? '') : key),
-    releaseSet: /^(r\d+)\/\d+$/.exec(to)?.[1] ?? null,
+    releaseSet: /^([dr]\d+)\/\d+$/.exec(to)?.[1] ?? null,
     target: isDirect ? (target ?? null) : null,
   }
 }

@@ -20,12 +20,13 @@ interface Subject {
   readonly environmentId: number
   readonly deployId: number
   readonly release: number
+  readonly process: string
   readonly position: number
 }
 
 const about = `from releases r join environments e on e.id = r.environment_id
   where r.id = i.release_id`
-const subject = `e.app_id as "appId", e.id as "environmentId", i.deploy_id as "deployId", r.number as release, i.position`
+const subject = `e.app_id as "appId", e.id as "environmentId", i.deploy_id as "deployId", r.number as release, i.process, i.position`
 
 /** From now on nothing is led to it. False when it was down already, or does not serve. */
 export async function recordOutage(q: Queryable, id: number): Promise<boolean> {
@@ -57,13 +58,14 @@ export async function recordEnd(db: Database, id: number, end: End): Promise<voi
 /** It listens again. False when it was not down, or does not serve. */
 export async function recordUp(db: Database, id: number): Promise<boolean> {
   return db.transaction(async (tx) => {
-    const [row] = await tx.query<Subject & { loops: boolean }>(
+    const [row] = await tx.query<Subject & { loops: boolean; first: boolean }>(
       `update instances i set down_since = null
        ${about} and i.id = $1 and i.state = 'serving' and i.down_since is not null
-       returning ${subject}, i.crash_loop_since is not null as loops`,
+       returning ${subject}, i.crash_loop_since is not null as loops, i.end_count = 0 as first`,
       [id],
     )
-    if (row !== undefined && !row.loops) await tell(tx, 'instance.restarted', row)
+    // A worker is down until its first start.
+    if (row !== undefined && !row.loops) await tell(tx, row.first ? 'instance.started' : 'instance.restarted', row)
     return row !== undefined
   })
 }
@@ -99,8 +101,8 @@ export async function recordRecovered(db: Database): Promise<void> {
 async function tell(
   tx: Parameters<typeof appendEvent>[0],
   kind: string,
-  { appId, environmentId, deployId, release, position }: Subject,
+  { appId, environmentId, deployId, release, process, position }: Subject,
   end?: End,
 ): Promise<void> {
-  await appendEvent(tx, { kind, appId, environmentId, deployId, data: { release, position, ...end } })
+  await appendEvent(tx, { kind, appId, environmentId, deployId, data: { release, process, position, ...end } })
 }

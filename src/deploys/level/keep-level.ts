@@ -15,7 +15,7 @@ export interface LevelKeeper {
   watch(signal: AbortSignal): void
 }
 
-export function makeLevelKeeper(tools: Tools, onDraining: (releaseId: number) => void): LevelKeeper {
+export function makeLevelKeeper(tools: Tools, onDraining: (deployId: number) => void): LevelKeeper {
   const inTurn = makeMutex()
   const reconcileNow = (): Promise<Reconciled> =>
     inTurn(async () => {
@@ -23,7 +23,7 @@ export function makeLevelKeeper(tools: Tools, onDraining: (releaseId: number) =>
       const { started, removed } = found
       if (started + removed > 0)
         tools.logger.info('the engine was brought to what the database says', { started, removed })
-      for (const releaseId of found.draining) onDraining(releaseId)
+      for (const deployId of found.draining) onDraining(deployId)
       return found
     })
 

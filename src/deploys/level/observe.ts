@@ -1,6 +1,6 @@
 import { type Instance, labelNames, type SeenContainer, tryConnect } from '../../runtime/index.ts'
 import { listExposures } from '../exposures.ts'
-import { type InstanceRecord, listEndedDeploys, listInstances, listRoutes } from '../instances.ts'
+import { type InstanceRecord, isWeb, listEndedDeploys, listInstances, listRoutes } from '../instances.ts'
 import type { There, Wanted } from './plan-reconcile.ts'
 import { routesOf } from '../routes-of.ts'
 import type { Tools } from '../steps/index.ts'
@@ -62,7 +62,7 @@ async function lookAtDown(
   return looked
 }
 
-/** Of the instances that are down those that run and listen: they came back while nobody watched. */
+/** Of the instances that are down those that run and, for web, listen: they came back while nobody watched. */
 async function findListening(
   instances: readonly InstanceRecord[],
   looked: ReadonlyMap<number, Instance | null>,
@@ -70,7 +70,8 @@ async function findListening(
   const listening = new Set<number>()
   const runs = ({ id }: InstanceRecord): boolean => !looked.has(id) || looked.get(id)?.state === 'running'
   const silent = instances.filter((i) => i.state === 'serving' && i.downSince !== null && runs(i))
-  const connect = async ({ id, address, port }: InstanceRecord): Promise<void> => {
+  const connect = async ({ id, process, address, port }: InstanceRecord): Promise<void> => {
+    if (!isWeb({ process })) return void listening.add(id)
     if (address === null) return
     const signal = AbortSignal.timeout(2 * connectMs)
     if ((await tryConnect({ address, port }, { timeoutMs: connectMs, signal })) === 'open') listening.add(id)

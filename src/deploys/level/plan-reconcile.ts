@@ -1,7 +1,7 @@
 import { quote } from '../../kernel/names.ts'
 import type { Routes } from '../../routing/index.ts'
 import { type Instance, labelNames, type SeenContainer } from '../../runtime/index.ts'
-import type { InstanceRecord } from '../instances.ts'
+import { type InstanceRecord, isWeb } from '../instances.ts'
 import { compareRoutes } from './compare-routes.ts'
 
 /** A container that nobody knows is left alone this long: somebody may be about to record it. */
@@ -21,7 +21,7 @@ export interface There {
   readonly containers: readonly SeenContainer[]
   /** Serving instances that the list does not show running, looked at one by one; null: the engine has no such container. */
   readonly looked: ReadonlyMap<number, Instance | null>
-  /** Instances that are down, whose container runs and whose port takes connections. */
+  /** Instances that are down, whose container runs and, for web, whose port takes connections. */
   readonly listening: ReadonlySet<number>
   readonly routes: Routes
   /** Sentences of the proxy's adapter: what is not as it last wrote it. */
@@ -35,7 +35,7 @@ export type Act =
   | { readonly do: 'take-out'; readonly instance: InstanceRecord; readonly found: Instance | null }
   | { readonly do: 'bring-back'; readonly instance: InstanceRecord }
   | { readonly do: 'start'; readonly instance: InstanceRecord }
-  | { readonly do: 'end-release'; readonly releaseId: number }
+  | { readonly do: 'end-instances'; readonly deployId: number }
   | { readonly do: 'remove-container'; readonly containerId: string }
 
 /** One thing that is not as the database wants it. */
@@ -60,9 +60,9 @@ export function planReconcile(wanted: Wanted, there: There): Difference[] {
   ]
 }
 
-/** For people: `v12.1 of test--shop`. */
-export function nameOf({ label, releaseNumber, position }: InstanceRecord): string {
-  return `v${releaseNumber}.${position} of ${label}`
+/** For people: `v12 web.1 of test--shop`. */
+export function nameOf({ label, releaseNumber, process, position }: InstanceRecord): string {
+  return `v${releaseNumber} ${process}.${position} of ${label}`
 }
 
 function planInstances({ instances }: Wanted, there: There): Difference[] {
@@ -72,11 +72,11 @@ function planInstances({ instances }: Wanted, there: There): Difference[] {
     const found = there.looked.get(instance.id)
     if (found === undefined || found?.state === 'running') {
       if (!there.listening.has(instance.id)) continue
-      const what = `${nameOf(instance)} is back and takes no requests yet`
+      const isLedTo = isWeb(instance)
       differences.push({
-        what,
-        why: 'It listens again.',
-        then: 'Its address is led to again.',
+        what: `${nameOf(instance)} is back and ${isLedTo ? 'takes no requests yet' : 'still known as down'}`,
+        why: isLedTo ? 'It listens again.' : 'It runs again.',
+        then: isLedTo ? 'Its address is led to again.' : 'That is recorded.',
         act: { do: 'bring-back', instance },
       })
       continue
@@ -125,19 +125,19 @@ function planRoutes({ routes }: Wanted, there: There): Difference[] {
 /** What deploys that have ended had started. */
 function planLeftOver({ instances, endedDeploys }: Wanted, _there: There): Difference[] {
   const left = instances.filter((i) => i.state === 'starting' && endedDeploys.has(i.deployId))
-  const releases = Map.groupBy(left, (instance) => instance.releaseId)
-  return [...releases].map(([releaseId, [first]]) => ({
+  const deploys = Map.groupBy(left, (instance) => instance.deployId)
+  return [...deploys].map(([deployId, [first]]) => ({
     what: `v${first?.releaseNumber} of ${first?.label} has instances that never served`,
-    why: `Deploy ${first?.deployId} has ended.`,
+    why: `Deploy ${deployId} has ended.`,
     then: 'They are ended and removed.',
-    act: { do: 'end-release', releaseId },
+    act: { do: 'end-instances', deployId },
   }))
 }
 
 function planContainers(wanted: Wanted, there: There): Difference[] {
-  const releases = new Set(wanted.instances.map((i) => String(i.releaseId)))
+  const deploys = new Set(wanted.instances.map((i) => String(i.deployId)))
   return there.containers
-    .filter((container) => !isWanted(container, releases, wanted.runningDeploys))
+    .filter((container) => !isWanted(container, deploys, wanted.runningDeploys))
     .map((container) => ({
       what: `The container ${quote(container.name)} is not needed`,
       ...judge(container, wanted, there),
@@ -159,11 +159,11 @@ function judge(container: SeenContainer, wanted: Wanted, there: There): Omit<Dif
 
 function isWanted(
   { labels }: SeenContainer,
-  releases: ReadonlySet<string>,
+  deploys: ReadonlySet<string>,
   runningDeploys: ReadonlySet<number>,
 ): boolean {
   // A build's containers belong to the builder.
   if (labels[labelNames.kind] === 'build') return true
   if (runningDeploys.has(Number(labels[labelNames.deploy]))) return true
-  return labels[labelNames.kind] === 'instance' && releases.has(labels[labelNames.release] ?? '')
+  return labels[labelNames.kind] === 'instance' && deploys.has(labels[labelNames.deploy] ?? '')
 }

@@ -1,34 +1,22 @@
 import { isAway } from '../../kernel/errors.ts'
 import { isDatabaseAway } from '../../postgres/index.ts'
-import { type Instance, tryConnect } from '../../runtime/index.ts'
 import { delayAfterStartMs } from './back-off.ts'
 import { listExposures } from '../exposures.ts'
-import { recordRecovered, recordStartAttempt } from './instance-ends.ts'
-import {
-  type InstanceRecord,
-  listInstances,
-  listInstancesOfRelease,
-  listRoutes,
-  recordContainer,
-} from '../instances.ts'
+import { recordRecovered } from './instance-ends.ts'
+import { listInstances, listRoutes } from '../instances.ts'
 import { bringBack, takeOutEnded } from './take-out.ts'
 import { observe } from './observe.ts'
 import { type Act, type Difference, nameOf, planReconcile } from './plan-reconcile.ts'
-import { readReleaseSpec } from '../release-spec.ts'
 import { removeInstances } from '../retire.ts'
 import { routesOf } from '../routes-of.ts'
+import { inLanes, startAgain, startsAtOnce } from './start-again.ts'
 import type { Tools } from '../steps/index.ts'
-import { getDeploy } from '../store.ts'
-
-const startLimitMs = 60_000
-/** A machine that was restarted may have hundreds of instances to start; an engine starts some three at once as fast as it can. */
-const startsAtOnce = 3
 
 export interface Reconciled {
   readonly routes: number
   readonly started: number
   readonly removed: number
-  /** Releases that were draining; their drain goes on. */
+  /** Deploys whose instances were draining; their drain goes on. */
   readonly draining: readonly number[]
   readonly mended: readonly Mended[]
   /** When something is due that cannot be done now; null: nothing is. */
@@ -50,8 +38,8 @@ export async function reconcile(tools: Tools): Promise<Reconciled> {
   const mended = await carryOut(tools, planReconcile(wanted, there))
   const count = (kind: Act['do']): number =>
     mended.filter(({ act, failed }) => act?.do === kind && failed === null).length
-  const removed = count('end-release') + count('remove-container') + (await tools.builds.sweep())
-  const draining = [...new Set(wanted.instances.filter((i) => i.state === 'draining').map((i) => i.releaseId))]
+  const removed = count('end-instances') + count('remove-container') + (await tools.builds.sweep())
+  const draining = [...new Set(wanted.instances.filter((i) => i.state === 'draining').map((i) => i.deployId))]
   const dueMs = mended.flatMap(({ act }) =>
     act?.do === 'start' ? [delayAfterStartMs(act.instance.startAttempts + 1)] : [],
   )
@@ -78,7 +66,7 @@ const order: readonly Act['do'][] = [
   'bring-back',
   'level-routes',
   'start',
-  'end-release',
+  'end-instances',
   'remove-container',
 ]
 
@@ -126,8 +114,8 @@ async function execute(tools: Tools, act: Act): Promise<void> {
       return levelRoutes(tools)
     case 'start':
       return startAgain(tools, act.instance)
-    case 'end-release':
-      return removeInstances(tools, act.releaseId)
+    case 'end-instances':
+      return removeInstances(tools, act.deployId)
     case 'remove-container':
       return tools.runtime.remove(act.containerId)
   }
@@ -143,35 +131,4 @@ async function levelRoutes({ db, router, addresses: hosts, place, whileRoutesHol
     const instances = await listInstances(db)
     await router.replaceAll(routesOf({ routes, instances, exposures: await listExposures(db), hosts }), mayGoOn)
   })
-}
-
-/** Looked at once more: what said that it is down may be older than the instance. */
-async function startAgain(tools: Tools, { id, releaseId, deployId, position }: InstanceRecord): Promise<void> {
-  const instance = (await listInstancesOfRelease(tools.db, releaseId)).find((i) => i.id === id && i.state === 'serving')
-  if (instance === undefined || instance.startDueMs > 0) return
-  const found = instance.containerId === null ? null : await tools.runtime.inspect(instance.containerId)
-  if (isUp(found)) return
-  await recordStartAttempt(tools.db, id, instance.startAttempts + 1)
-  // One that has run is not started over: its log and exit code were read.
-  if (found !== null) await tools.runtime.remove(found.containerId)
-  const spec = await readReleaseSpec(await getDeploy(tools.db, deployId), tools)
-  const container = spec.container({ name: String(position), kind: 'instance', address: instance.address })
-  const { containerId, address } = await tools.runtime.start(container, AbortSignal.timeout(startLimitMs))
-  await recordContainer(tools.db, id, containerId)
-  await tools.runtime.keepRunning(containerId)
-  // One that listens at once need not wait until the engine's event is dealt with.
-  if (address === null) return
-  const signal = AbortSignal.timeout(startLimitMs)
-  if ((await tryConnect({ address, port: instance.port }, { timeoutMs: 250, signal })) === 'open')
-    await bringBack(tools, instance)
-}
-
-const isUp = (found: Instance | null): boolean => found?.state === 'running' || found?.state === 'restarting'
-
-async function inLanes<T>(lanes: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items]
-  const lane = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item)
-  }
-  await Promise.all(Array.from({ length: lanes }, lane))
 }

@@ -1,4 +1,4 @@
-import { findRouteTo, listInstancesOfRelease } from '../instances.ts'
+import { findRouteTo, listInstancesOfDeploy } from '../instances.ts'
 import { leadTo } from '../lead-routes.ts'
 import type { Tools } from '../steps/index.ts'
 import { type End, recordEnd, recordOutage, recordUp } from './instance-ends.ts'
@@ -7,10 +7,10 @@ import { type End, recordEnd, recordOutage, recordUp } from './instance-ends.ts'
  * Takes a serving instance out of its set: the others of its release go on, and where it was the only one requests are answered
  * at once instead of waiting for an address that nobody has. False when it was out already, or does not serve.
  */
-export async function takeOut(tools: Tools, instance: { id: number; releaseId: number }): Promise<boolean> {
+export async function takeOut(tools: Tools, instance: { id: number; deployId: number }): Promise<boolean> {
   return tools.whileRoutesHold(async () => {
     const isNew = await recordOutage(tools.db, instance.id)
-    if (isNew) await leadRelease(tools, instance.releaseId)
+    if (isNew) await leadAgain(tools, instance.deployId)
     return isNew
   })
 }
@@ -18,7 +18,7 @@ export async function takeOut(tools: Tools, instance: { id: number; releaseId: n
 /** The same for one whose end nobody saw: how it ended is recorded once. */
 export async function takeOutEnded(
   tools: Tools,
-  instance: { id: number; releaseId: number },
+  instance: { id: number; deployId: number },
   end: End,
 ): Promise<boolean> {
   const isNew = await takeOut(tools, instance)
@@ -27,16 +27,16 @@ export async function takeOutEnded(
 }
 
 /** Leads requests to an instance again that listens again. */
-export async function bringBack(tools: Tools, instance: { id: number; releaseId: number }): Promise<boolean> {
+export async function bringBack(tools: Tools, instance: { id: number; deployId: number }): Promise<boolean> {
   return tools.whileRoutesHold(async () => {
     const isNew = await recordUp(tools.db, instance.id)
-    if (isNew) await leadRelease(tools, instance.releaseId)
+    if (isNew) await leadAgain(tools, instance.deployId)
     return isNew
   })
 }
 
-/** Only while it still serves: another release may have taken its place in between. */
-async function leadRelease(tools: Tools, releaseId: number): Promise<void> {
-  const route = await findRouteTo(tools.db, releaseId)
-  if (route !== null) await leadTo(tools, route, await listInstancesOfRelease(tools.db, releaseId))
+/** Only while they still serve: others may have taken their place in between. */
+async function leadAgain(tools: Tools, deployId: number): Promise<void> {
+  const route = await findRouteTo(tools.db, deployId)
+  if (route !== null) await leadTo(tools, route, await listInstancesOfDeploy(tools.db, deployId))
 }

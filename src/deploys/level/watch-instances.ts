@@ -1,6 +1,6 @@
 import { type Instance, type InstanceChange, labelNames, waitForPort } from '../../runtime/index.ts'
 import { recordEnd } from './instance-ends.ts'
-import { type InstanceRecord, listInstances, listInstancesOfRelease } from '../instances.ts'
+import { type InstanceRecord, isWeb, listInstances, listInstancesOfDeploy } from '../instances.ts'
 import { bringBack, takeOut, takeOutEnded } from './take-out.ts'
 import { nameOf } from './plan-reconcile.ts'
 import type { Tools } from '../steps/index.ts'
@@ -36,9 +36,9 @@ export function watchInstances(tools: Tools, onResync: () => void, signal: Abort
   }
   /** Nobody waits for those that were down before: a restart of Slipway, or of the engine, ended the wait. */
   const waitForDown = async (): Promise<void> => {
-    for (const { containerId, state, downSince, releaseId } of await listInstances(tools.db)) {
+    for (const { containerId, state, downSince, deployId } of await listInstances(tools.db)) {
       if (state !== 'serving' || downSince === null || containerId === null || latest.has(containerId)) continue
-      const labels = { [labelNames.kind]: 'instance', [labelNames.release]: String(releaseId) }
+      const labels = { [labelNames.kind]: 'instance', [labelNames.deploy]: String(deployId) }
       deal({ kind: 'started', containerId, labels })
     }
   }
@@ -63,7 +63,7 @@ interface Dealing {
 
 async function onChange(tools: Tools, { change, onResync, signal }: Dealing): Promise<void> {
   if (change.labels[labelNames.kind] !== 'instance') return
-  const serving = (await listInstancesOfRelease(tools.db, Number(change.labels[labelNames.release]))).filter(
+  const serving = (await listInstancesOfDeploy(tools.db, Number(change.labels[labelNames.deploy]))).filter(
     (instance) => instance.state === 'serving',
   )
   if (serving.length === 0) return
@@ -82,7 +82,8 @@ async function onChange(tools: Tools, { change, onResync, signal }: Dealing): Pr
       const instance = find(serving, found)
       if (instance?.address == null || found?.state !== 'running') return
       const { address, port } = instance
-      await waitForPort({ address, port }, { withinMs: Number.POSITIVE_INFINITY, signal })
+      // A worker has no port: it is up when it runs.
+      if (isWeb(instance)) await waitForPort({ address, port }, { withinMs: Number.POSITIVE_INFINITY, signal })
       if (await bringBack(tools, instance)) tools.logger.info('an instance is back', { instance: nameOf(instance) })
       return
     }

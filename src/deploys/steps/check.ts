@@ -1,14 +1,14 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { type CheckRequest, runChecks } from '../../runtime/index.ts'
-import { type InstanceRecord, listInstancesOfRelease } from '../instances.ts'
+import { type InstanceRecord, isWeb, listInstancesOfDeploy } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import type { Step } from './step.ts'
 
-/** All checks of all new instances must pass before any traffic goes to them. */
+/** All checks of all new web instances must pass before any traffic goes to them. Workers start after the swap. */
 export const check: Step = async ({ deploy, tools, log, signal }) => {
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Checking v${spec.number}`)
-  const instances = await listInstancesOfRelease(tools.db, spec.releaseId)
+  const instances = (await listInstancesOfDeploy(tools.db, deploy.id)).filter(isWeb)
   if (instances.length === 0) throw goneError(spec.number)
   await Promise.all(
     instances.map(async (record) =>

@@ -1,6 +1,7 @@
 import type { ReleaseCommand } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { labelNames } from '../../runtime/index.ts'
+import { isOfSameRelease } from '../deploy.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
 import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../commands-store.ts'
@@ -12,6 +13,8 @@ import { lost, type Step, type StepContext, stopping } from './step.ts'
  */
 export const releaseCommands: Step = async (context) => {
   const { deploy, tools, log } = context
+  // They ran when the release was made.
+  if (isOfSameRelease(deploy.kind)) return
   const spec = await readReleaseSpec(deploy, tools)
   const commands = spec.build.config.releaseCommands.filter((command) => command.on.includes('deploy'))
   if (commands.length === 0) return
@@ -23,15 +26,10 @@ export const releaseCommands: Step = async (context) => {
     log.write('detail', isBegun ? `${command.label} was begun before; it goes on` : `${command.label}: ${command.run}`)
     // What is printed from here on is this command's.
     await log.flush()
-    await runCommand(
-      context,
-      position,
-      command,
-      spec.container({ name: `command-${position + 1}`, kind: 'command', address: null }),
-    )
+    await runCommand(context, position, command, spec.command(`command-${position + 1}`))
   }
   // Their exit codes are recorded: the containers are not asked again.
-  for (const container of await tools.runtime.list({ release: spec.releaseId })) {
+  for (const container of await tools.runtime.list({ deploy: deploy.id })) {
     if (container.labels[labelNames.kind] === 'command') await tools.runtime.remove(container.containerId)
   }
 }

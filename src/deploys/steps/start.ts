@@ -1,22 +1,25 @@
 import { faultPoint } from '../../kernel/fault-point.ts'
 import { violates } from '../../postgres/index.ts'
 import { takeAddress } from '../../runtime/index.ts'
-import { type InstanceRecord, insertInstance, listInstancesOfRelease, recordContainer } from '../instances.ts'
+import { type InstanceRecord, insertInstance, isWeb, listInstancesOfDeploy, recordContainer } from '../instances.ts'
+import { planInstances } from '../plan-instances.ts'
 import { type ReleaseSpec, readReleaseSpec } from '../release-spec.ts'
+import { readScale } from '../scale-store.ts'
 import { wantedMemory } from '../wanted-memory.ts'
 import type { Step, StepContext } from './step.ts'
 
-/** Starts the new instance beside the old one. */
+/** Starts the new web instances beside the old ones. There must be room for the workers too, which start after the swap. */
 export const start: Step = async (context) => {
   const { assertHeld, deploy, tools, log, signal } = context
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Starting v${spec.number}`)
   for (const instance of await findOrPlan(context, spec)) {
-    const container = spec.container({ name: String(instance.position), kind: 'instance', address: instance.address })
+    const container = spec.instance(instance)
     if (instance.containerId === null) {
       const { memoryBytes } = container.limits
       await tools.memory?.assertForStart(wantedMemory(tools.db, deploy.environmentId, memoryBytes))
     }
+    if (!isWeb(instance)) continue
     await assertHeld()
     faultPoint('deploy.start.before')
     const started = await tools.runtime.start(container, signal)
@@ -27,23 +30,26 @@ export const start: Step = async (context) => {
 
 /** The rows come before the containers: a crash in between leaves nothing that nobody knows. */
 async function findOrPlan({ deploy, tools }: StepContext, spec: ReleaseSpec): Promise<InstanceRecord[]> {
-  const planned = await listInstancesOfRelease(tools.db, spec.releaseId)
+  const planned = await listInstancesOfDeploy(tools.db, deploy.id)
   if (planned.length > 0) return planned
   const { drainMs, stopMs } = spec.build.config
   const plan = tools.db.transaction(async (tx) => {
-    const id = await insertInstance(tx, {
-      releaseId: spec.releaseId,
-      deployId: deploy.id,
-      position: 1,
-      port: spec.port.port,
-      drainMs,
-      stopMs,
-    })
-    await takeAddress(tx, id, tools.range)
+    const scale = await readScale(tx, deploy.environmentId)
+    for (const place of planInstances(spec.processes, { live: deploy.live, scale })) {
+      const id = await insertInstance(tx, {
+        ...place,
+        releaseId: spec.releaseId,
+        deployId: deploy.id,
+        port: spec.port.port,
+        drainMs,
+        stopMs,
+      })
+      await takeAddress(tx, id, tools.range)
+    }
   })
   await plan.catch((error: unknown) => {
     // Whoever had the deploy before was frozen in the middle of this, and is done with it now.
-    if (!violates(error, 'instances_release_id_position_key')) throw error
+    if (!violates(error, 'instances_deploy_id_process_position_key')) throw error
   })
-  return listInstancesOfRelease(tools.db, spec.releaseId)
+  return listInstancesOfDeploy(tools.db, deploy.id)
 }

@@ -2,7 +2,7 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
 import { environmentKey, releaseKey, type RouteTarget } from '../../routing/index.ts'
 import { findExposures, hostEntriesOf } from '../exposures.ts'
-import { listInstancesOfRelease } from '../instances.ts'
+import { listInstancesOfDeploy } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import { routesOf } from '../routes-of.ts'
 import { keepInstances } from './keep-instances.ts'
@@ -17,12 +17,19 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   const spec = await readReleaseSpec(deploy, tools)
   const { environmentId, label, live } = deploy
   const exposures = await findExposures(tools.db, environmentId)
-  const route = { environmentId, label, live, releaseId: spec.releaseId, releaseNumber: spec.number }
+  const route = {
+    environmentId,
+    label,
+    live,
+    releaseId: spec.releaseId,
+    releaseNumber: spec.number,
+    deployId: deploy.id,
+  }
   const wanted = routesOf({
     exposures,
     routes: [route],
     // All of them have passed their checks.
-    instances: (await listInstancesOfRelease(tools.db, spec.releaseId)).map((instance) => {
+    instances: (await listInstancesOfDeploy(tools.db, deploy.id)).map((instance) => {
       return { ...instance, state: 'serving', downSince: null }
     }),
     hosts: addresses,
@@ -32,7 +39,7 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   log.write('step', `Swapping ${addresses.environmentHost(label)} to v${spec.number}`)
   await assertHeld()
   // Beside the swap, which is undone when this fails: the engine takes longer for it than the proxy for all the rest.
-  const kept = keepInstances(spec, tools)
+  const kept = keepInstances(deploy.id, spec, tools)
   kept.catch(() => undefined)
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
   const { environment, release } = hostEntriesOf(route, exposures)

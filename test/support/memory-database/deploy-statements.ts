@@ -104,10 +104,10 @@ export const deployStatements: Statements = {
   "select id from deploys where state = 'running'$": (t, work) =>
     t.deploys.select(work, ({ state }) => state === 'running').map(({ id }) => ({ id })),
 
-  'select distinct r.id from instances': (t, work, [environment]) => {
+  'select distinct i.deploy_id as id from instances': (t, work, [environment]) => {
     const releases = t.releases.select(work, (row) => row.environment_id === environment).map(({ id }) => id)
     const draining = t.instances.select(work, (i) => i.state === 'draining' && releases.includes(i.release_id))
-    return [...new Set(draining.map((i) => i.release_id))].map((id) => ({ id }))
+    return [...new Set(draining.map((i) => i.deploy_id))].map((id) => ({ id }))
   },
 
   'from release_commands where deploy_id = $1 order by position': (t, work, [id]) =>

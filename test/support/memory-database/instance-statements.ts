@@ -10,7 +10,7 @@ function instanceOf(t: Tables, work: Work, i: InstanceRow): object {
   const [ad] = t.addresses.select(work, ({ instance_id }) => instance_id === i.id)
   return {
     ...{ id: i.id, releaseId: i.release_id, releaseNumber: r.number, deployId: i.deploy_id, environmentId: e.id },
-    ...{ label: e.label, live: e.live, position: i.position, containerId: i.container_id },
+    ...{ label: e.label, live: e.live, process: i.process, position: i.position, containerId: i.container_id },
     ...{ address: ad?.address ?? null, port: i.port, state: i.state, stopMs: i.stop_ms },
     // PostgreSQL's `greatest` passes over null.
     drainLeftMs: Math.max(0, i.drain_until === null ? 0 : i.drain_until - work.nowMs),
@@ -21,20 +21,27 @@ function instanceOf(t: Tables, work: Work, i: InstanceRow): object {
 
 const isThere = ({ state }: InstanceRow): boolean => state !== 'retired'
 
-function routeOf(t: Tables, work: Work, { environment_id, release_id }: RouteRow): object {
+function routeOf(t: Tables, work: Work, { environment_id, release_id, deploy_id }: RouteRow): object {
   const e = one(t.environments.select(work, ({ id }) => id === environment_id))
   const r = one(t.releases.select(work, ({ id }) => id === release_id))
   const { label, live } = e
-  return { environmentId: environment_id, label, live, releaseId: release_id, releaseNumber: r.number }
+  return {
+    environmentId: environment_id,
+    label,
+    live,
+    releaseId: release_id,
+    releaseNumber: r.number,
+    deployId: deploy_id,
+  }
 }
 
 const restMs = 10 * 60_000
 
 export const instanceStatements: Statements = {
-  "where i.release_id = $1 and i.state <> 'retired' order by i.position": (t, work, [release]) =>
+  "where i.deploy_id = $1 and i.state <> 'retired' order by i.process, i.position": (t, work, [deploy]) =>
     t.instances
-      .select(work, (i) => i.release_id === release && isThere(i))
-      .toSorted((a, b) => a.position - b.position)
+      .select(work, (i) => i.deploy_id === deploy && isThere(i))
+      .toSorted((a, b) => a.process.localeCompare(b.process) || a.position - b.position)
       .map((i) => instanceOf(t, work, i)),
 
   "left join addresses ad on ad.instance_id = i.id where i.state <> 'retired' order by i.id": (t, work) =>
@@ -43,8 +50,8 @@ export const instanceStatements: Statements = {
       .toSorted((a, b) => a.id - b.id)
       .map((i) => instanceOf(t, work, i)),
 
-  'insert into instances (': (t, work, [release_id, deploy_id, position, port, drain_ms, stop_ms]) => {
-    const wanted = { release_id, deploy_id, position, port, drain_ms, stop_ms }
+  'insert into instances (': (t, work, [release_id, deploy_id, process, position, port, drain_ms, stop_ms]) => {
+    const wanted = { release_id, deploy_id, process, position, port, drain_ms, stop_ms }
     const id = t.instances.nextId(work)
     t.instances.insert(work, { ...wanted, id, container_id: null, state: 'starting', drain_until: null })
     return [{ id }]
@@ -59,36 +66,37 @@ export const instanceStatements: Statements = {
     return []
   },
 
-  'insert into routes (environment_id, release_id)': (t, work, [environment_id, release_id]) => {
+  'insert into routes (environment_id, release_id, deploy_id)': (t, work, [environment_id, release_id, deploy_id]) => {
     const changed = t.routes.update(
       work,
       (row) => row.environment_id === environment_id,
-      () => ({ release_id }),
+      () => ({ release_id, deploy_id }),
     )
-    if (changed.length === 0) t.routes.insert(work, { environment_id, release_id })
+    if (changed.length === 0) t.routes.insert(work, { environment_id, release_id, deploy_id })
     return []
   },
 
-  "update instances set state = 'serving' where release_id = $1": (t, work, [release]) => {
+  "update instances set state = 'serving' where deploy_id = $1": (t, work, [deploy]) => {
     t.instances.update(
       work,
-      (i) => i.release_id === release && i.state === 'starting',
+      (i) => i.deploy_id === deploy && i.state === 'starting',
       () => ({ state: 'serving' }),
     )
     return []
   },
 
-  "update instances i set state = 'draining'": (t, work, [environment, release]) => {
-    const others = t.releases.select(work, (r) => r.environment_id === environment && r.id !== release)
-    const ids = others.map(({ id }) => id)
+  "update instances i set state = 'draining'": (t, work, [environment, deploy]) => {
+    const ids = t.releases.select(work, (r) => r.environment_id === environment).map(({ id }) => id)
     return t.instances
       .update(
         work,
-        (i) => ids.includes(i.release_id) && i.state === 'serving',
+        (i) => ids.includes(i.release_id) && i.deploy_id !== deploy && i.state === 'serving',
         (i) => ({ state: 'draining', drain_until: work.nowMs + i.drain_ms }),
       )
-      .map(({ release_id }) => ({ release_id }))
+      .map(({ deploy_id }) => ({ deploy_id }))
   },
+
+  'select process, instances from scales where environment_id = $1': () => [],
 
   "update instances set state = 'retired' where id = $1": (t, work, [id]) => {
     t.instances.update(

@@ -100,6 +100,7 @@ export interface InstanceRow {
   id: number
   release_id: number
   deploy_id: number
+  process: string
   position: number
   container_id: string | null
   port: number
@@ -112,6 +113,7 @@ export interface InstanceRow {
 export interface RouteRow {
   environment_id: number
   release_id: number
+  deploy_id: number
 }
 
 export interface AddressRow {
@@ -169,7 +171,7 @@ export const makeTables = (): Tables => {
     }),
     releaseNumbers: makeTable({ release_numbers_pkey: (row) => `${row.app_id} ${row.environment_name}` }),
     instances: makeTable<InstanceRow>({
-      instances_release_id_position_key: (row) => row.release_id * 1e3 + row.position,
+      instances_deploy_id_process_position_key: (row) => `${row.deploy_id} ${row.process} ${row.position}`,
     }),
     routes: makeTable<RouteRow>({ routes_pkey: (row) => row.environment_id }),
     addresses: makeTable<AddressRow>({

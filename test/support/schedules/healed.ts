@@ -27,12 +27,14 @@ export async function findUnrest(world: World): Promise<string[]> {
   const held = tables.addresses.select(work, (a) => a.instance_id !== null).length
   if (held !== instances.length) told.push(`${held} addresses are taken`)
   const routes = await database.query<Route>(
-    `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber"
+    `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber",
+       t.deploy_id as "deployId"
      from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`,
   )
   const members = instances.map((i) => {
     const [ad] = tables.addresses.select(work, (a) => a.instance_id === i.id)
-    return { releaseId: i.release_id, position: i.position, address: ad?.address ?? null, port: i.port, state: i.state }
+    const { deploy_id: deployId, process, position } = i
+    return { deployId, process, position, address: ad?.address ?? null, port: i.port, state: i.state }
   }) as InstanceRecord[]
   const all = members.map((member) => ({ ...member, downSince: null }))
   told.push(

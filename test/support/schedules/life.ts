@@ -202,7 +202,7 @@ export function startLife(world: World, number: number): Life {
       call('engine', () =>
         [...engine.containers.values()]
           .map(({ instance }) => instance)
-          .filter(({ labels }) => of === undefined || labels[labelNames.release] === String(of.release)),
+          .filter(({ labels }) => of === undefined || labels[labelNames.deploy] === String(of.deploy)),
       ),
     survey: () => call('engine', () => [...engine.containers.values()].map(({ instance }) => instance)),
     watch(onChange, signal) {

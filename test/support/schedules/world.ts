@@ -168,9 +168,9 @@ export function makeWorld(seed: number, options: Options): World {
       violate(`${what} of deploy ${deployId}, which ${deploy?.lease_owner ?? 'nobody'} holds (${deploy?.state})`)
     },
     assertMayServe(worker, set) {
-      const release = Number(set.slice(1))
-      const isServed = tables.routes.select(database.look(), (row) => row.release_id === release).length > 0
-      const own = tables.deploys.select(database.look(), (d) => d.release_id === release && d.state === 'running')
+      const deployId = Number(set.slice(1))
+      const isServed = tables.routes.select(database.look(), (row) => row.deploy_id === deployId).length > 0
+      const own = tables.deploys.select(database.look(), (d) => d.id === deployId && d.state === 'running')
       if (!isServed && own[0]?.lease_owner !== worker)
         violate(`${worker} led traffic to ${set}, which it does not hold`)
     },
@@ -180,8 +180,8 @@ export function makeWorld(seed: number, options: Options): World {
           if (!key.startsWith('e')) continue
           const members = 'set' in to ? (sets.get(to.set) ?? []).slice(0, to.size) : []
           const serve = members.filter(({ address, port: asked }) => {
-            const release = engine.isServing(address, asked)?.instance.labels['slipway.release']
-            return 'set' in to && `r${release}` === to.set
+            const deploy = engine.isServing(address, asked)?.instance.labels['slipway.deploy']
+            return 'set' in to && `d${deploy}` === to.set
           })
           if (members.length === 0 || serve.length < members.length)
             violate(`${key} leads to ${JSON.stringify(to)}, where nobody answers`)

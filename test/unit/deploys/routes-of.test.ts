@@ -9,10 +9,11 @@ const hosts = makeAddresses({ domain: 'localhost', httpPort: 8080 })
 const down = new Date(0)
 
 const route = (fields: Partial<Route> = {}): Route => {
-  return { environmentId: 7, label: 'test--shop', live: false, releaseId: 12, releaseNumber: 3, ...fields }
+  return { environmentId: 7, label: 'test--shop', live: false, releaseId: 12, releaseNumber: 3, deployId: 5, ...fields }
 }
 const member = (position: number, fields: Partial<Member> = {}): Member => ({
-  releaseId: 12,
+  deployId: 5,
+  process: 'web',
   position,
   address: `10.0.0.${position}`,
   port: 8080,
@@ -32,10 +33,10 @@ describe('where requests are led', () => {
       ['v3--test--shop.localhost', 'r12'],
     ])
     expect([...keys]).toEqual([
-      ['e7', { set: 'r12', size: 1 }],
-      ['r12', { set: 'r12', size: 1 }],
+      ['e7', { set: 'd5', size: 1 }],
+      ['r12', { set: 'd5', size: 1 }],
     ])
-    expect([...sets]).toEqual([['r12', at(1)]])
+    expect([...sets]).toEqual([['d5', at(1)]])
     const live = wants([member(1)], [route({ live: true, label: 'shop' })])
     expect([...live.hosts]).toEqual([['shop.localhost', 'e7/i/7']])
     expect([...live.keys.keys()]).toEqual(['e7'])
@@ -48,16 +49,36 @@ describe('where requests are led', () => {
     ['two are down', [1, 2], at(3, 3, 3), 1],
   ])('of a set of three %s', (_, downs, members, size) => {
     const { sets, keys } = wants([1, 2, 3].map((n) => member(n, downs.includes(n) ? { downSince: down } : {})))
-    expect(sets.get('r12')).toEqual(members)
-    expect(keys.get('e7')).toEqual({ set: 'r12', size })
+    expect(sets.get('d5')).toEqual(members)
+    expect(keys.get('e7')).toEqual({ set: 'd5', size })
   })
 
   it('of a set that is down as a whole, and of a release without instances, there is the page that says so', () => {
     const all = wants([member(1, { downSince: down }), member(2, { downSince: down })])
-    expect(all.sets.get('r12')).toEqual(at(1, 2))
+    expect(all.sets.get('d5')).toEqual(at(1, 2))
     expect([...all.keys.values()]).toEqual([{ state: 'failed' }, { state: 'failed' }])
     expect(wants([]).keys.get('e7')).toEqual({ state: 'failed' })
     expect(wants([]).sets.size).toBe(0)
+  })
+
+  it('workers are led to by nothing', () => {
+    const { sets, keys } = wants([member(1), member(2, { process: 'worker' })])
+    expect([...sets]).toEqual([['d5', at(1)]])
+    expect(keys.get('e7')).toEqual({ set: 'd5', size: 1 })
+    expect(wants([member(2, { process: 'worker' })]).keys.get('e7')).toEqual({ state: 'failed' })
+  })
+
+  it('a release that was started again beside itself has two sets, and its address leads to the one that serves', () => {
+    const again = [member(1, { state: 'draining' }), member(2, { deployId: 6 })]
+    const { sets, keys } = wants(again, [route({ deployId: 6 })])
+    expect([...sets]).toEqual([
+      ['d5', at(1)],
+      ['d6', at(2)],
+    ])
+    expect([...keys]).toEqual([
+      ['e7', { set: 'd6', size: 1 }],
+      ['r12', { set: 'd6', size: 1 }],
+    ])
   })
 
   it('those that start, are retired or have no address are led to by nothing; those that drain keep their set', () => {
@@ -65,14 +86,14 @@ describe('where requests are led', () => {
       member(2, { state: 'starting' }),
       member(3, { state: 'retired' }),
       member(4, { address: null }),
-      member(5, { releaseId: 11, state: 'draining', downSince: down }),
+      member(5, { deployId: 4, state: 'draining', downSince: down }),
     ]
     const { sets, keys } = wants([member(1), ...others])
     expect([...sets]).toEqual([
-      ['r12', at(1)],
-      ['r11', at(5)],
+      ['d5', at(1)],
+      ['d4', at(5)],
     ])
-    expect(keys.get('e7')).toEqual({ set: 'r12', size: 1 })
+    expect(keys.get('e7')).toEqual({ set: 'd5', size: 1 })
   })
 })
 

@@ -26,12 +26,14 @@ describe('what runs', () => {
   const down = { ...up, downSince: crash.since, endCount: 1, lastExitCode: 137, lastOutOfMemory: true }
   const loops = { ...up, crashLoopSince: crash.since, endCount: 9, lastExitCode: 3 }
   const records = [
-    { ...up, releaseId: 7, position: 1, containerId: 'a', address: null },
-    { ...down, releaseId: 7, position: 2, containerId: 'b', address: null },
-    { ...up, releaseId: 7, position: 3, containerId: 'c', address: null },
-    { ...up, releaseId: 7, position: 4, containerId: 'a', address: '10.0.0.4', port: 80 },
-    { ...loops, releaseId: 7, position: 5, containerId: 'a', address: '10.0.0.5', port: 80 },
-    { ...up, releaseId: 6, position: 1, containerId: 'old', address: null },
+    { ...up, deployId: 7, process: 'web', position: 1, containerId: 'a', address: null },
+    { ...down, deployId: 7, process: 'web', position: 2, containerId: 'b', address: null },
+    { ...up, deployId: 7, process: 'web', position: 3, containerId: 'c', address: null },
+    { ...up, deployId: 7, process: 'web', position: 4, containerId: 'a', address: '10.0.0.4', port: 80 },
+    { ...loops, deployId: 7, process: 'web', position: 5, containerId: 'a', address: '10.0.0.5', port: 80 },
+    { ...up, deployId: 7, process: 'worker', position: 1, containerId: 'a', address: '10.0.0.6', port: 80 },
+    { ...up, downSince: new Date(2), deployId: 7, process: 'worker', position: 2, containerId: null, address: null },
+    { ...up, deployId: 6, process: 'web', position: 1, containerId: 'old', address: null },
   ]
   const seen: Record<string, Partial<Instance> | null | Error> = {
     a: { state: 'running', restarts: 2, startedAt: new Date(5) },
@@ -41,7 +43,7 @@ describe('what runs', () => {
 
   it('only the serving release; an engine that says nothing makes an instance unknown, never gone', async () => {
     const running = makeRunningReleases({
-      reads: { findServing: async () => ({ releaseId: 7, number: 12, commit: 'c', since: new Date(1) }) },
+      reads: { findServing: async () => ({ releaseId: 3, deployId: 7, number: 12, commit: 'c', since: new Date(1) }) },
       deploys: { listInstances: (async () => records) as unknown as Deploys['listInstances'] },
       runtime: {
         inspect: async (id) => {
@@ -57,17 +59,20 @@ describe('what runs', () => {
       commit: 'c',
       since: new Date(1),
       instances: [
-        { name: 'v12.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null },
-        { name: 'v12.2', state: 'crashed', restarts: 1, startedAt: null, crash: { ...crash, isLoop: false } },
-        { name: 'v12.3', state: 'unknown', restarts: 0, startedAt: null, crash: null },
-        { name: 'v12.4', state: 'silent', restarts: 2, startedAt: new Date(5), crash: null },
+        { name: 'v12 web.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null },
+        { name: 'v12 web.2', state: 'crashed', restarts: 1, startedAt: null, crash: { ...crash, isLoop: false } },
+        { name: 'v12 web.3', state: 'unknown', restarts: 0, startedAt: null, crash: null },
+        { name: 'v12 web.4', state: 'silent', restarts: 2, startedAt: new Date(5), crash: null },
         {
-          name: 'v12.5',
+          name: 'v12 web.5',
           state: 'running',
           restarts: 9,
           startedAt: new Date(5),
           crash: { since: new Date(6), exitCode: 3, outOfMemory: false, isLoop: true },
         },
+        // Nobody listens on a worker's port, and one that was not started yet has not crashed.
+        { name: 'v12 worker.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null },
+        { name: 'v12 worker.2', state: 'stopped', restarts: 0, startedAt: null, crash: null },
       ],
     })
   })

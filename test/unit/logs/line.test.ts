@@ -49,10 +49,26 @@ describe('whose lines a container prints', () => {
       from: 'web.1',
       container: '3f2a9c1b4d5e',
     })
+    const worker = {
+      ...labels,
+      ...{
+        'slipway.version': 'v3',
+        'slipway.process': 'mail_out',
+        'slipway.position': '2',
+        'slipway.environment': 'my-v1',
+      },
+    }
+    expect(printerOf(instance('slw-default-my-v1--shop-v3-d7-mail_out-2', worker))).toEqual({
+      place: { app: 'shop', environment: 'my-v1', journal: 'v3' },
+      from: 'mail_out.2',
+      container: '3f2a9c1b4d5e',
+    })
     const command = instance('slw-default-shop-v3-command-2', { ...labels, 'slipway.kind': 'command' })
     expect(printerOf(command)?.from).toBe('command-2')
   })
   it('names that would lead out of the folder, and builds, are nobody’s', () => {
+    expect(printerOf(instance('slw-x-v1-1', { ...labels, 'slipway.version': '../..' }))).toBeNull()
+    expect(printerOf(instance('slw-x-v1-1', { ...labels, 'slipway.process': 'a b' }))).toBeNull()
     expect(printerOf(instance('slw-x-v1-1', { ...labels, 'slipway.app': '../..' }))).toBeNull()
     expect(printerOf(instance('slw-x-v1-1', { ...labels, 'slipway.kind': 'build' }))).toBeNull()
     expect(printerOf(instance('stranger', labels))).toBeNull()

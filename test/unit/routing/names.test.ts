@@ -14,7 +14,7 @@ describe('names for the proxy', () => {
   it('are made from labels and ids', () => {
     expect(environmentHost('test--shop', 'example.org')).toBe('test--shop.example.org')
     expect(releaseHost(12, 'test--shop', 'localhost')).toBe('v12--test--shop.localhost')
-    expect([environmentKey(7), releaseKey('8'), releaseSet(9)]).toEqual(['e7', 'r8', 'r9'])
+    expect([environmentKey(7), releaseKey('8'), releaseSet(9)]).toEqual(['e7', 'r8', 'd9'])
     expect(siteUrl('shop.example.org', 8080)).toBe('http://shop.example.org:8080')
     expect(siteUrl('shop.example.org', 80)).toBe('http://shop.example.org')
   })

@@ -21,6 +21,7 @@ function record(id: number, fields: Partial<InstanceRecord> = {}): InstanceRecor
     environmentId: id,
     label: `e${id}`,
     live: false,
+    process: 'web',
     position: 1,
     containerId: `c${id}`,
     address: `10.0.0.${id}`,
@@ -129,9 +130,9 @@ describe('the proxy', () => {
     expect(differences.map(({ what }) => what)).toEqual([
       'The host e1.localhost is missing in the proxy (wanted: e1)',
       'The host v1--e1.localhost is missing in the proxy (wanted: r1)',
-      'The route e1 is missing in the proxy (wanted: r1/1)',
-      'The route r1 is missing in the proxy (wanted: r1/1)',
-      'The set r1 is missing in the proxy (wanted: 10.0.0.1:8080)',
+      'The route e1 is missing in the proxy (wanted: d1/1)',
+      'The route r1 is missing in the proxy (wanted: d1/1)',
+      'The set d1 is missing in the proxy (wanted: 10.0.0.1:8080)',
     ])
   })
 
@@ -140,12 +141,12 @@ describe('the proxy', () => {
       ...routesFor(instances),
       keys: new Map([
         ['e1', { set: 'r9', size: 2 }],
-        ['r1', { set: 'r1', size: 1 }],
+        ['r1', { set: 'd1', size: 1 }],
         ['e9', { state: 'failed' }],
       ]),
     }
     expect(compareRoutes(routesFor(instances), there)).toEqual([
-      'The route e1 leads to r9/2 (wanted: r1/1)',
+      'The route e1 leads to r9/2 (wanted: d1/1)',
       'The route e9 is in the proxy for nobody (failed)',
     ])
   })
@@ -188,7 +189,7 @@ describe('containers', () => {
   it('of a deploy that failed and whose instances were not removed are removed together', () => {
     const left = record(2, { state: 'starting', deployId: 4 })
     const differences = plan({ ...base, instances: [known, left] }, { routes: routesFor([known]), containers: [] })
-    expect(acts(differences)).toEqual(['end-release'])
+    expect(acts(differences)).toEqual(['end-instances'])
   })
 })
 
@@ -273,9 +274,9 @@ function apply(world: World, act: Act): void {
     world.engine.set(`c${act.instance.id}`, container(act.instance.id, { createdAt: new Date(nowMs) }))
     set(act.instance.id, { downSince: null, startAttempts: 1, startDueMs: 1000 })
   }
-  if (act.do === 'end-release') {
-    for (const i of world.instances) if (i.releaseId === act.releaseId) world.engine.delete(`c${i.id}`)
-    world.instances = world.instances.filter((i) => i.releaseId !== act.releaseId)
+  if (act.do === 'end-instances') {
+    for (const i of world.instances) if (i.deployId === act.deployId) world.engine.delete(`c${i.id}`)
+    world.instances = world.instances.filter((i) => i.deployId !== act.deployId)
   }
   if (act.do === 'remove-container') world.engine.delete(act.containerId)
 }
