@@ -122,7 +122,7 @@ export async function drainServing(tx: Transaction, environmentId: number): Prom
     `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
      from releases r
      where r.id = i.release_id and r.environment_id = $1 and i.state = 'serving'
-     returning i.release_id as id`,
+     returning i.deploy_id as id`,
     [environmentId],
   )
   return [...new Set(drained.map(({ id }) => id))]
