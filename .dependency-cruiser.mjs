@@ -1,7 +1,7 @@
 // Who may import whom (ARCHITECTURE.md, "Structure"). Modules are the folders of nouns below src/.
 const layers = [
   ['environments', 'releases', 'vars', 'accounts'],
-  ['builds', 'runtime', 'routing'],
+  ['builds', 'runtime', 'routing', 'protection'],
   ['deploys'],
   ['git'],
 ]

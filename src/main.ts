@@ -23,8 +23,9 @@ import { makeMutex } from './kernel/mutex.ts'
 import { makeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
+import { copyProtection, makeProtection } from './protection/index.ts'
 import { makeStatuses } from './status/index.ts'
-import { makeAddresses } from './routing/index.ts'
+import { makeAddresses, passwordHash } from './routing/index.ts'
 import { examine } from './doctor/index.ts'
 import { buildSettings } from './server/build-settings.ts'
 import { pushHello } from './server/demo.ts'
@@ -163,7 +164,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   const addresses = makeAddresses(settings)
   const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
   const vars = makeVars({ db, keys })
-  const environments = makeEnvironments({ db, copyVariables: vars.copyVariables, isReserved })
+  const environments = makeEnvironments({ db, copyVariables: vars.copyVariables, copyProtection, isReserved })
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
   const network = runtime.networks.builds.name
   const builder = makeBuilder({ engine, installation, network, minFreeBytes: leastFreeBytes, logger })
@@ -194,6 +195,11 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
     clock: systemClock,
     logger,
   })
+  const protection = makeProtection({
+    db,
+    hash: async (credentials) => passwordHash(await proxy.passwordKey(), credentials),
+    apply: (environmentId) => deploys.applyExposure(environmentId),
+  })
   const { repositories } = gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
   const removals = makeRemovals({
@@ -207,6 +213,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
     accounts,
     environments,
     vars,
+    protection,
     addresses,
     gitCli,
     builds,
@@ -223,7 +230,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
 /** Slipway's own HTTP server, behind the proxy: API, Git, health. */
 async function openDoors(ground: Ground, modules: Modules, secrets: InstallationSecrets) {
   const { settings, root, logger, db, engine, runtime, proxy, stop } = ground
-  const { accounts, environments, vars, addresses, deploys, disk, git, gitCli, statuses } = modules
+  const { accounts, environments, vars, protection, addresses, deploys, disk, git, gitCli, statuses } = modules
   await accounts.setAdminToken(secrets.adminToken)
   const gitHttp = new GitHttp({
     git,
@@ -241,6 +248,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     accounts,
     environments,
     vars,
+    protection,
     deploys,
     reads,
     activity: makeActivity({ db }),

@@ -46,6 +46,20 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     const done = ['set', 'unset'].filter((what) => list(data[what]) !== '').map((what) => `${what} ${list(data[what])}`)
     return `changed variables of ${environment ?? 'an environment'}: ${done.join('; ')}`
   },
+  'protection.changed': ({ environment, data }) => {
+    const done = [
+      ...(data['opened'] === true ? ['let everybody in'] : []),
+      ...['setUser', 'removeUser']
+        .filter((what) => text(data[what]) !== '')
+        .map((what) => `${protects[what]} ${text(data[what])}`),
+      ...['allow', 'disallow']
+        .filter((what) => list(data[what]) !== '')
+        .map((what) => `${protects[what]} ${list(data[what])}`),
+      ...(typeof data['onlyReleases'] === 'boolean' ? [`only release addresses: ${String(data['onlyReleases'])}`] : []),
+      ...(isRecord(data['limits']) ? [`limits: ${JSON.stringify(data['limits']).replaceAll(/[{}"]/g, '')}`] : []),
+    ]
+    return `changed the protection of ${environment ?? 'an environment'}: ${done.join('; ')}`
+  },
   'push.received': ({ data }) => `pushed ${listUpdates(data['updates'])}`,
   'deploy.queued': (event) => {
     const { data } = event
@@ -64,6 +78,13 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   'instance.restarted': (event) => `${instance(event)} is up again`,
   'instance.crash-loop': (event) => `${instance(event)} ends again and again${ended(event)}`,
   'instance.recovered': (event) => `${instance(event)} has stayed up`,
+}
+
+const protects: Readonly<Record<string, string>> = {
+  setUser: 'a password for',
+  removeUser: 'removed',
+  allow: 'let in',
+  disallow: 'lets in no longer',
 }
 
 const list = (value: unknown): string => (Array.isArray(value) ? value.map(text).join(', ') : '')

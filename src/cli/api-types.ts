@@ -4,6 +4,7 @@ import type { appSchema } from '../http/routes/apps/presenter.ts'
 import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
+import type { protectionSchema } from '../http/routes/protection/routes.ts'
 import type { overviewSchema, statusSchema } from '../http/routes/status/routes.ts'
 import type { variableSchema } from '../http/routes/vars/presenter.ts'
 
@@ -15,6 +16,7 @@ export type ChangedEnvironment = z.output<typeof changedSchema>
 export type Variable = z.output<typeof variableSchema>
 export type Deploy = z.output<typeof deploySchema>
 export type Overview = z.output<typeof overviewSchema>
+export type Protection = z.output<typeof protectionSchema>
 export type Status = z.output<typeof statusSchema>
 export type ActivityEntry = z.output<typeof entrySchema>
 export type Examination = z.output<typeof examinationSchema>

@@ -11,6 +11,7 @@ import { addEnvironmentVerbs } from './verbs/envs.ts'
 import { addLoginVerbs } from './verbs/login.ts'
 import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
+import { addProtectVerbs } from './verbs/protect.ts'
 import { addServiceVerbs } from './verbs/service.ts'
 import { addStatusVerb } from './verbs/status.ts'
 import { addVarsVerbs } from './verbs/vars.ts'
@@ -52,6 +53,7 @@ function makeProgram(version: string): Command {
   addAppVerbs(program, run)
   addEnvironmentVerbs(program, run)
   addVarsVerbs(program, run)
+  addProtectVerbs(program, run)
   addDeployVerbs(program, run)
   addStatusVerb(program, run)
   addLogsVerb(program, run)

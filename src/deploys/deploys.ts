@@ -2,6 +2,7 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { Deploy, DeployRequest, LogLine, QueuedDeploy } from './deploy.ts'
+import { applyExposure } from './apply-exposure.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
@@ -45,6 +46,8 @@ export interface Deploys {
   start(): Promise<Reconciled>
   /** The same comparison again, while working. */
   reconcile(): Promise<Reconciled>
+  /** Makes the proxy hold who may ask for an environment's sites, as the database has it. */
+  applyExposure(environmentId: number): Promise<void>
   /** What it would do now. */
   findDifferences(): Promise<Difference[]>
   /** Takes nothing new and lets go of running deploys without ending them. */
@@ -110,6 +113,7 @@ export function makeDeploys(given: Tools): Deploys {
       return found
     },
     reconcile: () => level.reconcile(),
+    applyExposure: (environmentId) => applyExposure(tools, environmentId),
     findDifferences: () => findDifferences(tools),
     async stop() {
       watching.abort()

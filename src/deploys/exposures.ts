@@ -1,4 +1,4 @@
-import type { Queryable } from '../postgres/database.ts'
+import type { Queryable, Transaction } from '../postgres/database.ts'
 import {
   type Access,
   environmentKey,
@@ -100,6 +100,13 @@ export async function listExposures(q: Queryable): Promise<Exposures> {
 
 export async function findExposures(q: Queryable, environmentId: number): Promise<Exposures> {
   return toExposures(await q.query<Row>(`${selectExposures} where ruled.environment_id = $1`, [environmentId]))
+}
+
+/** Of an environment that nothing leads to any more. */
+export async function forgetRules(tx: Transaction, environmentId: number): Promise<void> {
+  await tx.query('delete from environment_passwords where environment_id = $1', [environmentId])
+  await tx.query('delete from environment_ranges where environment_id = $1', [environmentId])
+  await tx.query('delete from environment_rules where environment_id = $1', [environmentId])
 }
 
 function toExposures(rows: readonly Row[]): Exposures {

@@ -1,3 +1,4 @@
+import type { Exposures } from './exposures.ts'
 import type { Route } from './instances.ts'
 import { type Member, routesOf } from './routes-of.ts'
 import type { Tools } from './steps/index.ts'
@@ -7,8 +8,9 @@ export async function leadTo(
   { router, addresses: hosts }: Pick<Tools, 'router' | 'addresses'>,
   route: Route,
   instances: readonly Member[],
+  exposures: Exposures,
 ): Promise<void> {
-  const wanted = routesOf({ routes: [route], instances, exposures: new Map(), hosts })
+  const wanted = routesOf({ routes: [route], instances, exposures, hosts })
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
   for (const [key, to] of wanted.keys) await router.swap(key, to)
 }

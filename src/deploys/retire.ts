@@ -1,6 +1,7 @@
 import { environmentKey, releaseKey, releaseSet } from '../routing/index.ts'
 import { freeAddress } from '../runtime/index.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
+import { findExposures } from './exposures.ts'
 import { findRouteOf, type InstanceRecord, isWeb, listInstancesOfDeploy, markRetired } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import type { Deploy } from './deploy.ts'
@@ -61,7 +62,8 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
     await tools.router.removeHost(tools.addresses.environmentHost(deploy.label))
     await tools.router.removeKey(environmentKey(deploy.environmentId))
   } else {
-    await leadTo(tools, route, await listInstancesOfDeploy(tools.db, route.deployId))
+    const exposures = await findExposures(tools.db, deploy.environmentId)
+    await leadTo(tools, route, await listInstancesOfDeploy(tools.db, route.deployId), exposures)
   }
   if (deploy.releaseNumber !== null && deploy.releaseId !== route?.releaseId) {
     await tools.router.removeHost(tools.addresses.releaseHost(deploy.label, deploy.releaseNumber))

@@ -1,4 +1,5 @@
 import type { Transaction } from '../postgres/database.ts'
+import { forgetRules } from './exposures.ts'
 import { environmentKey } from '../routing/index.ts'
 import { labelNames } from '../runtime/index.ts'
 import { machineLine } from './end-deploy.ts'
@@ -79,8 +80,10 @@ async function leadAway(tools: Tools, { id, label }: Doomed): Promise<number[]> 
   return whileRoutesHold(async () => {
     await router.removeHost(addresses.environmentHost(label))
     await router.removeKey(environmentKey(id))
+    await router.setAccess(id, null)
     return db.transaction(async (tx) => {
       await tx.query('delete from routes where environment_id = $1', [id])
+      await forgetRules(tx, id)
       return drainServing(tx, id)
     })
   })

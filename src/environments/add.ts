@@ -21,6 +21,8 @@ export interface Parts {
   readonly isReserved: (label: string) => boolean
   /** Gives a new environment the variables of the one that it is based on. */
   readonly copyVariables: (tx: Transaction, which: { from: number; to: number }) => Promise<void>
+  /** Who may see the one may see the other. */
+  readonly copyProtection: (tx: Transaction, which: { from: number; to: number }) => Promise<void>
 }
 
 const mostFirst = 10
@@ -42,7 +44,7 @@ export function reservedLabel(app: string, { name, live }: { name: string; live:
 }
 
 export async function addEnvironment(
-  { db, isReserved, copyVariables }: Parts,
+  { db, isReserved, copyVariables, copyProtection }: Parts,
   app: App,
   { from, by, ...wanted }: NewEnvironment,
 ): Promise<void> {
@@ -65,7 +67,10 @@ export async function addEnvironment(
       supersede: model?.supersede ?? 'waiting',
     })
     if (id === null) throw await takenName(tx, app.name, name)
-    if (model !== null) await copyVariables(tx, { from: model.id, to: id })
+    if (model !== null) {
+      await copyVariables(tx, { from: model.id, to: id })
+      await copyProtection(tx, { from: model.id, to: id })
+    }
     const data = { by, environment: name, branch: ownBranch, deployOnPush, ...(from === undefined ? {} : { from }) }
     await appendEvent(tx, { kind: 'environment.added', appId: app.id, environmentId: id, data })
   })

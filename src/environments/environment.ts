@@ -7,6 +7,8 @@ export interface App {
   readonly createdAt: Date
   /** It goes with all that it has; nothing new begins in it. */
   readonly isRemoving: boolean
+  /** Who may see the addresses of the live environment's releases. */
+  readonly releaseAddresses: 'off' | 'protected' | 'public'
 }
 
 /** One running copy of an app. */
@@ -29,6 +31,8 @@ export interface Environment {
   /** A push deploys nothing here until somebody deploys by hand: so after a rollback. */
   readonly held: boolean
   readonly state: EnvironmentState
+  /** Who may see it: how many have a password, from how many ranges of addresses one may come; neither: everybody. */
+  readonly protection: { readonly users: number; readonly ranges: number; readonly onlyReleases: boolean }
   /** Grows with each change. */
   readonly version: number
 }

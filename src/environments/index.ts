@@ -45,7 +45,8 @@ export interface Environments {
 }
 
 export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Environments {
-  const { db, isReserved = () => false, copyVariables = async () => undefined } = parts
+  const { db, isReserved = () => false } = parts
+  const { copyVariables = async () => undefined, copyProtection = async () => undefined } = parts
 
   const getApp = async (name: string): Promise<App> => {
     const app = await store.findApp(db, name)
@@ -109,7 +110,7 @@ export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Env
     },
     list: (app, q = db) => store.listEnvironments(q, app),
     async add(app, wanted) {
-      await addEnvironment({ db, isReserved, copyVariables }, await getApp(app), wanted)
+      await addEnvironment({ db, isReserved, copyVariables, copyProtection }, await getApp(app), wanted)
       return get(app, wanted.name)
     },
     async change(app, name, change, options = {}) {

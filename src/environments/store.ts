@@ -7,6 +7,7 @@ interface AppRow {
   default_branch: string | null
   created_at: Date
   removing: boolean
+  release_addresses: App['releaseAddresses']
 }
 
 interface EnvironmentRow {
@@ -24,6 +25,7 @@ interface EnvironmentRow {
   held: boolean
   state: EnvironmentState
   version: number
+  protection: Environment['protection']
 }
 
 const toApp = (row: AppRow): App => ({
@@ -32,6 +34,7 @@ const toApp = (row: AppRow): App => ({
   defaultBranch: row.default_branch,
   createdAt: row.created_at,
   isRemoving: row.removing,
+  releaseAddresses: row.release_addresses,
 })
 
 const toEnvironment = (row: EnvironmentRow): Environment => ({
@@ -49,13 +52,19 @@ const toEnvironment = (row: EnvironmentRow): Environment => ({
   held: row.held,
   state: row.state,
   version: row.version,
+  protection: row.protection,
 })
 
 const environmentColumns = `e.id, e.app_id, a.name as app, e.name, e.label, e.live, e.branch,
   coalesce(e.branch, a.default_branch) as followed_branch, e.deploy_on_push, e.allow_forced_push,
-  e.supersede, e.held, e.state, e.version`
+  e.supersede, e.held, e.state, e.version,
+  jsonb_build_object(
+    'users', (select count(*) from environment_passwords p where p.environment_id = e.id),
+    'ranges', (select count(*) from environment_ranges g where g.environment_id = e.id),
+    'onlyReleases', coalesce((select only_releases from environment_rules u where u.environment_id = e.id), false)
+  ) as protection`
 
-const appColumns = 'id, name, default_branch, created_at, removing_since is not null as removing'
+const appColumns = 'id, name, default_branch, created_at, removing_since is not null as removing, release_addresses'
 
 export async function findApp(q: Queryable, name: string): Promise<App | null> {
   const rows = await q.query<AppRow>(`select ${appColumns} from apps where name = $1`, [name])

@@ -6,6 +6,7 @@ import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Commit } from '../git/index.ts'
 import type { Statuses } from '../status/index.ts'
+import type { Protection } from '../protection/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
 import type { Vars } from '../vars/index.ts'
@@ -14,6 +15,7 @@ import type { Vars } from '../vars/index.ts'
 export interface HttpNeeds {
   readonly accounts: Accounts
   readonly environments: Environments
+  readonly protection: Protection
   readonly vars: Vars
   readonly deploys: Pick<
     Deploys,

@@ -161,7 +161,7 @@ describe('apps and environments', () => {
     const back = await json('envs', 'set', '-e', 'live', '-a', 'blog', '--follow-default', '--allow-forced-push')
     expect(back).toMatchObject({ branch: null, deployOnPush: false, allowForcedPush: true })
     const listed = await slipway('envs', 'list', '-a', 'blog')
-    expect(listed.stdout).toMatch(/^live \(live\) +the default branch +nothing +allowed +http:\/\/blog\.localhost/m)
+    expect(listed.stdout).toMatch(/^live \(live\) +the default branch +nothing +allowed +no +http:\/\/blog\.localhost/m)
   })
 
   it('more are added, and a conflict ends with 5 and changes nothing', async () => {

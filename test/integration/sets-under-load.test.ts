@@ -62,7 +62,7 @@ it('no request fails while instances leave and come back, and those that are out
     agent.destroy()
   })
   for (const up of walk) {
-    await leadTo({ router: proxy.router, addresses: hosts }, route, membersOf(up))
+    await leadTo({ router: proxy.router, addresses: hosts }, route, membersOf(up), new Map())
     const answers = await Promise.all(Array.from({ length: 6 }, () => ask(proxy.port, host)))
     const strangers = answers.filter(({ body }) => !up.includes(Number(body)))
     expect({ up, strangers: strangers.map(({ body }) => body) }).toEqual({ up, strangers: [] })
@@ -75,7 +75,7 @@ it('no request fails while instances leave and come back, and those that are out
 
 it('each of those that are up gets its share', async () => {
   for (const up of subsets) {
-    await leadTo({ router: proxy.router, addresses: hosts }, route, membersOf(up))
+    await leadTo({ router: proxy.router, addresses: hosts }, route, membersOf(up), new Map())
     const answers = await Promise.all(Array.from({ length: 90 }, () => ask(proxy.port, host)))
     const counts = up.map((n) => answers.filter(({ body }) => body === String(n)).length)
     // Five standard deviations and more below the fair share.
@@ -85,9 +85,9 @@ it('each of those that are up gets its share', async () => {
 
 it('of a set that is down as a whole there is the page that says so, and one that is back takes all', async () => {
   const addresses = hosts
-  await leadTo({ router: proxy.router, addresses }, route, membersOf([]))
+  await leadTo({ router: proxy.router, addresses }, route, membersOf([]), new Map())
   expect((await ask(proxy.port, host)).status).toBe(503)
-  await leadTo({ router: proxy.router, addresses }, route, membersOf([2]))
+  await leadTo({ router: proxy.router, addresses }, route, membersOf([2]), new Map())
   expect((await ask(proxy.port, host)).body).toBe('2')
   expect(await proxy.router.damages()).toEqual([])
 })

@@ -11,6 +11,8 @@ import { hasEnded } from '../../src/deploys/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { makeRemovals } from '../../src/removals/index.ts'
 import { Secret } from '../../src/kernel/secret.ts'
+import { makeProtection } from '../../src/protection/index.ts'
+import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeStatuses } from '../../src/status/index.ts'
 import { makeVars, openKeys } from '../../src/vars/index.ts'
@@ -28,6 +30,8 @@ export interface ApiServer {
   readonly pool: Pool
   readonly environments: Environments
   readonly deploys: ScriptedDeploys
+  /** Environments whose protection the proxy was told, in their order. */
+  readonly applied: readonly number[]
   readonly running: Map<number, RunningRelease>
   readonly runtimeLines: RuntimeLogLine[]
   /** What git counts between what is live and a branch. */
@@ -63,6 +67,12 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     git: { forgetDeploys: async () => undefined, removeRepository: async () => undefined },
     removeLogs: async () => undefined,
   })
+  const applied: number[] = []
+  const protection = makeProtection({
+    db: pool,
+    hash: async (credentials) => passwordHash(new Secret(Buffer.alloc(32, 1).toString('base64')), credentials),
+    apply: async (environmentId) => void applied.push(environmentId),
+  })
 
   let server: HttpServer | null = null
   let closing = new AbortController()
@@ -76,6 +86,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       environments,
       vars,
       removals,
+      protection,
       db: pool,
       activity: makeActivity({ db: pool, everyMs: 20 }),
       statuses: makeStatuses({
@@ -114,6 +125,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     token,
     pool,
     environments,
+    applied,
     stop,
     restart: start,
     async remove() {
@@ -191,6 +203,7 @@ function makeState(pool: Pool) {
     | 'accounts'
     | 'environments'
     | 'vars'
+    | 'protection'
     | 'db'
     | 'facts'
     | 'closing'

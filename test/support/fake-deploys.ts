@@ -86,6 +86,7 @@ export function makeFakeDeploys(): FakeDeploys {
     start: unused,
     reconcile: unused,
     findDifferences: unused,
+    applyExposure: unused,
     stop: unused,
   }
 }

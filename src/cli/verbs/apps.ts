@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { App, AppWithEnvironments } from '../api-types.ts'
+import { exits, Failure } from '../failure.ts'
 import { ago } from '../output.ts'
 import { type CommonOptions, type Run, type Session, withApp, withExample, withJson, withRemoval } from '../session.ts'
 import { remove, type RemoveOptions } from '../remove.ts'
@@ -10,7 +11,8 @@ interface CreateOptions extends CommonOptions {
 }
 
 interface SetOptions extends CommonOptions {
-  readonly defaultBranch: string
+  readonly defaultBranch?: string
+  readonly releaseAddresses?: string
 }
 
 export function addAppVerbs(program: Command, run: Run): void {
@@ -43,12 +45,17 @@ export function addAppVerbs(program: Command, run: Run): void {
   const set = apps.command('set').argument('[name]', 'the app (default: from the Git remotes of this folder)')
   withExample(
     withJson(withApp(set).description('change an app'))
-      .requiredOption(
+      .option(
         '--default-branch <name>',
         'what environments without a branch of their own follow, and a clone checks out',
       )
+      .option(
+        '--release-addresses <who>',
+        'who may see the addresses of live’s releases: “off” nobody, “protected” whoever may see what live protects, “public” everybody',
+      )
       .action(run<[string | undefined], SetOptions>(setApp)),
     'slipway apps set shop --default-branch main',
+    'slipway apps set shop --release-addresses off',
   )
   const removal = apps
     .command('remove')
@@ -111,13 +118,30 @@ async function showApp(session: Session, [name]: [string | undefined]): Promise<
   printEnvironments(out, app.environments)
 }
 
-async function setApp(session: Session, [name]: [string | undefined], { defaultBranch }: SetOptions): Promise<void> {
+async function setApp(session: Session, [name]: [string | undefined], options: SetOptions): Promise<void> {
   const { client, out } = session
+  const { defaultBranch, releaseAddresses } = options
+  if (releaseAddresses !== undefined && !isReleaseAddresses(releaseAddresses)) {
+    const message = `--release-addresses takes “off”, “protected” or “public”, not “${releaseAddresses}”.`
+    throw new Failure(exits.wrongUse, message)
+  }
+  if (defaultBranch === undefined && releaseAddresses === undefined) {
+    throw new Failure(exits.wrongUse, 'Nothing to change was given.', 'See what can be: slipway apps set --help')
+  }
   const wanted = name ?? (await session.app())
-  const app = await client().call<AppWithEnvironments>('PATCH', `/apps/${encodeURIComponent(wanted)}`, {
-    defaultBranch,
-  })
+  const change = { defaultBranch, releaseAddresses }
+  const app = await client().call<AppWithEnvironments>('PATCH', `/apps/${encodeURIComponent(wanted)}`, change)
   out.data(app)
-  out.line(`The default branch of ${app.name} is ${app.defaultBranch ?? '-'}. It stays, whatever branches arrive.`)
+  if (defaultBranch !== undefined)
+    out.line(`The default branch of ${app.name} is ${app.defaultBranch ?? '-'}. It stays, whatever branches arrive.`)
+  if (releaseAddresses !== undefined) out.line(`The addresses of live’s releases: ${whoMay[app.releaseAddresses]}.`)
   printEnvironments(out, app.environments)
 }
+
+const whoMay: Readonly<Record<App['releaseAddresses'], string>> = {
+  off: 'nobody may see them',
+  protected: 'whoever may come with a password of live, or from an address that it lets in; without any, nobody',
+  public: 'everybody may see them',
+}
+
+const isReleaseAddresses = (value: string): value is App['releaseAddresses'] => value in whoMay

@@ -3,6 +3,7 @@ import type { ChangedEnvironment, Environment } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
 import type { Output } from '../output.ts'
 import { remove, type RemoveOptions } from '../remove.ts'
+import { type LimitOptions, readLimits, setLimits } from './limits.ts'
 import {
   chooseEnvironment,
   type CommonOptions,
@@ -16,7 +17,7 @@ import {
   withRemoval,
 } from '../session.ts'
 
-interface SetOptions extends CommonOptions {
+interface SetOptions extends CommonOptions, LimitOptions {
   readonly branch?: string
   readonly followDefault?: boolean
   readonly deployOnPush?: boolean
@@ -75,6 +76,15 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     .option('--no-allow-forced-push', 'its branch may not be pushed with force')
     .option('--hold', 'pushes deploy nothing here until somebody deploys by hand')
     .option('--no-hold', 'pushes deploy again, also after a rollback')
+    .option(
+      '--max-requests <n>',
+      'open requests at each instance; more wait for a moment, then get 503; “none”: the usual bound',
+    )
+    .option(
+      '--visitor-rate <n/s>',
+      'requests of one visitor each second, over ten seconds; more get 429; “none”: no limit',
+    )
+    .option('--visitor-requests <n>', 'open requests of one visitor; more get 429; “none”: no limit')
     .option('--if-version <n>', 'only if nobody has changed it since this version (see --json)')
     .option(
       '--supersede <what>',
@@ -85,6 +95,7 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     'slipway envs set live --branch master',
     'slipway envs set live --branch master --no-deploy-on-push',
     'slipway envs set test --supersede running',
+    'slipway envs set live --max-requests 200 --visitor-rate 20/s',
   )
 }
 
@@ -98,12 +109,13 @@ async function listEnvironments(session: Session): Promise<void> {
 
 export function printEnvironments(out: Output, environments: readonly Environment[]): void {
   out.table(
-    ['NAME', 'FOLLOWS', 'ON PUSH', 'FORCED PUSH', 'URL'],
+    ['NAME', 'FOLLOWS', 'ON PUSH', 'FORCED PUSH', 'PROTECTED', 'URL'],
     environments.map((one) => [
       describeName(one),
       describeBranch(one),
       describePush(one),
       one.allowForcedPush ? 'allowed' : 'refused',
+      describeProtection(one),
       one.url,
     ]),
   )
@@ -112,6 +124,13 @@ export function printEnvironments(out: Output, environments: readonly Environmen
 function describeName({ name, live, state }: Environment): string {
   const told = [...(live ? ['live'] : []), ...(state === 'active' ? [] : [state])]
   return told.length === 0 ? name : `${name} (${told.join(', ')})`
+}
+
+/** In a word or two: who may see it. */
+export function describeProtection({ protection: { users, ranges, onlyReleases } }: Environment): string {
+  const by = [...(users > 0 ? ['password'] : []), ...(ranges > 0 ? ['addresses'] : [])].join(' or ')
+  if (by === '') return 'no'
+  return onlyReleases ? `${by}, releases only` : by
 }
 
 function describeBranch(environment: Environment): string {
@@ -129,9 +148,12 @@ async function setEnvironment(session: Session, [name]: [string | undefined], op
   if (name === undefined && options.env === undefined) {
     throw new Failure(exits.wrongUse, 'Which environment?', 'Example: slipway envs set live --branch master')
   }
-  const change = readChange(options)
+  const limits = readLimits(options)
+  const change = readChange(options, limits !== null)
   const { out } = session
   const path = environmentPath(await session.app(), chooseEnvironment(name, options))
+  if (limits !== null) await setLimits(session, path, limits)
+  if (change === null) return out.data(await session.client().call<Environment>('GET', path))
   const headers: Record<string, string> =
     options.ifVersion === undefined ? {} : { 'if-match': `"${options.ifVersion}"` }
   const environment = await session.client().call<ChangedEnvironment>('PATCH', path, change, headers)
@@ -184,7 +206,8 @@ function noteMissingBranch(out: Output, { followedBranch, branchIsThere }: Chang
   )
 }
 
-function readChange(options: SetOptions): Record<string, unknown> {
+/** Null when limits are all that is changed. */
+function readChange(options: SetOptions, hasLimits: boolean): Record<string, unknown> | null {
   const { branch, followDefault, deployOnPush, allowForcedPush, supersede, hold, ifVersion } = options
   if (branch !== undefined && followDefault === true) {
     throw new Failure(exits.wrongUse, 'Either --branch or --follow-default, not both.')
@@ -204,5 +227,6 @@ function readChange(options: SetOptions): Record<string, unknown> {
     ...(hold === undefined ? {} : { held: hold }),
   }
   if (Object.keys(change).length > 0) return change
+  if (hasLimits) return null
   throw new Failure(exits.wrongUse, 'Nothing to change was given.', 'See what can be: slipway envs set --help')
 }

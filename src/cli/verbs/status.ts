@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Deploy, Overview, Status } from '../api-types.ts'
 import { describeState } from '../describe-deploy.ts'
 import { exits, Failure } from '../failure.ts'
+import { describeProtection } from './envs.ts'
 import { ago, type Output } from '../output.ts'
 import {
   chooseEnvironment,
@@ -99,6 +100,7 @@ function printStatus(out: Output, status: Status): void {
   out.facts([
     ['Environment', `${environment.name} of ${environment.app}`],
     ['URL', environment.url],
+    ['Protected', describeProtection(environment)],
     [
       'Runs',
       running === null

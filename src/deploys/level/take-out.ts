@@ -1,3 +1,4 @@
+import { findExposures } from '../exposures.ts'
 import { findRouteTo, listInstancesOfDeploy } from '../instances.ts'
 import { leadTo } from '../lead-routes.ts'
 import type { Tools } from '../steps/index.ts'
@@ -38,5 +39,7 @@ export async function bringBack(tools: Tools, instance: { id: number; deployId: 
 /** Only while they still serve: others may have taken their place in between. */
 async function leadAgain(tools: Tools, deployId: number): Promise<void> {
   const route = await findRouteTo(tools.db, deployId)
-  if (route !== null) await leadTo(tools, route, await listInstancesOfDeploy(tools.db, deployId))
+  if (route === null) return
+  const exposures = await findExposures(tools.db, route.environmentId)
+  await leadTo(tools, route, await listInstancesOfDeploy(tools.db, deployId), exposures)
 }

@@ -8,6 +8,7 @@ import { deployRoutes } from './deploys/routes.ts'
 import { doctorRoutes } from './doctor/routes.ts'
 import { environmentRoutes } from './environments/routes.ts'
 import { logRoutes } from './logs/routes.ts'
+import { protectionRoutes } from './protection/routes.ts'
 import { serverRoutes } from './server/routes.ts'
 import { statusRoutes } from './status/routes.ts'
 import { varsRoutes } from './vars/routes.ts'
@@ -19,6 +20,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...appRoutes(needs),
     ...environmentRoutes(needs),
     ...varsRoutes(needs),
+    ...protectionRoutes(needs),
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),
     ...statusRoutes(needs),

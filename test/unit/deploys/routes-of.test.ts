@@ -132,7 +132,7 @@ describe('a change of a set', () => {
             steps.push(await router.read())
           },
         }
-        await leadTo({ router: recording, addresses: hosts }, route(), world(after))
+        await leadTo({ router: recording, addresses: hosts }, route(), world(after), new Map())
         const last = steps.at(-1) as Routes
         expect(last).toMatchObject({ keys: wants(world(after)).keys, sets: wants(world(after)).sets })
         for (const step of steps) {

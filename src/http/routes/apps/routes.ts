@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { App } from '../../../environments/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { appParams, nothing, removalBegun, removalQuery } from '../../schemas.ts'
@@ -8,10 +9,21 @@ import { appSchema, presentApp } from './presenter.ts'
 const appList = z.strictObject({ apps: z.array(appSchema) })
 const appWithEnvironments = z.strictObject({ ...appSchema.shape, environments: z.array(environmentSchema) })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'removals' | 'setDefaultBranch'>
+const appChange = z
+  .strictObject({
+    defaultBranch: z.string().min(1).max(200).optional(),
+    /** Who may see the addresses of the live environment’s releases: nobody, those who have a password of it, everybody. */
+    releaseAddresses: z.enum(['off', 'protected', 'public']).optional(),
+  })
+  .refine((given) => Object.values(given).some((value) => value !== undefined), 'nothing to change was given')
 
-export function appRoutes({ environments, facts, removals, setDefaultBranch }: Needs): Route[] {
-  const show = async (name: string): Promise<z.input<typeof appWithEnvironments>> => {
+type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'protection' | 'removals' | 'setDefaultBranch'>
+
+type Show = (name: string) => Promise<z.input<typeof appWithEnvironments>>
+
+export function appRoutes(needs: Needs): Route[] {
+  const { environments, facts, removals } = needs
+  const show: Show = async (name) => {
     const app = await environments.getApp(name)
     const its = await environments.list(name)
     return { ...presentApp(app, facts), environments: its.map((one) => presentEnvironment(one, facts)) }
@@ -64,22 +76,7 @@ export function appRoutes({ environments, facts, removals, setDefaultBranch }: N
       about: ({ app }) => app,
       handle: async ({ params }) => ({ json: await show(params.app) }),
     }),
-    defineRoute({
-      method: 'patch',
-      path: '/apps/:app',
-      tag: 'apps',
-      summary: 'Change an app. A default branch that was set here stays, whatever branches arrive',
-      action: 'environments.change',
-      params: appParams,
-      query: nothing,
-      body: z.strictObject({ defaultBranch: z.string().min(1).max(200) }),
-      success: { status: 200, description: 'The app as it is now', schema: appWithEnvironments },
-      about: ({ app }) => app,
-      async handle({ params, body, principal }) {
-        await setDefaultBranch(params.app, body.defaultBranch, principal.name)
-        return { json: await show(params.app) }
-      },
-    }),
+    changeRoute(needs, show),
     defineRoute({
       method: 'delete',
       path: '/apps/:app',
@@ -98,4 +95,31 @@ export function appRoutes({ environments, facts, removals, setDefaultBranch }: N
       },
     }),
   ]
+}
+
+function changeRoute({ environments, protection, setDefaultBranch }: Needs, show: Show): Route {
+  const setReleaseAddresses = async (name: string, value: App['releaseAddresses']): Promise<void> => {
+    const live = (await environments.list(name)).find((one) => one.live)
+    if (live !== undefined) await protection.setReleaseAddresses(live, value)
+  }
+
+  return defineRoute({
+    method: 'patch',
+    path: '/apps/:app',
+    tag: 'apps',
+    summary: 'Change an app. A default branch that was set here stays, whatever branches arrive',
+    action: 'environments.change',
+    params: appParams,
+    query: nothing,
+    body: appChange,
+    success: { status: 200, description: 'The app as it is now', schema: appWithEnvironments },
+    about: ({ app }) => app,
+    async handle({ params, body, principal }) {
+      const { defaultBranch, releaseAddresses } = body
+      const { name } = await environments.getApp(params.app)
+      if (defaultBranch !== undefined) await setDefaultBranch(name, defaultBranch, principal.name)
+      if (releaseAddresses !== undefined) await setReleaseAddresses(name, releaseAddresses)
+      return { json: await show(params.app) }
+    },
+  })
 }

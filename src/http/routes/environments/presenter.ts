@@ -20,6 +20,13 @@ export const environmentSchema = z.strictObject({
   held: z.boolean(),
   /** `stopped`: its address says so, and nothing of it runs. `removing`: it goes with all that it has. */
   state: z.enum(['active', 'stopped', 'removing']),
+  /** Who may see it; no users and no ranges: everybody. */
+  protection: z.strictObject({
+    users: z.number().int(),
+    ranges: z.number().int(),
+    /** Only for the addresses of releases. */
+    onlyReleases: z.boolean(),
+  }),
   /** Grows with each change; `If-Match` takes it. */
   version: z.number().int(),
 })
@@ -45,6 +52,7 @@ export function presentEnvironment(environment: Environment, facts: Facts): z.in
     supersede: environment.supersede,
     held: environment.held,
     state: environment.state,
+    protection: environment.protection,
     version: environment.version,
   }
 }
