@@ -94,7 +94,7 @@ function listChange({ change, before }: Told['data']): string {
   const old = isRecord(before) ? before : {}
   const shown = (value: unknown): string => (value === null || value === undefined ? 'none' : JSON.stringify(value))
   return Object.entries(isRecord(change) ? change : {})
-    .filter(([, value]) => value !== undefined)
+    .filter(([name, value]) => value !== undefined && value !== old[name])
     .map(([name, value]) => `${name}: ${shown(old[name])} → ${shown(value)}`.replaceAll('"', ''))
     .join(', ')
 }

@@ -47,6 +47,7 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
   }
   const environments = await deps.environments.list(app.name, tx)
   const arrived = planDeploys(push.moved, push.options, environments)
+  if (open) await recordPush(tx, app.id, push)
   const queued: Queued[] = []
   for (const { branch, commit, deployTo } of open ? arrived : []) {
     for (const environment of deployTo) {
@@ -61,13 +62,13 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
       queued.push({ ...deploy, environment: environment.name, commit })
     }
   }
-  const data = {
-    push: push.id,
-    updates: push.moved.map(({ ref, old, new: to }) => ({ ref, old, new: to })),
-  }
-  if (open) await store.recordBranches(tx, app.id, push.moved.flatMap(branchMove))
-  if (open) await appendEvent(tx, { kind: 'push.received', appId: app.id, by: push.pushedBy, data })
   return { environments, arrived, queued }
+}
+
+async function recordPush(tx: Transaction, appId: number, push: MovedPush): Promise<void> {
+  await store.recordBranches(tx, appId, push.moved.flatMap(branchMove))
+  const updates = push.moved.map(({ ref, old, new: to }) => ({ ref, old, new: to }))
+  await appendEvent(tx, { kind: 'push.received', appId, by: push.pushedBy, data: { push: push.id, updates } })
 }
 
 function branchMove({ branch, new: to }: AcceptedUpdate): store.BranchMove[] {

@@ -67,7 +67,7 @@ async function showAll({ client, out }: Session, name: string | undefined): Prom
     one.state,
     one.release ?? '-',
     ago(one.since),
-    progressOf(one.undeployed, one.unapplied),
+    one.release === null ? '-' : progressOf(one.undeployed, one.unapplied),
     one.messages.find(({ code }) => pressing.has(code))?.text ?? '',
   ])
   if (rows.length > 0) out.table(['APP', 'ENVIRONMENT', 'STATE', 'RUNS', 'SINCE', 'TO DEPLOY', ''], rows)
@@ -81,7 +81,7 @@ function rowOf({ environment, running, lastDeploy, undeployed, unapplied }: Stat
     ago(running?.since ?? null),
     running === null ? '-' : describeHealth(running),
     lastDeploy === null ? '-' : `${lastDeploy.id} ${describeState(lastDeploy)}`,
-    progressOf(undeployed, unapplied),
+    running === null ? '-' : progressOf(undeployed, unapplied),
     environment.url,
   ]
 }
@@ -89,6 +89,7 @@ function rowOf({ environment, running, lastDeploy, undeployed, unapplied }: Stat
 /** How far the branch and the settings are ahead, briefly. */
 function progressOf(undeployed: number | null, unapplied: Status['unapplied']): string {
   const parts = [
+    ...(undeployed === null ? ['?'] : []),
     ...(undeployed === null || undeployed === 0 ? [] : [`${undeployed} commit${undeployed === 1 ? '' : 's'}`]),
     ...(unapplied.length === 0 ? [] : ['changes']),
   ]
@@ -111,7 +112,8 @@ function printStatus(out: Output, status: Status): void {
     ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
     ['Error', lastDeploy?.error?.message ?? null],
   ])
-  for (const { code, text } of status.messages) out.line(`${pressing.has(code) ? ' !     ' : '       '}${text}`)
+  const told = status.messages.filter(({ code }) => !shownAbove.has(code))
+  for (const { code, text } of told) out.line(`${pressing.has(code) ? ' !     ' : '       '}${text}`)
   printToDeploy(out, status)
   if (running !== null && running.instances.length > 0) {
     out.line()
@@ -134,6 +136,9 @@ function printStatus(out: Output, status: Status): void {
     ]),
   )
 }
+
+/** Said by the line of the last deploy. */
+const shownAbove = new Set(['succeeded', 'failed', 'ended'])
 
 /** What somebody should do something about. */
 const pressing = new Set(['crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])

@@ -41,7 +41,10 @@ describe('the sentence of an event', () => {
     expect(told('instance.died', { release: 3, position: 1, exitCode: 137, outOfMemory: true })).toBe(
       'instance web.1 of v3 ended for lack of memory',
     )
-    const change = { change: { branch: 'develop', deployOnPush: true }, before: { branch: null, deployOnPush: false } }
+    const change = {
+      change: { branch: 'develop', deployOnPush: true, held: false },
+      before: { branch: null, deployOnPush: false, held: false },
+    }
     expect(told('environment.changed', change)).toBe('changed test: branch: none → develop, deployOnPush: false → true')
     const updates = ['main', 'a', 'b', 'c'].map((name) => ({
       ref: `refs/heads/${name}`,
