@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { quote } from '../../kernel/names.ts'
 
@@ -26,6 +27,9 @@ export interface ProxyInfo {
 }
 
 const answerMs = 2_000
+/** How often it is asked again who answers, when somebody took the question and was gone before the answer. */
+const probeTimes = 5
+const probeAgainMs = 20
 /** HAProxy takes a command into one buffer of 16 KB. An empty line ends a payload. */
 const payloadBytes = 8_000
 
@@ -140,6 +144,8 @@ function* payloads(entries: Iterable<readonly [string, string]>): Generator<stri
   if (text !== '') yield text
 }
 
+const failed = (message: string, code: string): Error => Object.assign(new Error(message), { code })
+
 /** Sends one command line and returns all that comes back until HAProxy closes. */
 function exchange(path: string, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -150,30 +156,37 @@ function exchange(path: string, command: string): Promise<string> {
       socket.destroy()
       finish()
     }
-    const timer = setTimeout(
-      () => end(() => reject(Object.assign(new Error(`no answer in ${answerMs} ms`), { code: 'SILENT' }))),
-      answerMs,
-    )
+    const timer = setTimeout(() => end(() => reject(failed(`no answer in ${answerMs} ms`, 'SILENT'))), answerMs)
     socket.on('connect', () => socket.write(`${command}\n`))
     socket.on('data', (chunk) => chunks.push(chunk))
     socket.on('error', (error) => end(() => reject(error)))
     socket.on('end', () => {
       const answer = Buffer.concat(chunks).toString('latin1')
       // Every answer ends with an empty line; without it the process died while it spoke.
-      end(() => (answer.endsWith('\n') ? resolve(answer) : reject(new Error('the answer was cut off'))))
+      end(() => (answer.endsWith('\n') ? resolve(answer) : reject(failed('the answer was cut off', 'CUT_OFF'))))
     })
   })
 }
 
+/**
+ * Two processes share the socket while one hands on to the other: the one that leaves may take the question with it. That says
+ * nothing of the other one, so it is asked again; `gone` only when nobody listens.
+ */
 async function probe(path: string): Promise<ProxyInfo | 'gone' | 'silent'> {
-  try {
-    const answer = await exchange(path, 'show info')
-    const pid = Number(/^Pid: ([0-9]+)$/m.exec(answer)?.[1])
-    if (!Number.isInteger(pid)) return 'silent'
-    return { pid, configHash: /^description: slipway-([0-9a-f]+)$/m.exec(answer)?.[1] ?? '' }
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === 'EPIPE' ? 'gone' : 'silent'
+  for (let times = 1; ; times += 1) {
+    try {
+      const answer = await exchange(path, 'show info')
+      const pid = Number(/^Pid: ([0-9]+)$/m.exec(answer)?.[1])
+      if (!Number.isInteger(pid)) return 'silent'
+      return { pid, configHash: /^description: slipway-([0-9a-f]+)$/m.exec(answer)?.[1] ?? '' }
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') return 'gone'
+      const broke = code === 'ECONNRESET' || code === 'EPIPE' || code === 'CUT_OFF'
+      if (!broke) return 'silent'
+      if (times === probeTimes) return 'gone'
+    }
+    await delay(probeAgainMs)
   }
 }
 

@@ -131,6 +131,15 @@ describe('the proxy’s socket', () => {
     expect(await makeProxySocket('/nowhere/s').probe()).toBe('gone')
   })
 
+  it('asks again when whoever took the question was gone before the answer, and not for ever', async () => {
+    const whole = 'Name: HAProxy\nPid: 12\ndescription: slipway-00ff\n\n'
+    const leaving = await answering('', 'Name: HAPr', whole)
+    expect(await leaving.socket.probe()).toEqual({ pid: 12, configHash: '00ff' })
+    const gone = await answering()
+    expect(await gone.socket.probe()).toBe('gone')
+    expect(gone.commands.length).toBeLessThan(10)
+  })
+
   it.each(['', 'a b', 'a;b', 'a\nb', 'a\0', '<<', 'é', 'a'.repeat(257), '#1', '$x', "'", '"', '\\'])(
     'sends nothing that could be a second word: %j',
     async (odd) => {
