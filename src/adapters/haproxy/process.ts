@@ -4,26 +4,28 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
 import { writeWholeFile } from '../../kernel/whole-file.ts'
-import { configHash, keepAliveMs, renderConfig } from './config.ts'
+import { configHash, renderConfig } from './config.ts'
 import type { ProxySettings } from './settings.ts'
 import { proxyPaths } from './paths.ts'
 import { type ForegroundProxy, foregroundProxy, tellReload } from './keeper.ts'
-import { endOwnProcesses, isOwnProcess, launchProxy, listOwnProcesses, listPredecessors } from './launch.ts'
+import { endOwnProcesses, launchProxy, listOwnProcesses } from './launch.ts'
 import { type PageName, pages, renderBody, renderPage } from './pages.ts'
 import type { ProxyInfo, ProxySocket } from './socket.ts'
+import { makeSuccession, type Succession } from './succession.ts'
 import { watchProxy } from './watch.ts'
 
 export interface ProxyProcess {
   /** Finds the running proxy, reloads it when its configuration is another one, or starts it. Safe to repeat. */
   readonly ensure: () => Promise<'found' | 'reloaded' | 'started'>
-  /** Starts it again when it has ended, and tells when it hangs; `onBack` when it answers again. Until the signal fires. */
+  /**
+   * Starts it again when it has ended, and tells when it hangs; `onBack` when it answers again, or another process does because
+   * somebody else reloaded it. Until the signal fires.
+   */
   watch(signal: AbortSignal, onBack: () => Promise<void>): Promise<void>
   /** Ends it, with all connections. */
   readonly stop: () => Promise<void>
-  /** Whether a process from before a reload still finishes its connections. */
-  readonly hasPredecessor: () => Promise<boolean>
-  /** Whether such a process may still be sent a new request, which it leads as it was led before the reload. */
-  readonly predecessorLeads: () => Promise<boolean>
+  readonly hasPredecessor: Succession['hasPredecessor']
+  readonly predecessorLeads: Succession['predecessorLeads']
   /** For whoever keeps the proxy: writes its files, and tells what to run in the foreground, in the place of what runs now. */
   readonly foreground: (notifySocket: string | null) => Promise<ForegroundProxy>
   /** Before its keeper ends the proxy for good: a process of its own takes the sockets over. Nothing happens when none runs. */
@@ -51,12 +53,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
   const { dataDir } = settings
   const paths = proxyPaths(dataDir)
   const render = async (): Promise<string> => renderConfig({ ...settings, passwordKey: await parts.passwordKey() })
-  let predecessors: number[] = []
-  let predecessorsSinceMs = 0
-  const leaveTo = (pids: number[]): void => {
-    predecessors = pids
-    predecessorsSinceMs = performance.now()
-  }
+  const succession = makeSuccession(dataDir)
 
   /** Writes what HAProxy reads at its start, and starts it in the place of whatever still runs. */
   const start = async (takeSockets: boolean): Promise<ProxyInfo> => {
@@ -66,8 +63,9 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
     if (keptBy !== null) return await startKept(keptBy, { reload: takeSockets, hash: configHash(config) })
     const old = await listOwnProcesses(dataDir)
     await launchProxy(settings, { pids: old, takeSockets })
-    leaveTo(old)
-    return await untilReady(configHash(config), old)
+    const info = await untilReady(configHash(config), old)
+    await succession.leadsNow(info.pid)
+    return info
   }
 
   const startKept = async (keeper: string, { reload, hash }: { reload: boolean; hash: string }): Promise<ProxyInfo> => {
@@ -78,7 +76,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
         cause,
       })
     })
-    leaveTo(await listPredecessors(dataDir, info.pid))
+    await succession.leadsNow(info.pid)
     return info
   }
 
@@ -90,12 +88,6 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
       await delay(10)
     }
     throw new SlipwayError('unavailable', 'HAProxy was started but does not answer on its socket.')
-  }
-
-  const hasPredecessor = async (): Promise<boolean> => {
-    const alive = await Promise.all(predecessors.map((pid) => isOwnProcess(dataDir, pid)))
-    predecessors = predecessors.filter((_, i) => alive[i])
-    return predecessors.length > 0
   }
 
   return {
@@ -118,17 +110,24 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
         logger.info('proxy reloaded', { pid, before: found.pid })
         return 'reloaded'
       }
-      leaveTo(await listPredecessors(dataDir, found.pid))
+      await succession.leadsNow(found.pid)
       logger.info('proxy found', { pid: found.pid })
       return 'found'
     },
 
-    watch: (signal, onBack) => watchProxy({ socket, start: () => start(false), onBack, logger }, signal),
+    watch(signal, onBack) {
+      const takeUp = async (pid: number): Promise<void> => {
+        await succession.leadsNow(pid)
+        await onBack()
+      }
+      return watchProxy(
+        { socket, start: () => start(false), onBack: takeUp, logger, before: succession.leading() },
+        signal,
+      )
+    },
     stop: () => endOwnProcesses(dataDir),
-
-    hasPredecessor,
-    // Later only what was open all the time is: a client's connection without a request has ended.
-    predecessorLeads: async () => performance.now() - predecessorsSinceMs < keepAliveMs && (await hasPredecessor()),
+    hasPredecessor: succession.hasPredecessor,
+    predecessorLeads: succession.predecessorLeads,
 
     async foreground(notifySocket) {
       await writeFiles(settings, await render(), pageTemplate)

@@ -15,6 +15,10 @@ const ringBytes = 1024 * 1024
 /** A path that is longer is cut. */
 const lineBytes = 1500
 const retryMs = 1_000
+/** What the proxy itself writes into the ring when it is told to stop: no line of a request begins with a letter. */
+const leaving = /^Proxy public stopped /
+/** A reader keeps a process that has been told to stop alive; for so long it hears of the requests that were open. */
+const leaveMs = 500
 
 export const ringLines = ['format raw', `maxlen ${lineBytes}`, `size ${ringBytes}`]
 
@@ -95,7 +99,10 @@ export function makeRequestFeed(socketPath: string): RequestFeed {
   }
 }
 
-/** Until the connection ends: the proxy was started anew, or said nothing for an hour. */
+/**
+ * Until the connection ends (the proxy has ended, or said nothing for an hour) or the process that tells is told to stop: another
+ * one may have its place already, and its unit waits for its end.
+ */
 async function readRing(
   socketPath: string,
   onLines: (lines: readonly RequestLine[]) => Promise<void>,
@@ -104,16 +111,19 @@ async function readRing(
   const socket = connect(socketPath)
   const end = (): void => void socket.destroy()
   signal.addEventListener('abort', end, { once: true })
+  let last: NodeJS.Timeout | null = null
   try {
     socket.write('show events requests -w\n')
     let rest = ''
     for await (const chunk of socket) {
       const lines = (rest + (chunk as Buffer).toString('latin1')).split('\n')
       rest = (lines.pop() ?? '').slice(0, 2 * lineBytes)
+      if (lines.some((line) => leaving.test(line))) last ??= setTimeout(end, leaveMs)
       const parsed = lines.map(parseRequest).filter((line) => line !== null)
       if (parsed.length > 0) await onLines(parsed)
     }
   } finally {
+    if (last !== null) clearTimeout(last)
     signal.removeEventListener('abort', end)
     socket.destroy()
   }

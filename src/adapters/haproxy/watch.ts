@@ -10,16 +10,19 @@ const settleMs = 200
 export interface Watch {
   readonly socket: ProxySocket
   readonly start: () => Promise<ProxyInfo>
-  readonly onBack: () => Promise<void>
+  /** Also when others have reloaded it: `pid` leads the requests now. */
+  readonly onBack: (pid: number) => Promise<void>
   readonly logger: Logger
+  /** The process that was found or started before. */
+  readonly before: number | null
 }
 
 /**
  * Starts the proxy again as soon as it has ended, tells when it hangs, and calls back when another process or the same one
  * answers again.
  */
-export async function watchProxy({ socket, start, onBack, logger }: Watch, signal: AbortSignal): Promise<void> {
-  let known: number | 'gone' | 'silent' | null = null
+export async function watchProxy({ socket, start, onBack, logger, before }: Watch, signal: AbortSignal): Promise<void> {
+  let known: number | 'gone' | 'silent' | null = before
   while (!signal.aborted) {
     let state = await socket.probe()
     if (signal.aborted) return
@@ -35,7 +38,7 @@ export async function watchProxy({ socket, start, onBack, logger }: Watch, signa
     if (typeof now === 'number' && known !== null && now !== known) {
       logger.info('proxy is back', { pid: now })
       if (known === 'silent') await delay(settleMs)
-      await onBack().catch((error: unknown) => logger.error('proxy could not be brought up to date', { error }))
+      await onBack(now).catch((error: unknown) => logger.error('proxy could not be brought up to date', { error }))
     }
     known = now
     if (typeof state === 'object') await socket.untilClosed(probeEveryMs, signal)
