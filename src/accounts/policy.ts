@@ -19,6 +19,7 @@ export type Action =
   | 'vars.read'
   | 'vars.change'
   | 'environments.remove'
+  | 'environments.stop'
   | 'deploys.request'
   | 'deploys.cancel'
   | 'server.read'

@@ -40,6 +40,7 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     `changed ${environment ?? text(data['environment'])}: ${listChange(data)}`,
   'app.removing': ({ data }) => `began to remove the app ${text(data['app'])}`,
   'app.removed': ({ data }) => `removed the app ${text(data['app'])}`,
+  'environment.stopped': ({ data }) => `stopped the environment ${text(data['environment'])}`,
   'environment.removing': ({ data }) => `began to remove the environment ${text(data['environment'])}`,
   'environment.removed': ({ data }) => `removed the environment ${text(data['environment'])}`,
   'vars.changed': ({ environment, data }) => {
@@ -65,7 +66,11 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     const { data } = event
     const branch = text(data['branch'])
     const what = `${short(data['commit'])}${branch === '' ? '' : ` (${branch})`}`
-    const asked = { promotion: 'asked for the promotion', rollback: 'asked for the rollback' }[text(data['kind'])]
+    const asked = {
+      promotion: 'asked for the promotion',
+      rollback: 'asked for the rollback',
+      start: 'asked for the start',
+    }[text(data['kind'])]
     return `${asked ?? 'asked for the deploy'} of ${what}${to(event)}: ${deploy(event)}`
   },
   'deploy.live': (event) => `${deploy(event)} is live: v${text(event.data['release'])} serves`,

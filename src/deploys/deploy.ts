@@ -6,12 +6,15 @@
 export const deploySteps = ['build', 'release-commands', 'start', 'check', 'swap'] as const
 export type DeployStep = (typeof deploySteps)[number]
 
-/** What asked for it. Webhooks are pushes. `restart` and `scale` start the release that serves once more, beside itself. */
-export type DeployKind = 'push' | 'deploy' | 'promotion' | 'rollback' | 'restart' | 'scale'
+/**
+ * What asked for it. Webhooks are pushes. `restart` and `scale` start the release that serves once more, beside itself; `start`
+ * what an environment served before it was stopped.
+ */
+export type DeployKind = 'push' | 'deploy' | 'promotion' | 'rollback' | 'restart' | 'scale' | 'start'
 
 /** Nothing is built, and no release is made. */
 export function isOfSameRelease(kind: DeployKind): boolean {
-  return kind === 'restart' || kind === 'scale'
+  return kind === 'restart' || kind === 'scale' || kind === 'start'
 }
 
 export type DeployState = 'waiting' | 'running' | 'live' | 'failed' | 'cancelled' | 'superseded'
@@ -105,6 +108,8 @@ export interface DeployRequest {
   readonly commit: string
   readonly requestedBy: string
   readonly pushId: number | null
+  /** The release that is started once more; left out, one is made. */
+  readonly releaseId?: number
 }
 
 export interface QueuedDeploy {

@@ -16,6 +16,7 @@ import { startWorkers } from './level/start-again.ts'
 import { machineLine } from './end-deploy.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
+import { planStart, stopServing } from './stop-serving.ts'
 import { closeLine, type Doomed, takeDown } from './take-down.ts'
 import { tellLine } from './tell-line.ts'
 import { supersededBy } from './why-it-ends.ts'
@@ -35,6 +36,13 @@ export interface Deploys {
   follow(deployId: number, options: { after: number; signal: AbortSignal }): AsyncIterable<LogLine>
   /** The environment's instances that are not retired: the new one, the serving ones, those that drain. */
   listInstances(environmentId: number): Promise<InstanceRecord[]>
+  /**
+   * Stops an environment: its address says so, open requests may finish, and its instances go. Safe to repeat. `conflict`
+   * when nothing was deployed there, or a deploy has not ended that would start it again.
+   */
+  stopServing(environmentId: number, by: string): Promise<void>
+  /** Starts what a stopped environment served, as a deploy. `conflict` when it is not stopped. */
+  startServing(environmentId: number, by: string): Promise<QueuedDeploy>
   /**
    * In the transaction in which an environment begins to be removed: ends what waits in its line, and with `cancel` asks what
    * runs to end; call `wake` after the commit. Returns the deploy that still runs.
@@ -99,6 +107,14 @@ export function makeDeploys(given: Tools): Deploys {
       queue.wake()
     },
     follow: (id, options) => logs.follow(id, options),
+    async stopServing(environmentId, by) {
+      for (const id of await stopServing(tools, environmentId, by)) queue.retire(id)
+    },
+    async startServing(environmentId, by) {
+      const queued = await db.transaction(async (tx) => enqueue(tx, logs, await planStart(tx, environmentId, by)))
+      wake()
+      return queued
+    },
     async closeLine(tx, closing) {
       const { running, told } = await closeLine(tx, logs, closing)
       for (const id of told) notifyLater.add(id)
@@ -161,10 +177,15 @@ async function enqueue(
   }
   await logs.append(tx, deployId, [
     { kind: 'step', text: `Deploy ${deployId}: ${deploy.app} ${request.commit.slice(0, 7)} to ${deploy.environment}` },
+    ...(state === 'stopped' ? [{ kind: 'detail' as const, text: startsAgain(deploy) }] : []),
   ])
   const told = await tellLine(tx, logs, environmentId)
   const data = { kind, commit: request.commit, branch: request.branch, replaced: [...replaced, ...interrupted] }
   await appendEvent(tx, { kind: 'deploy.queued', ...subject, deployId, data })
   const ahead = findAhead(await line.listLine(tx, environmentId), deployId).length
   return { deployId, replaced: [...replaced, ...interrupted], ahead, told }
+}
+
+function startsAgain({ environment }: Deploy): string {
+  return `${environment} is stopped: it serves again when this deploy is live`
 }

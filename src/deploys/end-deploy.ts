@@ -129,6 +129,7 @@ async function recordEndWithout({ deploy: { id }, own, log, logs, tools }: Endin
 async function whatServes(tools: Tools, deploy: Deploy): Promise<string> {
   const serving = await store.findServingRelease(tools.db, deploy.environmentId)
   if (serving === null) return `${deploy.environment} serves nothing yet.`
+  if (await store.isStopped(tools.db, deploy.environmentId)) return `${deploy.environment} is still stopped.`
   return `${deploy.environment} still serves v${serving.number}, untouched.`
 }
 

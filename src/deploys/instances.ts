@@ -140,10 +140,12 @@ export interface Route {
   readonly releaseId: number
   readonly releaseNumber: number
   readonly deployId: number
+  /** Its address says that it is stopped. Left out: it is not. */
+  readonly isStopped?: boolean
 }
 
 const selectRoute = `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber",
-       t.deploy_id as "deployId"
+       t.deploy_id as "deployId", e.state = 'stopped' as "isStopped"
      from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`
 
 /** Which release each environment's route points to. */

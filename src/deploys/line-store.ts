@@ -53,8 +53,8 @@ export async function listLine(q: Queryable, environmentId: number): Promise<InL
 export async function insertDeploy(tx: Transaction, request: DeployRequest): Promise<number> {
   const { priority, replaceable } = placeOf(request.kind)
   const rows = await tx.query<{ id: number }>(
-    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable)
-     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8) returning id`,
+    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id)
+     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9) returning id`,
     [
       request.environmentId,
       request.kind,
@@ -64,6 +64,7 @@ export async function insertDeploy(tx: Transaction, request: DeployRequest): Pro
       request.pushId,
       priority,
       replaceable,
+      request.releaseId ?? null,
     ],
   )
   return (rows[0] as { id: number }).id

@@ -10,7 +10,7 @@ export interface DeployReads {
   newestLine(deployId: number): Promise<number>
   /** How many deploys are in each state, over all environments. */
   countByState(): Promise<Readonly<Record<DeployState, number>>>
-  /** What the environment's route points to, and since when; null when nothing is live. */
+  /** What the environment's route points to, and since when; null when nothing is live, or it is stopped. */
   findServing(environmentId: number): Promise<ServingRelease | null>
 }
 
@@ -38,7 +38,8 @@ export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
       const rows = await db.query<ServingRelease>(
         `select r.id as "releaseId", t.deploy_id as "deployId", r.number, b.commit, t.changed_at as since
          from routes t join releases r on r.id = t.release_id join builds b on b.id = r.build_id
-         where t.environment_id = $1`,
+         join environments e on e.id = t.environment_id
+         where t.environment_id = $1 and e.state <> 'stopped'`,
         [environmentId],
       )
       return rows[0] ?? null

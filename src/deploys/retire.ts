@@ -32,7 +32,8 @@ async function isServed(
   { db }: Tools,
   { environmentId, releaseId }: Pick<InstanceRecord, 'environmentId' | 'releaseId'>,
 ): Promise<boolean> {
-  return (await findRouteOf(db, environmentId))?.releaseId === releaseId
+  const route = await findRouteOf(db, environmentId)
+  return route !== null && route.isStopped !== true && route.releaseId === releaseId
 }
 
 async function stop(tools: Tools, { containerId, state, stopMs }: InstanceRecord): Promise<void> {
@@ -65,7 +66,7 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
     const exposures = await findExposures(tools.db, deploy.environmentId)
     await leadTo(tools, route, await listInstancesOfDeploy(tools.db, route.deployId), exposures)
   }
-  if (deploy.releaseNumber !== null && deploy.releaseId !== route?.releaseId) {
+  if (deploy.releaseNumber !== null && (route?.isStopped === true || deploy.releaseId !== route?.releaseId)) {
     await tools.router.removeHost(tools.addresses.releaseHost(deploy.label, deploy.releaseNumber))
   }
 }

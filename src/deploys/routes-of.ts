@@ -29,7 +29,7 @@ export interface Routed {
  * A set has the web instances of one deploy, and always as many places as there are of them. The place of one that is down is
  * taken by one that is up, and the route says how many of the first places count: so a set shrinks and grows one place at a
  * time and no place is ever empty, or leads to nobody, in between. Of a release that is down as a whole the set stays, and its
- * route says `failed`.
+ * route says `failed`. An environment that is stopped says so, and its release has no address.
  */
 export function routesOf({ routes, instances, exposures, hosts }: Routed): Routes {
   const wanted = {
@@ -47,13 +47,14 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     up.set(deployId, takers.length)
   }
   for (const route of routes) {
-    const { environmentId, label, releaseId, releaseNumber, deployId } = route
+    const { environmentId, label, releaseId, releaseNumber, deployId, isStopped = false } = route
     const size = up.get(deployId) ?? 0
-    const to: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(deployId), size }
+    const serving: RouteTarget = size === 0 ? { state: 'failed' } : { set: releaseSet(deployId), size }
+    const to: RouteTarget = isStopped ? { state: 'stopped' } : serving
     const entries = hostEntriesOf(route, exposures)
     wanted.hosts.set(hosts.environmentHost(label), entries.environment)
     wanted.keys.set(environmentKey(environmentId), to)
-    if (entries.release === null) continue
+    if (entries.release === null || isStopped) continue
     wanted.hosts.set(hosts.releaseHost(label, releaseNumber), entries.release)
     wanted.keys.set(releaseKey(releaseId), to)
   }

@@ -200,6 +200,14 @@ export async function recordEnd(tx: Transaction, own: Own, state: DeployState): 
   await updateOwn(tx, own, 'state = $3, finished_at = now(), lease_owner = null', [state])
 }
 
+export async function isStopped(q: Queryable, environmentId: number): Promise<boolean> {
+  const rows = await q.query<{ stopped: boolean }>(
+    `select state = 'stopped' as stopped from environments where id = $1`,
+    [environmentId],
+  )
+  return rows[0]?.stopped === true
+}
+
 /** What going live changes of the environment: one that was stopped runs, and a person's deploy ends the hold on pushes. */
 export async function settleEnvironment(tx: Transaction, { environmentId, kind }: Deploy): Promise<void> {
   await tx.query(

@@ -2,7 +2,7 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import { parseBranchName, parseEnvironmentName, quote } from '../kernel/names.ts'
 import type { Database, Transaction } from '../postgres/database.ts'
-import { type App, type Environment, labelOf } from './environment.ts'
+import { type App, byOf, type Environment, labelOf } from './environment.ts'
 import * as store from './store.ts'
 
 export interface NewEnvironment {
@@ -71,8 +71,8 @@ export async function addEnvironment(
       await copyVariables(tx, { from: model.id, to: id })
       await copyProtection(tx, { from: model.id, to: id })
     }
-    const data = { by, environment: name, branch: ownBranch, deployOnPush, ...(from === undefined ? {} : { from }) }
-    await appendEvent(tx, { kind: 'environment.added', appId: app.id, environmentId: id, data })
+    const data = { environment: name, branch: ownBranch, deployOnPush, ...(from === undefined ? {} : { from }) }
+    await appendEvent(tx, { kind: 'environment.added', appId: app.id, environmentId: id, ...byOf(by), data })
   })
 }
 

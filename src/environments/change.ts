@@ -2,7 +2,7 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import { parseBranchName } from '../kernel/names.ts'
 import type { Transaction } from '../postgres/database.ts'
-import type { Environment, EnvironmentChange } from './environment.ts'
+import { byOf, type Environment, type EnvironmentChange } from './environment.ts'
 import * as store from './store.ts'
 
 export interface ChangeOptions {
@@ -32,8 +32,8 @@ export async function changeEnvironment(
     ...(turnsOn ? { deployOnPush: true } : {}),
   }
   await store.updateEnvironment(tx, id, change)
-  const data = { by, environment: before.name, change: { ...change }, before: pickBefore(before, change) }
-  await appendEvent(tx, { kind: 'environment.changed', appId: before.appId, environmentId: id, data })
+  const data = { environment: before.name, change: { ...change }, before: pickBefore(before, change) }
+  await appendEvent(tx, { kind: 'environment.changed', appId: before.appId, environmentId: id, ...byOf(by), data })
 }
 
 function changedMeanwhile({ name, app, version }: Environment, seen: number): SlipwayError {

@@ -75,3 +75,6 @@ export const firstEnvironments: readonly FirstEnvironment[] = environmentsFor(['
 export function labelOf(app: string, environment: { name: string; live: boolean }): string {
   return environment.live ? app : `${environment.name}--${app}`
 }
+
+/** Who did it, for an event; nothing: whoever acts now. */
+export const byOf = (by: string | undefined): { by?: string } => (by === undefined ? {} : { by })

@@ -6,6 +6,7 @@ import { addEnvironment, type NewEnvironment, type Parts, parseFirst, reservedLa
 import { type ChangeOptions, changeEnvironment } from './change.ts'
 import {
   type App,
+  byOf,
   type Environment,
   type EnvironmentChange,
   environmentsFor,
@@ -86,7 +87,7 @@ export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Env
         await store.insertEnvironment(tx, { appId: made.id, label, ...one })
       }
       const environments = first.map((one) => one.name)
-      await appendEvent(tx, { kind: 'app.created', appId: made.id, data: { by, app: name, environments } })
+      await appendEvent(tx, { kind: 'app.created', appId: made.id, ...byOf(by), data: { app: name, environments } })
       return { app: made, created: true }
     })
 
@@ -128,8 +129,8 @@ export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Env
       const branch = parseBranchName(given)
       await db.transaction(async (tx) => {
         await store.pinDefaultBranch(tx, app.id, branch)
-        const data = { by, change: { defaultBranch: branch }, before: { defaultBranch: app.defaultBranch } }
-        await appendEvent(tx, { kind: 'app.changed', appId: app.id, data })
+        const data = { change: { defaultBranch: branch }, before: { defaultBranch: app.defaultBranch } }
+        await appendEvent(tx, { kind: 'app.changed', appId: app.id, ...byOf(by), data })
       })
     },
   }

@@ -19,7 +19,16 @@ export interface HttpNeeds {
   readonly vars: Vars
   readonly deploys: Pick<
     Deploys,
-    'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow' | 'findDifferences' | 'reconcile'
+    | 'request'
+    | 'stopServing'
+    | 'startServing'
+    | 'wake'
+    | 'get'
+    | 'list'
+    | 'cancel'
+    | 'follow'
+    | 'findDifferences'
+    | 'reconcile'
   >
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>

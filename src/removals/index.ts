@@ -75,7 +75,7 @@ export function makeRemovals(needs: RemovalNeeds & { environments: Environments 
         if (found.state !== 'removing') {
           await store.markEnvironment(tx, id, by)
           const event = { kind: 'environment.removing', appId: found.appId, environmentId: id }
-          await appendEvent(tx, { ...event, data: { by, environment: name } })
+          await appendEvent(tx, { ...event, by, data: { environment: name } })
         }
         const environment = { ...found, removedBy: found.removedBy ?? by }
         return { environment, running: await deploys.closeLine(tx, { environmentId: id, by, cancel }) }
@@ -88,7 +88,7 @@ export function makeRemovals(needs: RemovalNeeds & { environments: Environments 
       const { id } = await environments.getApp(name)
       const waitsFor = await db.transaction(async (tx) => {
         if (await store.markApp(tx, id, by)) {
-          await appendEvent(tx, { kind: 'app.removing', appId: id, data: { by, app: name } })
+          await appendEvent(tx, { kind: 'app.removing', appId: id, by, data: { app: name } })
         }
         const running: number[] = []
         for (const environment of await store.lockEnvironmentsOf(tx, id)) {

@@ -51,9 +51,11 @@ export async function removeEnvironment(
   await needs.removeLogs({ app, environment: name })
   faultPoint('removal.logs')
   await db.transaction(async (tx) => {
-    if (!(await store.deleteEnvironment(tx, id))) return
-    const data = { by: environment.removedBy, app, environment: name }
-    await appendEvent(tx, { kind: 'environment.removed', appId: environment.appId, environmentId: id, data })
+    // Before its row goes: the event keeps its name.
+    if ((await store.lockEnvironment(tx, id)) === null) return
+    const event = { kind: 'environment.removed', appId: environment.appId, environmentId: id }
+    await appendEvent(tx, { ...event, ...byOf(environment), data: { app, environment: name } })
+    await store.deleteEnvironment(tx, id)
   })
   faultPoint('removal.recorded')
   // The proxy may have told of a last request meanwhile.
@@ -70,10 +72,15 @@ export async function removeApp(needs: RemovalNeeds, app: GoingApp, signal: Abor
   await git.removeRepository(app.name, signal)
   faultPoint('removal.repository')
   await db.transaction(async (tx) => {
-    if (!(await store.deleteApp(tx, app.id))) return
-    await appendEvent(tx, { kind: 'app.removed', appId: app.id, data: { by: app.removedBy, app: app.name } })
+    if (!(await store.lockGoingApp(tx, app.id))) return
+    await appendEvent(tx, { kind: 'app.removed', appId: app.id, ...byOf(app), data: { app: app.name } })
+    await store.deleteApp(tx, app.id)
   })
 }
+
+/** Nobody acts any more when it is done. */
+const byOf = ({ removedBy }: { removedBy: string | null }): { by?: string } =>
+  removedBy === null ? {} : { by: removedBy }
 
 /** Their rows go with the app: what the engine still had of them afterwards would be nobody's. */
 async function removeBuilds(needs: RemovalNeeds, { id, name }: GoingApp, signal: AbortSignal): Promise<void> {

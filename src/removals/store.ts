@@ -61,6 +61,12 @@ export async function markApp(tx: Transaction, id: number, by: string): Promise<
   return rows.length > 0
 }
 
+/** False when it is gone. */
+export async function lockGoingApp(tx: Transaction, id: number): Promise<boolean> {
+  const rows = await tx.query('select 1 from apps where id = $1 and removing_since is not null for update', [id])
+  return rows.length > 0
+}
+
 export async function listGoingApps(q: Queryable): Promise<GoingApp[]> {
   return q.query('select id, name, removed_by as "removedBy" from apps where removing_since is not null order by id')
 }
@@ -107,13 +113,12 @@ export async function deleteLogs(q: Queryable, deployIds: readonly number[]): Pr
 }
 
 /** With all that refers to it, but for the numbers of its releases. */
-export async function deleteEnvironment(tx: Transaction, id: number): Promise<boolean> {
-  const rows = await tx.query(`delete from environments where id = $1 and state = 'removing' returning id`, [id])
-  return rows.length > 0
+export async function deleteEnvironment(tx: Transaction, id: number): Promise<void> {
+  await tx.query(`delete from environments where id = $1 and state = 'removing'`, [id])
 }
 
 /** The numbers of its releases are kept for a later app of the same name. */
-export async function deleteApp(tx: Transaction, id: number): Promise<boolean> {
+export async function deleteApp(tx: Transaction, id: number): Promise<void> {
   await tx.query(
     `insert into numbers_of_removed_apps (app, environment_name, last_number)
      select a.name, n.environment_name, n.last_number
@@ -122,6 +127,5 @@ export async function deleteApp(tx: Transaction, id: number): Promise<boolean> {
        set last_number = greatest(numbers_of_removed_apps.last_number, excluded.last_number)`,
     [id],
   )
-  const rows = await tx.query('delete from apps where id = $1 and removing_since is not null returning id', [id])
-  return rows.length > 0
+  await tx.query('delete from apps where id = $1 and removing_since is not null', [id])
 }

@@ -69,6 +69,20 @@ describe('environments', () => {
     expect((await slipway.get('test--shop.localhost')).body).toBe('one\n')
   })
 
+  it('one is stopped, says so, stays so over a restart, and serves the same release again', async () => {
+    expect(await run('envs', 'stop', 'test', '-a', 'shop')).toContain('test of shop is stopped')
+    const page = await slipway.get('test--shop.localhost')
+    expect([page.status, page.body.includes('This site is stopped')]).toEqual([503, true])
+    await waitFor('its instance to go', 30_000, async () => (await listHoldings(slipway)).containers.length === 0)
+    await slipway.stop('SIGKILL')
+    await slipway.start()
+    expect((await slipway.get('test--shop.localhost')).status).toBe(503)
+    expect(await run('status', 'test', '-a', 'shop')).toMatch(/stopped/i)
+    expect(await run('envs', 'start', 'test', '-a', 'shop')).toContain('release=v1 status=live')
+    expect((await slipway.get('test--shop.localhost')).body).toBe('one\n')
+    expect(await listHoldings(slipway)).toEqual(before)
+  })
+
   it('one that comes again goes on counting; killed anywhere while it goes, Slipway removes it all the same', async () => {
     for (const [point, release] of [
       ['removal.down', 'v2'],

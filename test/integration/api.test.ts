@@ -123,6 +123,18 @@ describe('environments', () => {
     expect((await api('DELETE', '/apps/goes')).status).toBe(404)
   })
 
+  it('are stopped and started, which is a deploy', async () => {
+    await createShop('halts')
+    const { id } = await server.environments.get('halts', 'test')
+    const stopped = await api('POST', '/apps/halts/environments/test/stop')
+    expect([stopped.status, stopped.json.name, server.deploys.stopped.at(-1)]).toEqual([200, 'test', id])
+    const started = await api('POST', '/apps/halts/environments/test/start')
+    expect([started.status, started.json.kind]).toEqual([202, 'start'])
+    expect(started.headers['location']).toBe(`/api/v1/deploys/${started.json.id}`)
+    expect((await api('POST', '/apps/halts/environments/none/stop')).status).toBe(404)
+    expect((await api('POST', '/apps/halts/environments/test/stop', { body: { now: true } })).status).toBe(400)
+  })
+
   it('are changed only as they were seen, when that is asked for', async () => {
     await createShop('seen')
     const path = '/apps/seen/environments/test'

@@ -36,7 +36,10 @@ describe('a new app', () => {
 })
 
 const events = (kind: string) =>
-  db.query<{ data: Record<string, unknown> }>('select data from events where kind = $1 order by id', [kind])
+  db.query<{ actor: string | null; data: Record<string, unknown> }>(
+    'select actor, data from events where kind = $1 order by id',
+    [kind],
+  )
 
 describe('the environments of an app', () => {
   it('are those that were named: the first deploys on push, the last is live and guarded', async () => {
@@ -55,7 +58,8 @@ describe('the environments of an app', () => {
       ['production', 'stages', true, false, false],
     ])
     const [made] = (await events('app.created')).filter(({ data }) => data['app'] === 'stages')
-    expect(made?.data).toEqual({ by: 'ada', app: 'stages', environments: ['development', 'staging', 'production'] })
+    expect(made?.actor).toBe('ada')
+    expect(made?.data).toEqual({ app: 'stages', environments: ['development', 'staging', 'production'] })
   })
 
   it.each([
@@ -99,7 +103,7 @@ describe('the environments of an app', () => {
       ...['test', 'qa', 'next', 'staging', 'quiet', 'live'],
     ])
     expect((await events('environment.added')).map(({ data }) => data).at(-2)).toEqual({
-      ...{ by: 'ada', environment: 'staging', branch: 'stable', deployOnPush: true, from: 'live' },
+      ...{ environment: 'staging', branch: 'stable', deployOnPush: true, from: 'live' },
     })
   })
 
@@ -158,8 +162,8 @@ describe('two who change one thing at once', () => {
     const now = await environments.get('shared', 'test')
     expect(now).toMatchObject({ version: 4, supersede: 'running' })
     const [last] = (await events('environment.changed')).slice(-1)
+    expect(last?.actor).toBe(now.branch === 'one' ? 'ada' : 'bob')
     expect(last?.data).toEqual({
-      by: now.branch === 'one' ? 'ada' : 'bob',
       environment: 'test',
       change: { branch: now.branch, deployOnPush: true },
       before: { branch: 'dev', deployOnPush: true },

@@ -104,12 +104,12 @@ describe('an environment that is removed', () => {
       await spine.db.query('select 1 from addresses where instance_id is null and reusable_at > now()'),
     ).toHaveLength(2)
     expect(asked.slice(0, 2)).toEqual(['forget shop 2,3', 'logs shop/qa'])
-    const events = await spine.db.query<{ kind: string; data: object }>(
-      `select kind, data from events where kind like 'environment.remov%' order by id`,
+    const events = await spine.db.query<{ kind: string; actor: string; data: object }>(
+      `select kind, actor, environment, data from events where kind like 'environment.remov%' order by id`,
     )
     expect(events).toEqual([
-      { kind: 'environment.removing', data: { by: 'ada', environment: 'qa' } },
-      { kind: 'environment.removed', data: { by: 'ada', app: 'shop', environment: 'qa' } },
+      { kind: 'environment.removing', actor: 'ada', environment: 'qa', data: { environment: 'qa' } },
+      { kind: 'environment.removed', actor: 'ada', environment: 'qa', data: { app: 'shop', environment: 'qa' } },
     ])
   })
 

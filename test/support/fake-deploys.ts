@@ -80,6 +80,8 @@ export function makeFakeDeploys(): FakeDeploys {
         following.delete(deployId)
       }
     },
+    stopServing: unused,
+    startServing: unused,
     closeLine: unused,
     takeDown: unused,
     listInstances: unused,

@@ -15,8 +15,22 @@ import { SlipwayError } from '../../src/kernel/errors.ts'
 export type EnvironmentOfDeploy = Pick<Deploy, 'environmentId' | 'appId' | 'app' | 'environment' | 'label' | 'live'>
 
 export interface ScriptedDeploys
-  extends Pick<Deploys, 'request' | 'wake' | 'get' | 'list' | 'cancel' | 'follow' | 'findDifferences' | 'reconcile'>,
+  extends Pick<
+      Deploys,
+      | 'request'
+      | 'stopServing'
+      | 'startServing'
+      | 'wake'
+      | 'get'
+      | 'list'
+      | 'cancel'
+      | 'follow'
+      | 'findDifferences'
+      | 'reconcile'
+    >,
     Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'> {
+  /** Environments that were stopped. */
+  readonly stopped: number[]
   /** What differs; mended when somebody asks for it. */
   readonly differences: Mended[]
   /** How often `wake` was called. */
@@ -34,6 +48,7 @@ export function makeScriptedDeploys(options: {
 }): ScriptedDeploys {
   const deploys: Deploy[] = []
   const differences: Mended[] = []
+  const stopped: number[] = []
   const logs = new Map<number, LogLine[]>()
   const news = new EventEmitter()
   news.setMaxListeners(0)
@@ -52,7 +67,13 @@ export function makeScriptedDeploys(options: {
     move(id, { state, finishedAt: new Date(), ...change })
   const linesAfter = (id: number, after: number): LogLine[] => (logs.get(id) ?? []).filter((line) => line.seq > after)
 
-  return {
+  const scripted: ScriptedDeploys = {
+    stopped,
+    stopServing: async (environmentId) => void stopped.push(environmentId),
+    startServing(environmentId, by) {
+      const request = { environmentId, kind: 'start', branch: 'main', commit: 'c'.repeat(40), requestedBy: by } as const
+      return scripted.request(null as never, { ...request, pushId: null })
+    },
     differences,
     findDifferences: async () => [...differences],
     async reconcile() {
@@ -141,4 +162,5 @@ export function makeScriptedDeploys(options: {
     move,
     end,
   }
+  return scripted
 }

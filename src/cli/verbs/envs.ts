@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
-import type { ChangedEnvironment, Environment } from '../api-types.ts'
+import type { ChangedEnvironment, Deploy, Environment } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
+import { exitOfFollowed, followDeploy } from '../follow-deploy.ts'
 import type { Output } from '../output.ts'
 import { remove, type RemoveOptions } from '../remove.ts'
 import { type LimitOptions, readLimits, setLimits } from './limits.ts'
@@ -53,6 +54,19 @@ export function addEnvironmentVerbs(program: Command, run: Run): void {
     withJson(withApp(add)).action(run<[string], AddOptions>(addEnvironment)),
     'slipway envs add qa --branch qa -a shop',
     'slipway envs add staging --from live',
+  )
+  withExample(
+    withJson(withApp(envs.command('stop').argument('<name>', 'the environment')))
+      .description('stop an environment: its address says so, its instances go')
+      .action(run<[string], CommonOptions>(stopEnvironment)),
+    'slipway envs stop qa',
+  )
+  withExample(
+    withJson(withApp(envs.command('start').argument('<name>', 'the environment')))
+      .description('start what a stopped environment served, and follow it; exit 1 unless it serves again')
+      .option('--no-wait', 'return when it is in line')
+      .action(run<[string], CommonOptions & { wait: boolean }>(startEnvironment)),
+    'slipway envs start qa',
   )
   const removal = envs
     .command('remove')
@@ -182,6 +196,33 @@ async function addEnvironment(session: Session, [name]: [string], options: AddOp
   out.line(describeFollowing(added))
   noteMissingBranch(out, added)
   if (added.branchIsThere) out.note(`To deploy it now: slipway deploy ${added.name} -a ${added.app}`)
+}
+
+async function stopEnvironment(session: Session, [name]: [string]): Promise<void> {
+  const { out } = session
+  const path = environmentPath(await session.app(), name)
+  const environment = await session.client().call<Environment>('POST', `${path}/stop`)
+  out.data(environment)
+  out.line(`${environment.name} of ${environment.app} is stopped: ${environment.url} says so.`)
+  out.note(`To start it again: slipway envs start ${environment.name} -a ${environment.app}, or deploy to it.`)
+}
+
+async function startEnvironment(
+  session: Session,
+  [name]: [string],
+  { wait }: CommonOptions & { wait: boolean },
+): Promise<number> {
+  const { out } = session
+  const path = environmentPath(await session.app(), name)
+  const deploy = await session.client().call<Deploy>('POST', `${path}/start`)
+  if (!wait) {
+    out.data(deploy)
+    out.line(`In line. Follow it with: slipway deploys log ${deploy.id} -f`)
+    return exits.done
+  }
+  const followed = await followDeploy(session, deploy.id, { after: 0, linesAreData: false, patient: true })
+  if (followed !== null) out.data(followed)
+  return exitOfFollowed(followed)
 }
 
 async function removeEnvironment(session: Session, [name]: [string], options: RemoveOptions): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Build, BuildPlan } from '../../builds/index.ts'
 import { createRelease } from '../../releases/index.ts'
 import { recordBuild, recordBuildPlace, recordRelease } from '../store.ts'
-import { buildHeading } from '../deploy.ts'
+import { buildHeading, isOfSameRelease } from '../deploy.ts'
 import type { Step, StepContext } from './step.ts'
 
 /**
@@ -10,6 +10,7 @@ import type { Step, StepContext } from './step.ts'
  */
 export const build: Step = async (context) => {
   const { deploy, log, signal, tools } = context
+  if (isOfSameRelease(deploy.kind)) return
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
   const heading = buildHeading(deploy.commit)
   log.write(heading.kind, heading.text)

@@ -99,6 +99,7 @@ export const deployStatements: Statements = {
       .map(({ id: release, number }) => ({ id: release, number })),
 
   // No environment is stopped or held here.
+  "select state = 'stopped' as stopped from environments": () => [{ stopped: false }],
   'update environments set state = case state': () => [],
 
   "select id from deploys where state = 'running'$": (t, work) =>

@@ -32,6 +32,7 @@ function routeOf(t: Tables, work: Work, { environment_id, release_id, deploy_id 
     releaseId: release_id,
     releaseNumber: r.number,
     deployId: deploy_id,
+    isStopped: false,
   }
 }
 

@@ -28,7 +28,7 @@ export async function findUnrest(world: World): Promise<string[]> {
   if (held !== instances.length) told.push(`${held} addresses are taken`)
   const routes = await database.query<Route>(
     `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber",
-       t.deploy_id as "deployId"
+       t.deploy_id as "deployId", e.state = 'stopped' as "isStopped"
      from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`,
   )
   const members = instances.map((i) => {

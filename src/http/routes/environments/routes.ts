@@ -3,6 +3,7 @@ import type { Environment, EnvironmentChange, NewEnvironment } from '../../../en
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { appParams, environmentParams, nothing, removalBegun, removalQuery, versionFrom } from '../../schemas.ts'
+import { deploySchema, presentDeploy } from '../deploys/presenter.ts'
 import { changedSchema, environmentSchema, presentEnvironment } from './presenter.ts'
 
 const environmentList = z.strictObject({ environments: z.array(environmentSchema) })
@@ -26,10 +27,10 @@ const addition = z.strictObject({
   deployOnPush: z.boolean().optional(),
 })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'commits' | 'removals'>
+type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'commits' | 'removals' | 'deploys'>
 
 export function environmentRoutes(needs: Needs): Route[] {
-  return [...readRoutes(needs), ...changeRoutes(needs), removalRoute(needs)]
+  return [...readRoutes(needs), ...changeRoutes(needs), ...powerRoutes(needs), removalRoute(needs)]
 }
 
 function readRoutes({ environments, facts }: Needs): Route[] {
@@ -114,6 +115,43 @@ function changeRoutes({ environments, facts, commits }: Needs): Route[] {
         return {
           json: await presentChanged(await environments.change(params.app, params.environment, change, options)),
         }
+      },
+    }),
+  ]
+}
+
+function powerRoutes({ environments, deploys, facts }: Needs): Route[] {
+  const common = {
+    method: 'post',
+    tag: 'environments',
+    params: environmentParams,
+    query: nothing,
+    body: nothing,
+  } as const
+  return [
+    defineRoute({
+      ...common,
+      path: '/apps/:app/environments/:environment/stop',
+      summary: 'Stop an environment: its address says so (503), and its instances go when open requests are over',
+      action: 'environments.stop',
+      success: { status: 200, description: 'The environment as it is now', schema: environmentSchema },
+      about: ({ app }) => app,
+      async handle({ params: { app, environment }, principal }) {
+        await deploys.stopServing((await environments.get(app, environment)).id, principal.name)
+        return { json: presentEnvironment(await environments.get(app, environment), facts) }
+      },
+    }),
+    defineRoute({
+      ...common,
+      path: '/apps/:app/environments/:environment/start',
+      summary: 'Start what a stopped environment served before',
+      action: 'environments.stop',
+      success: { status: 202, description: 'It is being started; follow the deploy at Location', schema: deploySchema },
+      about: ({ app }) => app,
+      async handle({ params: { app, environment }, principal }) {
+        const { id } = await environments.get(app, environment)
+        const { deployId } = await deploys.startServing(id, principal.name)
+        return { json: presentDeploy(await deploys.get(deployId)), location: `/api/v1/deploys/${deployId}` }
       },
     }),
   ]
