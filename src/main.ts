@@ -36,7 +36,14 @@ import { makeNights, makeUpkeep } from './server/upkeep.ts'
 import { untilStopped } from './server/until-stopped.ts'
 import { readOwnVersion } from './server/version.ts'
 import { farewellText, welcomeText } from './server/welcome.ts'
-import { makeReleaseVariables, makeVars, openKeys, type SealingKeys } from './vars/index.ts'
+import {
+  makeMasks,
+  makeReleaseVariables,
+  makeSecretsSource,
+  makeVars,
+  openKeys,
+  type SealingKeys,
+} from './vars/index.ts'
 
 /** How long open requests to Slipway itself may take to finish when it stops. */
 const closeGraceMs = 2_000
@@ -163,7 +170,8 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   const { installation } = settings
   const addresses = makeAddresses(settings)
   const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
-  const vars = makeVars({ db, keys })
+  const masks = makeMasks(makeSecretsSource({ db, keys }))
+  const vars = makeVars({ db, keys, masks })
   const environments = makeEnvironments({ db, copyVariables: vars.copyVariables, copyProtection, isReserved })
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
   const network = runtime.networks.builds.name
@@ -172,6 +180,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
   const builds = makeBuilds({ db, source: gitCli.source, builder, settings: buildSettings(settings), disk })
   const logs = makeLogs({
     db,
+    masks,
     runtime,
     requests: proxy.requests,
     folder: join(settings.dataDir, 'logs', 'environments'),
@@ -183,7 +192,8 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
     db,
     place: db,
     builds,
-    variables: makeReleaseVariables({ db, keys }),
+    variables: makeReleaseVariables({ db, keys, masks }),
+    masks,
     runtime: logs.runtime,
     memory,
     router: proxy.router,

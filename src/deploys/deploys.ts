@@ -65,7 +65,7 @@ export interface Deploys {
 export function makeDeploys(given: Tools): Deploys {
   const tools: Tools = { ...given, router: makeFencedRouter(given.router, given.place) }
   const { db } = tools
-  const logs = makeDeployLogs(db, tools.clock)
+  const logs = makeDeployLogs(db, tools)
   const queue = makeQueue({ tools, logs, startWorkers: (deployId) => startWorkers(tools, deployId) })
   const watching = new AbortController()
 

@@ -81,9 +81,10 @@ export async function endWithout(ending: Ending, failure: SlipwayError | null): 
 async function recordFailure({ deploy, own, log, logs, tools }: Ending, failure: SlipwayError): Promise<void> {
   // A cancel says which.
   const ran = deploy.commandsRan && failure.code !== 'cancelled' ? ' Release commands ran, not swapped.' : ''
-  const message = failure.message + ran
+  // The app's own words may be in it: a probe's answer, the line of a Dockerfile.
+  const message = log.mask(failure.message) + ran
   const lines: NewLine[] = [
-    ...failure.evidence.map((text) => ({ kind: 'output' as const, text: plainLine(text) })),
+    ...failure.evidence.map((text) => ({ kind: 'output' as const, text: plainLine(log.mask(text)) })),
     { kind: 'error', text: message },
     ...(failure.hint === undefined ? [] : [{ kind: 'error' as const, text: failure.hint }]),
   ]

@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { type Clock, systemClock } from '../kernel/clock.ts'
 import { sanitizeLine } from '../kernel/terminal-text.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import type { Masker, Masks } from '../vars/index.ts'
 import { hasEnded, type LogKind, type LogLine } from './deploy.ts'
 import { LostDeployError, type Own } from './line-store.ts'
 import { findDeploy } from './store.ts'
@@ -26,6 +27,8 @@ export type NewLine = Pick<LogLine, 'kind' | 'text'>
 
 export interface DeployLog {
   write(kind: LogKind, text: string): void
+  /** As the log would show it: what is recorded of a deploy elsewhere goes through this. */
+  readonly mask: (text: string) => string
   /** Resolves when more may be written: at once, unless many lines wait to be stored. Awaited between chunks of foreign output. */
   room(): Promise<void>
   /** Resolves when everything written so far is stored. Rejects when the database did not take it. */
@@ -46,14 +49,23 @@ export interface DeployLogs {
   follow(deployId: number, options: { after: number; signal: AbortSignal }): AsyncIterable<LogLine>
 }
 
-export function makeDeployLogs(db: Database, clock: Clock = systemClock): DeployLogs {
+interface LogsOptions {
+  readonly clock?: Clock
+  /** The secrets of environments are replaced in all that is written; without it nothing is. */
+  readonly masks?: Pick<Masks, 'ofEnvironment' | 'ofRelease'>
+}
+
+export function makeDeployLogs(db: Database, { clock = systemClock, masks }: LogsOptions = {}): DeployLogs {
   const news = new EventEmitter()
   news.setMaxListeners(0)
   const notify = (deployId: number): void => void news.emit(String(deployId))
 
   return {
     notify,
-    open: async (own) => openLog({ db, clock, notify: () => notify(own.id) }, own, await countOutputBytes(db, own.id)),
+    async open(own) {
+      const [masker, bytes] = await Promise.all([maskerOf(db, masks, own.id), countOutputBytes(db, own.id)])
+      return openLog({ db, clock, masker, notify: () => notify(own.id) }, own, bytes)
+    },
     async append(tx, deployId, lines) {
       await insertLines(tx, deployId, { first: (await lastSeq(tx, deployId)) + 1, lines })
     },
@@ -76,13 +88,23 @@ export function makeDeployLogs(db: Database, clock: Clock = systemClock): Deploy
   }
 }
 
+/** Secrets of the environment, and of the release when the deploy has one already: it may be older than they are. */
+async function maskerOf(q: Queryable, masks: LogsOptions['masks'], deployId: number): Promise<Masker> {
+  const deploy = masks === undefined ? null : await findDeploy(q, deployId)
+  if (masks === undefined || deploy === null) return { mask: (text) => text, lines: () => (line) => line }
+  const { environmentId, releaseId } = deploy
+  return releaseId === null ? masks.ofEnvironment(environmentId) : masks.ofRelease(releaseId)
+}
+
 interface LogTools {
   readonly db: Database
   readonly clock: Clock
+  readonly masker: Masker
   readonly notify: () => void
 }
 
-function openLog({ db, clock, notify }: LogTools, own: Own, earlierBytes: number): DeployLog {
+function openLog({ db, clock, masker, notify }: LogTools, own: Own, earlierBytes: number): DeployLog {
+  const maskLine = masker.lines()
   /** null: only the database knows. */
   let seq: number | null = null
   let outputBytes = earlierBytes
@@ -120,6 +142,7 @@ function openLog({ db, clock, notify }: LogTools, own: Own, earlierBytes: number
   }
 
   const log: DeployLog = {
+    mask: (text) => masker.mask(text),
     write(kind, text) {
       lastWriteMs = clock.monotonicMs()
       if (kind === 'output') {
@@ -130,9 +153,9 @@ function openLog({ db, clock, notify }: LogTools, own: Own, earlierBytes: number
             kind: 'detail',
             text: 'The output is longer than is kept (20 MiB, less when its lines are short); the rest is left out.',
           })
-        else waiting.push({ kind, text: sanitizeLine(text) })
+        else waiting.push({ kind, text: sanitizeLine(maskLine(text)) })
       } else {
-        waiting.push({ kind, text: sanitizeLine(text) })
+        waiting.push({ kind, text: sanitizeLine(masker.mask(text)) })
       }
       void begin()
     },
@@ -144,7 +167,8 @@ function openLog({ db, clock, notify }: LogTools, own: Own, earlierBytes: number
     },
     async writeWith(tx, lines) {
       await log.flush()
-      await insertOwnLines(tx, own, { first: (await lastSeq(tx, own.id)) + 1, lines })
+      const masked = lines.map(({ kind, text }) => ({ kind, text: masker.mask(text) }))
+      await insertOwnLines(tx, own, { first: (await lastSeq(tx, own.id)) + 1, lines: masked })
       seq = null
     },
     heartbeat(everyMs, text) {

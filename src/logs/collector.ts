@@ -1,7 +1,8 @@
 import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
 import { makeSlots, type Slots } from '../kernel/slots.ts'
-import type { Instance, Runtime } from '../runtime/index.ts'
+import { type Instance, type InstanceLogLine, labelNames, type Runtime } from '../runtime/index.ts'
+import type { Masks } from '../vars/index.ts'
 import { type Budget, makeBudget } from './budget.ts'
 import { findResume, type Resume } from './doubles.ts'
 import type { Journals, Writer } from './journals.ts'
@@ -25,6 +26,8 @@ export interface LogCollector {
 export interface CollectorOptions {
   readonly runtime: Pick<Runtime, 'readLog' | 'inspect' | 'list' | 'watch'>
   readonly journals: Journals
+  /** The secrets of a release are replaced in all that is kept; without it nothing is. */
+  readonly masks?: Pick<Masks, 'ofRelease'>
   readonly clock: Clock
   readonly logger: Logger
   readonly perSecond?: { readonly instance: number; readonly all: number }
@@ -85,7 +88,9 @@ export function makeLogCollector(options: CollectorOptions): LogCollector {
     if (printer === null) return
     const own = makeBudget({ clock, perSecond: perSecond.instance, burst: perSecond.instance * burstSeconds })
     const pace: Pace = { hurry: false, reopen: new AbortController() }
-    const work = followContainer({ ...shared, printer, containerId, budgets: [own, all], pace, signal: over })
+    const releaseId = Number(instance.labels[labelNames.release])
+    const of = { printer, containerId, releaseId }
+    const work = followContainer({ ...shared, ...of, budgets: [own, all], pace, signal: over })
     const done = work.catch((error: unknown) => {
       if (!over.aborted) logger.error('a container’s output is not kept', { containerId, error })
     })
@@ -174,6 +179,7 @@ async function reopenAll(followed: ReadonlyMap<string, Followed>, clock: Clock, 
 type Follow = Omit<CollectorOptions, 'perSecond'> & {
   readonly printer: Printer
   readonly containerId: string
+  readonly releaseId: number
   readonly budgets: readonly Budget[]
   readonly notes: StateNotes
   readonly pace: Pace
@@ -225,12 +231,22 @@ async function readFromLast(follow: Follow, writer: Writer): Promise<boolean> {
   return (await readStream(follow, writer, { resume, newest: null })) === 'came'
 }
 
+/** Each output has lines of its own. As long as it is not known what is secret, nothing is read. */
+async function openMask({ masks, releaseId }: Follow): Promise<(line: InstanceLogLine) => string> {
+  if (masks === undefined) return ({ text }) => text
+  const masker = await masks.ofRelease(releaseId)
+  const outputs = { stdout: masker.lines(), stderr: masker.lines() }
+  return ({ output, text }) => outputs[output](text)
+}
+
 async function readStream(
-  { runtime, containerId, printer, budgets, pace, signal, clock }: Follow,
+  follow: Follow,
   writer: Writer,
   { resume, newest }: { resume: Resume; newest: number | null },
 ): Promise<'came' | 'nothing' | 'gap'> {
+  const { runtime, containerId, printer, budgets, pace, signal, clock } = follow
   const { from, container } = printer
+  const mask = await openMask(follow)
   let outcome: 'came' | 'nothing' = 'nothing'
   let isFirst = true
   let last = ''
@@ -239,7 +255,7 @@ async function readStream(
   const until = AbortSignal.any([signal, pace.reopen.signal])
   const options = { since: resume.since, signal: until, ...(newest === null ? {} : { newest }) }
   for await (const lines of runtime.readLog(containerId, options)) {
-    const encoded = lines.map((line) => encodeLine({ ...line, from, container }))
+    const encoded = lines.map((line) => encodeLine({ ...line, text: mask(line), from, container }))
     if (isFirst && newest !== null && !resume.isKnown(encoded[0] ?? '')) return 'gap'
     isFirst = false
     const fresh = await resume.withoutDoubles(encoded)

@@ -2,6 +2,7 @@ import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { Runtime } from '../runtime/index.ts'
+import type { Masks } from '../vars/index.ts'
 import { makeLogCollector } from './collector.ts'
 import { makeJournals } from './journals.ts'
 import { keepRequests } from './keep-requests.ts'
@@ -19,6 +20,7 @@ export function makeLogs<R extends Runtime>(options: {
   /** null: the proxy tells nothing of its requests. */
   readonly requests: RequestFeed | null
   readonly db: Queryable
+  readonly masks?: Pick<Masks, 'ofRelease'>
   readonly folder: string
   readonly limits: LogLimits
   readonly clock: Clock
@@ -27,7 +29,8 @@ export function makeLogs<R extends Runtime>(options: {
   const { runtime, db, clock, logger, requests: feed } = options
   let keeping: Promise<void> = Promise.resolve()
   const journals = makeJournals({ ...options, now: () => clock.now() })
-  const collector = makeLogCollector({ runtime, journals, clock, logger })
+  const masks = options.masks === undefined ? {} : { masks: options.masks }
+  const collector = makeLogCollector({ runtime, journals, clock, logger, ...masks })
   return {
     journals,
     /** For whoever removes containers: what they printed last is kept first. */

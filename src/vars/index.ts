@@ -1,3 +1,6 @@
+export type { Masker } from './mask/masker.ts'
+export { makeMasks, type Masks } from './mask/masks.ts'
+export { makeSecretsSource } from './secrets-source.ts'
 export { openKeys, type SealingKeys } from './keys.ts'
 export {
   type BuildVariables,

@@ -3,6 +3,7 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { Secret } from '../kernel/secret.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import type { SealingKeys } from './keys.ts'
+import type { Masks } from './mask/masks.ts'
 import * as store from './store.ts'
 import { openValue } from './vars.ts'
 
@@ -34,7 +35,15 @@ export interface BuildVariables {
   readonly args: Readonly<Record<string, Secret>>
 }
 
-export function makeReleaseVariables({ db, keys }: { db: Database; keys: SealingKeys }): ReleaseVariables {
+export function makeReleaseVariables({
+  db,
+  keys,
+  masks,
+}: {
+  readonly db: Database
+  readonly keys: SealingKeys
+  readonly masks: Pick<Masks, 'add'>
+}): ReleaseVariables {
   return {
     async read(q, environmentId) {
       const { variables } = await store.listWithVersion(q, environmentId)
@@ -49,9 +58,16 @@ export function makeReleaseVariables({ db, keys }: { db: Database; keys: Sealing
     },
     forBuild: (snapshot) => buildVariablesOf(snapshot, keys.markKey),
     async ofRelease(releaseId) {
-      const found = await store.findOfRelease(db, releaseId)
-      if (found === null) return {}
-      return Object.fromEntries(openKept(keys, releaseId, found).map(([name, value]) => [name, new Secret(value)]))
+      const found = await store.findWithRelease(db, releaseId)
+      if (found === null || found.sealed === null) return {}
+      const { environmentId, sealed, keyId } = found
+      const kept = openKept(keys, releaseId, { sealed, keyId })
+      // Whoever asks is about to give them to a container: before that prints anything.
+      masks.add(
+        environmentId,
+        kept.filter(([, , secret]) => secret).map(([, value]) => value),
+      )
+      return Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
     },
   }
 }
@@ -61,7 +77,7 @@ type Kept = [string, string, boolean, boolean][]
 
 const placeOfRelease = (releaseId: number): string => `variables of release ${releaseId}`
 
-function openKept(keys: SealingKeys, releaseId: number, found: { sealed: Buffer; keyId: number }): Kept {
+export function openKept(keys: SealingKeys, releaseId: number, found: { sealed: Buffer; keyId: number }): Kept {
   return JSON.parse(keys.unseal(placeOfRelease(releaseId), found.sealed, found.keyId).toString('utf8')) as Kept
 }
 

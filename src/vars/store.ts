@@ -99,14 +99,21 @@ export async function keepWithRelease(
   ])
 }
 
-/** Null for a release without any. */
-export async function findOfRelease(
+/** `sealed` is null for a release without any; null when there is no such release. */
+export async function findWithRelease(
   q: Queryable,
   releaseId: number,
-): Promise<{ sealed: Buffer; keyId: number } | null> {
-  const rows = await q.query<{ sealed: Buffer; keyId: number }>(
-    `select variables as sealed, variables_key_id as "keyId" from releases where id = $1 and variables_key_id is not null`,
+): Promise<{ environmentId: number; sealed: Buffer | null; keyId: number } | null> {
+  const rows = await q.query<{ environmentId: number; sealed: Buffer | null; keyId: number }>(
+    `select environment_id as "environmentId", variables as sealed, variables_key_id as "keyId" from releases where id = $1`,
     [releaseId],
   )
   return rows[0] ?? null
+}
+
+export async function listSecrets(q: Queryable, environmentId: number): Promise<Sealed[]> {
+  return q.query(
+    `select name, key_id as "keyId", sealed, secret, build from variables where environment_id = $1 and secret`,
+    [environmentId],
+  )
 }

@@ -35,7 +35,7 @@ export function systemVariables(around: Surroundings, installationKey: Secret): 
   }
 }
 
-function secretKeyOf(installationKey: Secret, environmentId: number): Secret {
+export function secretKeyOf(installationKey: Secret, environmentId: number): Secret {
   const key = hkdfSync('sha256', installationKey.reveal(), '', `slipway environment ${environmentId}`, 32)
   return new Secret(Buffer.from(key).toString('base64url'))
 }

@@ -3,6 +3,7 @@ import { appendEvent } from '../kernel/events.ts'
 import { quote } from '../kernel/names.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import type { SealingKeys } from './keys.ts'
+import type { Masks } from './mask/masks.ts'
 import { markOf } from './seal.ts'
 import * as store from './store.ts'
 import { planChange, type Variable, type VariablesChange } from './variable.ts'
@@ -28,7 +29,13 @@ export interface Changed {
   readonly unset: readonly string[]
 }
 
-export function makeVars({ db, keys }: { readonly db: Database; readonly keys: SealingKeys }): Vars {
+interface VarsParts {
+  readonly db: Database
+  readonly keys: SealingKeys
+  readonly masks: Pick<Masks, 'add'>
+}
+
+export function makeVars({ db, keys, masks }: VarsParts): Vars {
   const mark = (variable: { name: string; value: string; build: boolean }): Buffer => markOf(keys.markKey, variable)
 
   return {
@@ -61,6 +68,11 @@ export function makeVars({ db, keys }: { readonly db: Database; readonly keys: S
         const changed = { set: set.map(({ name }) => name), unset: [...unset] }
         const after = await store.writeVariables(tx, environmentId, { set: written, unset, by })
         await appendEvent(tx, { kind: 'vars.changed', appId, environmentId, by, data: changed })
+        // Before anything can print them; should the transaction fail after all, they are masked for nothing.
+        masks.add(
+          environmentId,
+          set.filter(({ secret }) => secret).map(({ value }) => value),
+        )
         return { version: after, ...changed }
       }),
     async copyVariables(tx, { from, to }) {

@@ -15,7 +15,7 @@ import { makeProtection } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeStatuses } from '../../src/status/index.ts'
-import { makeVars, openKeys } from '../../src/vars/index.ts'
+import { makeMasks, makeSecretsSource, makeVars, openKeys } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
 
@@ -58,7 +58,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
   await accounts.setAdminToken(token)
   const environments = makeEnvironments({ db: pool })
   const keys = await openKeys(pool, apiSecretKey)
-  const vars = makeVars({ db: pool, keys })
+  const vars = makeVars({ db: pool, keys, masks: makeMasks(makeSecretsSource({ db: pool, keys })) })
   const state = makeState(pool)
   const removals = makeRemovals({
     ...{ db: pool, environments, deploys: makeClosing(state.deploys), clock: systemClock, logger: silentLogger },

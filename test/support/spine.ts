@@ -19,7 +19,14 @@ import { Secret } from '../../src/kernel/secret.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeAddresses } from '../../src/routing/index.ts'
 import type { MemoryRoom } from '../../src/runtime/index.ts'
-import { makeReleaseVariables, makeVars, openKeys, type Vars } from '../../src/vars/index.ts'
+import {
+  makeMasks,
+  makeReleaseVariables,
+  makeSecretsSource,
+  makeVars,
+  openKeys,
+  type Vars,
+} from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { type FakeBuilder, makeFakeBuilder } from './fake-builder.ts'
 import { type FakeRuntime, makeFakeRuntime } from './fake-runtime.ts'
@@ -72,6 +79,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   const environments = makeEnvironments({ db })
   const keys = await openKeys(db, new Secret('spine-test-installation-key-000000'))
   const app = await environments.createApp('shop')
+  const masks = makeMasks(makeSecretsSource({ db, keys }))
   const runtime = makeFakeRuntime('spine')
   const router = makeFakeRouter()
   const builder = makeFakeBuilder(async (buildId, { onLine, signal }) => {
@@ -84,7 +92,8 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     runtime,
     router,
     builds: newBuilds(),
-    variables: makeReleaseVariables({ db, keys }),
+    variables: makeReleaseVariables({ db, keys, masks }),
+    masks,
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
     // The instances “listen” where the test's server does.
@@ -118,7 +127,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     builder,
     newBuilds,
     tools,
-    vars: makeVars({ db, keys }),
+    vars: makeVars({ db, keys, masks }),
     onBuild: async () => undefined,
     config: defaultConfig(port),
     environment: (name) => environments.get(app.name, name),

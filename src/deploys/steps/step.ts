@@ -7,7 +7,7 @@ import type { Secret } from '../../kernel/secret.ts'
 import type { Database, ServerPlace } from '../../postgres/database.ts'
 import type { Addresses, Router } from '../../routing/index.ts'
 import type { AddressRange, MemoryRoom, Probes, Runtime } from '../../runtime/index.ts'
-import type { ReleaseVariables } from '../../vars/index.ts'
+import type { Masks, ReleaseVariables } from '../../vars/index.ts'
 import type { Deploy } from '../deploy.ts'
 import type { DeployLog } from '../log.ts'
 import type { Own } from '../line-store.ts'
@@ -25,6 +25,8 @@ export interface Tools {
   readonly probes?: Probes
   /** Without it releases have no variables but the system's. */
   readonly variables?: ReleaseVariables
+  /** What must not be read in logs; without it nothing is replaced. */
+  readonly masks?: Pick<Masks, 'ofEnvironment' | 'ofRelease'>
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */

@@ -1,0 +1,25 @@
+import type { Database } from '../postgres/database.ts'
+import type { SealingKeys } from './keys.ts'
+import type { SecretsSource } from './mask/masks.ts'
+import { openKept } from './release-variables.ts'
+import * as store from './store.ts'
+import { secretKeyOf } from './system-variables.ts'
+import { openValue } from './vars.ts'
+
+/** Reads what must be masked. */
+export function makeSecretsSource({ db, keys }: { db: Database; keys: SealingKeys }): SecretsSource {
+  return {
+    async ofEnvironment(environmentId) {
+      const secrets = await store.listSecrets(db, environmentId)
+      const values = secrets.map((sealed) => openValue(keys, environmentId, sealed))
+      return [secretKeyOf(keys.derivation, environmentId).reveal(), ...values]
+    },
+    async ofRelease(releaseId) {
+      const found = await store.findWithRelease(db, releaseId)
+      if (found === null) return null
+      const { environmentId, sealed, keyId } = found
+      const kept = sealed === null ? [] : openKept(keys, releaseId, { sealed, keyId })
+      return { environmentId, secrets: kept.filter(([, , secret]) => secret).map(([, value]) => value) }
+    },
+  }
+}
