@@ -1,7 +1,10 @@
 import type { ServerPlace } from '../postgres/index.ts'
 import type { Router } from '../routing/index.ts'
 
-/** Changes nothing in the proxy for a server that has lost its place in the database: another one leads the traffic then. */
+/**
+ * Changes nothing in the proxy for a server that has lost its place in the database: another one leads the traffic then. What
+ * is refused has touched no map file either, so a proxy that comes back while the database is away is brought to what they say.
+ */
 export function makeFencedRouter(router: Router, place: ServerPlace): Router {
   const fenced =
     <Args extends unknown[]>(change: (...args: Args) => Promise<void>) =>

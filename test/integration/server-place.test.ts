@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,6 +13,11 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { controlHost, startTestProxy, type TestProxy } from '../support/proxy.ts'
 import { root } from '../support/root.ts'
 
+const routes: Routes = {
+  hosts: new Map([['h.example.org', 'e1']]),
+  keys: new Map([['e1', { set: 'r1', size: 1 }]]),
+  sets: new Map([['r1', [{ address: '127.0.0.1', port: 1 }]]]),
+}
 let database: TestDatabase
 let pool: Pool
 
@@ -50,6 +56,30 @@ describe('the place of the server', () => {
   })
 })
 
+describe('a proxy that ends while its server may lead nobody anew', () => {
+  it('comes back as its map files say, which no refused change has touched', async () => {
+    const proxy = await startTestProxy()
+    const watching = new AbortController()
+    try {
+      await pool.holdServerLock(() => undefined)
+      const router = makeFencedRouter(proxy.router, pool)
+      await router.replaceAll(routes)
+      await endLockSession()
+      await delay(1_100)
+      const others: Routes = { hosts: new Map(), keys: new Map(), sets: new Map() }
+      await expect(router.replaceAll(others)).rejects.toThrow()
+      await expect(router.swap('e1', { state: 'stopped' })).rejects.toThrow()
+      const back = new Promise<void>((done) => proxy.watch(watching.signal, done))
+      process.kill(Number(await readFile(join(proxy.dataDir, 'run/proxy.pid'), 'utf8')), 'SIGKILL')
+      await back
+      expect(await proxy.router.read()).toMatchObject(routes)
+    } finally {
+      watching.abort()
+      await proxy.remove()
+    }
+  })
+})
+
 describe('a server that was frozen while it brought the proxy’s maps level', () => {
   let proxy: TestProxy
   let server: ChildProcess
@@ -77,18 +107,14 @@ describe('a server that was frozen while it brought the proxy’s maps level', (
 
     await endLockSession()
     expect(await pool.holdServerLock(() => undefined)).toBe(true)
-    const routes: Routes = {
-      hosts: new Map([['h.example.org', 'e1']]),
-      keys: new Map([['e1', { set: 'r1', size: 1 }]]),
-      sets: new Map([['r1', [{ address: '127.0.0.1', port: 1 }]]]),
-    }
     await makeFencedRouter(proxy.router, pool).replaceAll(routes)
     const led = await proxy.router.read()
     expect(led).toMatchObject(routes)
 
     server.kill('SIGCONT')
-    expect((await lines.next()).value).toContain('refused: ')
+    const { value: outcome } = await lines.next()
     await ended
     expect(await proxy.router.read()).toEqual(led)
+    expect(outcome).toContain('refused: ')
   })
 })

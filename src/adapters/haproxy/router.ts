@@ -12,7 +12,11 @@ import type { ProxyProcess } from './process.ts'
 import type { ProxySocket } from './socket.ts'
 
 export interface HaproxyRouter extends Router {
-  /** Makes the running proxy's maps what the files say: after it came back. Entries that are right are not touched. */
+  /**
+   * Makes the running proxy's maps what the files say: after it came back. Entries that are right are not touched. Nobody is asked
+   * whether that may be (`mayGoOn` apart): the files are written by the one process that holds the data folder's lock, for as
+   * long as it lives, so they say what it was last allowed to write.
+   */
   readonly repair: (mayGoOn?: MayGoOn) => Promise<void>
 }
 
