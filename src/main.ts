@@ -3,7 +3,7 @@ import { chown } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeAccounts } from './accounts/index.ts'
 import { makeActivity } from './activity/index.ts'
-import { makeBuilder, makeDockerRuntime, makeEngine } from './adapters/docker/index.ts'
+import { makeBuilder, makeDockerRuntime, makeEngine, readUse } from './adapters/docker/index.ts'
 import { makeGitCli } from './adapters/git-cli/git-cli.ts'
 import { GitHttp } from './adapters/git-http/git-http.ts'
 import { makeProxy } from './adapters/haproxy/index.ts'
@@ -267,7 +267,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     removals: modules.removals,
     setDefaultBranch: (name, branch, by) => git.setDefaultBranch(name, branch, by),
     commits: { ...repositories, tipOf: repositories.resolveBranch },
-    running: makeRunningReleases({ reads, deploys, runtime }),
+    running: makeRunningReleases({ reads, deploys, runtime, readUse: (id) => readUse(engine, id) }),
     runtimeLogs: modules.logs,
     facts: {
       version: await readOwnVersion(root),

@@ -8,6 +8,8 @@ import type { Failure } from './failure.ts'
 
 export interface Output {
   readonly json: boolean
+  /** Whether people see the result on a terminal. */
+  readonly isScreen: boolean
   /** A line of the result for people; nothing with --json. */
   line(text?: string): void
   /** A line of a log: colours pass when this is a terminal. With --json it is progress, on standard error. */
@@ -39,6 +41,7 @@ export function makeOutput(options: { json: boolean; env: NodeJS.ProcessEnv; str
 
   return {
     json,
+    isScreen: !json && streams.stdout.isTTY,
     line,
     note,
     logLine(text) {

@@ -73,10 +73,23 @@ interface Commits {
 
 export interface RunningReleases {
   /**
-   * What the environment's route points to; null when nothing is live. An instance that the engine says nothing about is
-   * `unknown`.
+   * What the environment's route points to (null when nothing is live), and what runs beside it: the new one while it starts
+   * and is checked, earlier ones that drain. An instance that the engine says nothing about is `unknown`. With `use` also
+   * what each of them uses, which takes half a second.
    */
-  find(environmentId: number): Promise<RunningRelease | null>
+  find(environmentId: number, options?: { use?: boolean }): Promise<Running>
+}
+
+export interface Running {
+  readonly serving: RunningRelease | null
+  readonly beside: readonly BesideRelease[]
+}
+
+export interface BesideRelease {
+  readonly release: number
+  readonly deployId: number
+  readonly state: 'starting' | 'draining'
+  readonly instances: readonly RunningInstance[]
 }
 
 export interface RunningRelease {
@@ -94,6 +107,8 @@ export interface RunningInstance {
   /** How often it ended and was started again, as far as anybody counted. */
   readonly restarts: number
   readonly startedAt: Date | null
+  /** Null unless asked for, and when nobody knows. Of one core; more than 100 when it uses several. */
+  readonly use: { readonly memoryBytes: number; readonly cpuPercent: number } | null
   /** Null while it takes requests and does not end again and again. */
   readonly crash: {
     readonly since: Date

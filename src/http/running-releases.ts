@@ -1,12 +1,15 @@
 import type { DeployReads, Deploys, InstanceRecord } from '../deploys/index.ts'
 import { withTimeout } from '../kernel/timeout.ts'
 import { type Instance, type Runtime, tryConnect } from '../runtime/index.ts'
+import { type InstanceUse, measureUse, type ReadUse } from './instance-use.ts'
 import type { RunningInstance, RunningReleases } from './needs.ts'
 
 interface Parts {
   readonly reads: Pick<DeployReads, 'findServing'>
   readonly deploys: Pick<Deploys, 'listInstances'>
   readonly runtime: Pick<Runtime, 'inspect'>
+  /** What a running container uses since it was started; null when nobody knows. */
+  readonly readUse: ReadUse
   /** Whether something listens there; a connection unless told. */
   readonly listens?: (place: { address: string; port: number }) => Promise<boolean>
 }
@@ -15,35 +18,60 @@ interface Parts {
 const inspectMs = 3_000
 const connectMs = 1_000
 
-/** What serves, as the database knows it and the engine sees it. */
-export function makeRunningReleases({ reads, deploys, runtime, listens = isOpen }: Parts): RunningReleases {
-  const look = (containerId: string): Promise<Instance | null | 'unknown'> =>
-    withTimeout({ ms: inspectMs, what: 'The engine' }, () => runtime.inspect(containerId)).catch(
-      () => 'unknown' as const,
-    )
-
+/** What serves and what runs beside it, as the database knows it and the engine sees it. */
+export function makeRunningReleases(parts: Parts): RunningReleases {
   return {
-    async find(environmentId) {
-      const serving = await reads.findServing(environmentId)
-      if (serving === null) return null
-      const records = (await deploys.listInstances(environmentId)).filter((one) => one.deployId === serving.deployId)
-      const instances = await Promise.all(
-        records.map(async (record): Promise<RunningInstance> => {
-          const seen = record.containerId === null ? null : await look(record.containerId)
-          const state = stateOf(seen)
-          // A process that is up again but not ready yet gets no visitors: the proxy says that the site has crashed.
-          const isSilent =
-            state.state === 'running' &&
-            record.process === 'web' &&
-            record.address !== null &&
-            !(await listens({ ...record, address: record.address }))
-          const name = `v${serving.number} ${record.process}.${record.position}`
-          return withCrash(record, { name, ...state, ...(isSilent ? { state: 'silent' as const } : {}) })
+    async find(environmentId, { use = false } = {}) {
+      const [serving, records] = await Promise.all([
+        parts.reads.findServing(environmentId),
+        parts.deploys.listInstances(environmentId),
+      ])
+      const containerIds = records.flatMap(({ containerId }) => containerId ?? [])
+      const uses = use ? await measureUse(containerIds, parts.readUse) : new Map<string, InstanceUse>()
+      const seen = await Promise.all(records.map((record) => lookAt(record, parts, uses)))
+      const sets = Map.groupBy(records, ({ deployId }) => deployId)
+      const of = (set: readonly InstanceRecord[]): RunningInstance[] =>
+        set.flatMap((record) => seen[records.indexOf(record)] ?? [])
+      return {
+        serving:
+          serving === null
+            ? null
+            : {
+                release: serving.number,
+                commit: serving.commit,
+                since: serving.since,
+                instances: of(sets.get(serving.deployId) ?? []),
+              },
+        beside: [...sets.values()].flatMap((set) => {
+          const [first] = set
+          if (first === undefined || first.deployId === serving?.deployId) return []
+          const state = first.state === 'draining' ? ('draining' as const) : ('starting' as const)
+          return [{ release: first.releaseNumber, deployId: first.deployId, state, instances: of(set) }]
         }),
-      )
-      return { release: serving.number, commit: serving.commit, since: serving.since, instances }
+      }
     },
   }
+}
+
+async function lookAt(
+  record: InstanceRecord,
+  { runtime, listens = isOpen }: Parts,
+  uses: ReadonlyMap<string, InstanceUse>,
+): Promise<RunningInstance> {
+  const { containerId, address, process, position, releaseNumber } = record
+  const seen =
+    containerId === null
+      ? null
+      : await withTimeout({ ms: inspectMs, what: 'The engine' }, () => runtime.inspect(containerId)).catch(
+          () => 'unknown' as const,
+        )
+  const state = stateOf(seen)
+  // A process that is up again but not ready yet gets no visitors: the proxy says that the site has crashed.
+  const isSilent =
+    state.state === 'running' && process === 'web' && address !== null && !(await listens({ ...record, address }))
+  const use = containerId === null ? null : (uses.get(containerId) ?? null)
+  const name = `v${releaseNumber} ${process}.${position}`
+  return withCrash(record, { name, ...state, ...(isSilent ? { state: 'silent' as const } : {}), use })
 }
 
 async function isOpen(place: { address: string; port: number }): Promise<boolean> {
@@ -64,7 +92,7 @@ function withCrash(record: InstanceRecord, seen: Omit<RunningInstance, 'crash'>)
   return { ...seen, ...(isDown ? { state: 'crashed' as const } : {}), restarts, crash }
 }
 
-function stateOf(seen: Instance | null | 'unknown'): Omit<RunningInstance, 'name' | 'crash'> {
+function stateOf(seen: Instance | null | 'unknown'): Omit<RunningInstance, 'name' | 'crash' | 'use'> {
   if (seen === 'unknown') return { state: 'unknown', restarts: 0, startedAt: null }
   if (seen === null) return { state: 'stopped', restarts: 0, startedAt: null }
   const state = seen.state === 'running' || seen.state === 'restarting' ? seen.state : 'stopped'

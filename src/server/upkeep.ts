@@ -1,4 +1,4 @@
-import { type Engine, readDisk, readMemory, readMemoryUse, rememberHost } from '../adapters/docker/index.ts'
+import { type Engine, readDisk, readMemory, readUse, rememberHost } from '../adapters/docker/index.ts'
 import { type Builder, type DiskPlace, type DiskRoom, type Images, makeDiskRoom, makeImages } from '../builds/index.ts'
 import type { Settings } from '../config.ts'
 import type { Environments } from '../environments/index.ts'
@@ -57,7 +57,7 @@ export function makeUpkeep({ settings, db, engine, logger }: Ground, builder: Bu
   })
   const memory = makeMemoryRoom({
     measure: readMemory,
-    readUse: (containerId) => readMemoryUse(engine, containerId),
+    readUse: async (containerId) => (await readUse(engine, containerId))?.memoryBytes ?? null,
     floorBytes: settings.memoryFloorBytes,
     clock: systemClock,
   })

@@ -259,12 +259,20 @@ describe('status', () => {
       commit: someCommit,
       since: new Date('2026-01-02T03:04:05Z'),
       instances: [
-        { name: 'v12.1', state: 'running', restarts: 0, startedAt: new Date('2026-01-02T03:04:00Z'), crash: null },
+        {
+          name: 'v12.1',
+          state: 'running',
+          restarts: 0,
+          startedAt: new Date('2026-01-02T03:04:00Z'),
+          use: null,
+          crash: null,
+        },
         {
           name: 'v12.2',
           state: 'crashed',
           restarts: 3,
           startedAt: null,
+          use: null,
           crash: { since: new Date('2026-01-02T03:05:00Z'), exitCode: 137, outOfMemory: true, isLoop: true },
         },
       ],
@@ -276,6 +284,7 @@ describe('status', () => {
       state: 'crashed',
       restarts: 3,
       startedAt: null,
+      use: null,
       crash: { since: '2026-01-02T03:05:00.000Z', exitCode: 137, outOfMemory: true, isLoop: true },
     })
     expect(live.json.environment.url).toMatch(/^http:\/\/stat\.localhost:/)

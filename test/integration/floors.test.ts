@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { makeEngine, readDisk, readMemory, readMemoryUse } from '../../src/adapters/docker/index.ts'
+import { makeEngine, readDisk, readMemory, readUse } from '../../src/adapters/docker/index.ts'
 import { type DiskPlace, type DiskRoom, makeDiskRoom } from '../../src/builds/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { makeMemoryRoom } from '../../src/runtime/index.ts'
@@ -180,10 +180,11 @@ describe('what is measured', () => {
         (lines) => lines.includes('held'),
       )
       const engine = makeEngine({ socketPath: '/var/run/docker.sock' })
-      const use = await readMemoryUse(engine, id)
-      expect(use).toBeGreaterThan(15 * mb)
-      expect(use).toBeLessThan(75 * mb)
-      expect(await readMemoryUse(engine, 'no-such-container')).toBeNull()
+      const use = await readUse(engine, id)
+      expect(use?.memoryBytes).toBeGreaterThan(15 * mb)
+      expect(use?.memoryBytes).toBeLessThan(75 * mb)
+      expect(use?.cpuMs).toBeGreaterThan(0)
+      expect(await readUse(engine, 'no-such-container')).toBeNull()
     } finally {
       await docker('rm', '-f', id)
     }

@@ -162,7 +162,7 @@ function makeState(pool: Pool) {
         { id: to, author: 'Ada', at: new Date('2026-01-02T03:04:05Z'), subject: 'Change it' },
       ],
     },
-    running: { find: async (id) => running.get(id) ?? null },
+    running: { find: async (id) => ({ serving: running.get(id) ?? null, beside: [] }) },
     examine: async () => findings,
     runtimeLogs: {
       assertCursor(text) {

@@ -1,5 +1,5 @@
 export { readDisk, readMemory, rememberHost } from './host-facts.ts'
-export { readMemoryUse } from './memory-use.ts'
+export { readUse } from './container-use.ts'
 export { readEngineFacts } from './engine-facts.ts'
 export { removeImages } from './remove-images.ts'
 export { makeBuilder, type BuilderOptions } from './builder.ts'

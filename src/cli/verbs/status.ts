@@ -1,7 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Deploy, Overview, Status } from '../api-types.ts'
 import { describeState } from '../describe-deploy.ts'
 import { exits, Failure } from '../failure.ts'
+import { detachOnInterrupt } from '../follow-deploy.ts'
 import { describeProtection } from './envs.ts'
 import { ago, type Output } from '../output.ts'
 import {
@@ -17,7 +19,11 @@ import {
 
 interface StatusOptions extends CommonOptions {
   readonly all?: boolean
+  readonly watch?: boolean
 }
+
+/** How often what is watched is asked for. */
+const watchMs = 2_000
 
 export function addStatusVerb(program: Command, run: Run): void {
   const all = '(default: all of the app)'
@@ -28,6 +34,7 @@ export function addStatusVerb(program: Command, run: Run): void {
       'what runs, and what is not deployed yet: release, commit, health, last deploy, commits, changes, line',
     )
     .option('--all', 'all environments of all apps, briefly')
+    .option('-w, --watch', 'of one environment, again and again until Ctrl-C')
   withExample(
     withJson(withEnvironment(status, all)).action(run<[string | undefined], StatusOptions>(showStatus)),
     'slipway status',
@@ -36,7 +43,7 @@ export function addStatusVerb(program: Command, run: Run): void {
   )
 }
 
-async function showStatus(session: Session, [name]: [string | undefined], options: StatusOptions): Promise<void> {
+async function showStatus(session: Session, [name]: [string | undefined], options: StatusOptions): Promise<number> {
   const { out } = session
   if (options.all === true) return showAll(session, name)
   const app = await session.app()
@@ -48,15 +55,29 @@ async function showStatus(session: Session, [name]: [string | undefined], option
       ['ENVIRONMENT', 'RUNS', 'COMMIT', 'SINCE', 'HEALTH', 'LAST DEPLOY', 'TO DEPLOY', 'URL'],
       environments.map(rowOf),
     )
-    return
+    return exits.done
   }
-  const path = `${environmentPath(app, chooseEnvironment(name, options))}/status`
-  const status = await session.client().call<Status>('GET', path)
-  out.data(status)
-  printStatus(out, status)
+  const path = `${environmentPath(app, chooseEnvironment(name, options))}/status?use=true`
+  const show = async (before = ''): Promise<void> => {
+    const status = await session.client().call<Status>('GET', path)
+    if (out.isScreen) process.stdout.write(before)
+    out.data(status)
+    printStatus(out, status)
+  }
+  await show()
+  if (options.watch !== true) return exits.done
+  const left = detachOnInterrupt()
+  while (!left.aborted) {
+    await delay(watchMs, undefined, { signal: left }).catch(() => undefined)
+    if (!left.aborted) await show(clearScreen)
+  }
+  return exits.detached
 }
 
-async function showAll({ client, out }: Session, name: string | undefined): Promise<void> {
+/** Cursor to the top, then everything below away. */
+const clearScreen = '\u001b[H\u001b[2J'
+
+async function showAll({ client, out }: Session, name: string | undefined): Promise<number> {
   if (name !== undefined) throw new Failure(exits.wrongUse, `--all or ${name}? Give one of them.`)
   const { environments } = await client().call<{ environments: Overview[] }>('GET', '/status')
   out.data(environments)
@@ -71,6 +92,7 @@ async function showAll({ client, out }: Session, name: string | undefined): Prom
     one.messages.find(({ code }) => pressing.has(code))?.text ?? '',
   ])
   if (rows.length > 0) out.table(['APP', 'ENVIRONMENT', 'STATE', 'RUNS', 'SINCE', 'TO DEPLOY', ''], rows)
+  return exits.done
 }
 
 function rowOf({ environment, running, lastDeploy, undeployed, unapplied }: Status): string[] {
@@ -115,14 +137,7 @@ function printStatus(out: Output, status: Status): void {
   const told = status.messages.filter(({ code }) => !shownAbove.has(code))
   for (const { code, text } of told) out.line(`${pressing.has(code) ? ' !     ' : '       '}${text}`)
   printToDeploy(out, status)
-  if (running !== null && running.instances.length > 0) {
-    out.line()
-    out.table(
-      ['INSTANCE', 'STATE', 'RESTARTS', 'STARTED'],
-      running.instances.map((one) => [one.name, one.state, String(one.restarts), ago(one.startedAt)]),
-    )
-    for (const one of running.instances) if (one.crash !== null) out.line(describeCrash(environment, one, one.crash))
-  }
+  printInstances(out, status)
   if (line.length === 0) return
   out.line()
   out.table(
@@ -142,6 +157,25 @@ const shownAbove = new Set(['succeeded', 'failed', 'ended'])
 
 /** What somebody should do something about. */
 const pressing = new Set(['crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])
+
+/** During a swap those of both releases. */
+function printInstances(out: Output, { environment, running, beside }: Status): void {
+  const serving = running?.instances ?? []
+  const rows = [
+    ...serving.map((one) => rowOfInstance(one, one.state)),
+    ...beside.flatMap(({ state, instances }) => instances.map((one) => rowOfInstance(one, `${one.state}, ${state}`))),
+  ]
+  if (rows.length === 0) return
+  out.line()
+  out.table(['INSTANCE', 'STATE', 'RESTARTS', 'STARTED', 'CPU', 'MEMORY'], rows)
+  for (const one of serving) if (one.crash !== null) out.line(describeCrash(environment, one, one.crash))
+}
+
+function rowOfInstance({ name, restarts, startedAt, use }: Instance, state: string): string[] {
+  const [cpu, memory] =
+    use === null ? ['-', '-'] : [`${use.cpuPercent.toFixed(1)} %`, `${(use.memoryBytes / 1024 ** 2).toFixed(1)} MB`]
+  return [name, state, String(restarts), ago(startedAt), cpu, memory]
+}
 
 /** What the next deploy would bring. */
 function printToDeploy(out: Output, { commits, undeployed, unapplied, environment }: Status): void {

@@ -25,23 +25,26 @@ describe('what runs', () => {
   const crash = { since: new Date(6), exitCode: 137, outOfMemory: true }
   const down = { ...up, downSince: crash.since, endCount: 1, lastExitCode: 137, lastOutOfMemory: true }
   const loops = { ...up, crashLoopSince: crash.since, endCount: 9, lastExitCode: 3 }
+  const v12 = { deployId: 7, releaseNumber: 12, state: 'serving' }
+  const v11 = { deployId: 6, releaseNumber: 11, state: 'draining' }
   const records = [
-    { ...up, deployId: 7, process: 'web', position: 1, containerId: 'a', address: null },
-    { ...down, deployId: 7, process: 'web', position: 2, containerId: 'b', address: null },
-    { ...up, deployId: 7, process: 'web', position: 3, containerId: 'c', address: null },
-    { ...up, deployId: 7, process: 'web', position: 4, containerId: 'a', address: '10.0.0.4', port: 80 },
-    { ...loops, deployId: 7, process: 'web', position: 5, containerId: 'a', address: '10.0.0.5', port: 80 },
-    { ...up, deployId: 7, process: 'worker', position: 1, containerId: 'a', address: '10.0.0.6', port: 80 },
-    { ...up, downSince: new Date(2), deployId: 7, process: 'worker', position: 2, containerId: null, address: null },
-    { ...up, deployId: 6, process: 'web', position: 1, containerId: 'old', address: null },
+    { ...up, ...v12, process: 'web', position: 1, containerId: 'a', address: null },
+    { ...down, ...v12, process: 'web', position: 2, containerId: 'b', address: null },
+    { ...up, ...v12, process: 'web', position: 3, containerId: 'c', address: null },
+    { ...up, ...v12, process: 'web', position: 4, containerId: 'a', address: '10.0.0.4', port: 80 },
+    { ...loops, ...v12, process: 'web', position: 5, containerId: 'a', address: '10.0.0.5', port: 80 },
+    { ...up, ...v12, process: 'worker', position: 1, containerId: 'a', address: '10.0.0.6', port: 80 },
+    { ...up, downSince: new Date(2), ...v12, process: 'worker', position: 2, containerId: null, address: null },
+    { ...up, ...v11, process: 'web', position: 1, containerId: 'old', address: null },
   ]
   const seen: Record<string, Partial<Instance> | null | Error> = {
     a: { state: 'running', restarts: 2, startedAt: new Date(5) },
     b: null,
     c: new SlipwayError('unavailable', 'The engine does not answer.'),
+    old: { state: 'running', restarts: 0, startedAt: new Date(1) },
   }
 
-  it('only the serving release; an engine that says nothing makes an instance unknown, never gone', async () => {
+  it('is what serves and what drains beside it; an engine that says nothing makes an instance unknown, never gone', async () => {
     const running = makeRunningReleases({
       reads: { findServing: async () => ({ releaseId: 3, deployId: 7, number: 12, commit: 'c', since: new Date(1) }) },
       deploys: { listInstances: (async () => records) as unknown as Deploys['listInstances'] },
@@ -53,28 +56,46 @@ describe('what runs', () => {
         },
       },
       listens: async ({ address }) => address === '10.0.0.5',
+      readUse: async (id) => (id === 'old' ? { memoryBytes: 1024, cpuMs: (cpuMs += 100) } : null),
     })
-    expect(await running.find(1)).toEqual({
+    let cpuMs = 0
+    const { serving, beside } = await running.find(1)
+    expect(serving).toEqual({
       release: 12,
       commit: 'c',
       since: new Date(1),
       instances: [
-        { name: 'v12 web.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null },
-        { name: 'v12 web.2', state: 'crashed', restarts: 1, startedAt: null, crash: { ...crash, isLoop: false } },
-        { name: 'v12 web.3', state: 'unknown', restarts: 0, startedAt: null, crash: null },
-        { name: 'v12 web.4', state: 'silent', restarts: 2, startedAt: new Date(5), crash: null },
+        { name: 'v12 web.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null, use: null },
+        {
+          name: 'v12 web.2',
+          state: 'crashed',
+          restarts: 1,
+          startedAt: null,
+          crash: { ...crash, isLoop: false },
+          use: null,
+        },
+        { name: 'v12 web.3', state: 'unknown', restarts: 0, startedAt: null, crash: null, use: null },
+        { name: 'v12 web.4', state: 'silent', restarts: 2, startedAt: new Date(5), crash: null, use: null },
         {
           name: 'v12 web.5',
           state: 'running',
           restarts: 9,
           startedAt: new Date(5),
           crash: { since: new Date(6), exitCode: 3, outOfMemory: false, isLoop: true },
+          use: null,
         },
         // Nobody listens on a worker's port, and one that was not started yet has not crashed.
-        { name: 'v12 worker.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null },
-        { name: 'v12 worker.2', state: 'stopped', restarts: 0, startedAt: null, crash: null },
+        { name: 'v12 worker.1', state: 'running', restarts: 2, startedAt: new Date(5), crash: null, use: null },
+        { name: 'v12 worker.2', state: 'stopped', restarts: 0, startedAt: null, crash: null, use: null },
       ],
     })
+    const old = { name: 'v11 web.1', state: 'running', restarts: 0, startedAt: new Date(1), crash: null }
+    expect(beside).toEqual([{ release: 11, deployId: 6, state: 'draining', instances: [{ ...old, use: null }] }])
+    const used = (await running.find(1, { use: true })).beside[0]?.instances[0]?.use
+    expect(used?.memoryBytes).toBe(1024)
+    // 100 ms of processor time between two looks that are 400 ms apart, or more on a busy machine.
+    expect(used?.cpuPercent).toBeGreaterThan(0)
+    expect(used?.cpuPercent).toBeLessThanOrEqual(26)
   })
 })
 

@@ -3,9 +3,9 @@ import { countAhead, type Deploy, hasEnded } from '../../../deploys/index.ts'
 import type { Environment } from '../../../environments/index.ts'
 import type { Commit } from '../../../git/index.ts'
 import type { EnvironmentStatus } from '../../../status/index.ts'
-import type { Facts, HttpNeeds, RunningRelease } from '../../needs.ts'
+import type { BesideRelease, Facts, HttpNeeds, RunningInstance, RunningRelease } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { appParams, environmentParams, isoTime, isoTimeOrNull, nothing, time } from '../../schemas.ts'
+import { appParams, environmentParams, flag, isoTime, isoTimeOrNull, nothing, time } from '../../schemas.ts'
 import { deploySchema, presentDeploy } from '../deploys/presenter.ts'
 import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 
@@ -15,6 +15,8 @@ const instanceSchema = z.strictObject({
   /** How often it ended and was started again, as far as anybody counted. */
   restarts: z.number().int(),
   startedAt: time.nullable(),
+  /** With `use=true`: memory without the file cache, and percent of one core. */
+  use: z.strictObject({ memoryBytes: z.number(), cpuPercent: z.number() }).nullable(),
   /** Its last end; null while it takes requests and does not end again and again. */
   crash: z
     .strictObject({
@@ -56,6 +58,15 @@ export const statusSchema = z.strictObject({
       instances: z.array(instanceSchema),
     })
     .nullable(),
+  /** What runs beside it: the new release while it starts and is checked, earlier ones that drain. */
+  beside: z.array(
+    z.strictObject({
+      release: z.string(),
+      deploy: z.number().int(),
+      state: z.enum(['starting', 'draining']),
+      instances: z.array(instanceSchema),
+    }),
+  ),
   lastDeploy: deploySchema.nullable(),
   /** Deploys that have not ended, oldest first; `ahead` is the place in line of those that wait. */
   line: z.array(z.strictObject({ ...deploySchema.shape, ahead: z.number().int().nullable() })),
@@ -87,9 +98,10 @@ export function statusRoutes({ environments, deploys, running, statuses, commits
   const statusOf = async (
     environment: Environment,
     status: EnvironmentStatus | undefined,
+    use = false,
   ): Promise<z.input<typeof statusSchema>> => {
-    const [release, recent, undeployed] = await Promise.all([
-      running.find(environment.id),
+    const [{ serving, beside }, recent, undeployed] = await Promise.all([
+      running.find(environment.id, { use }),
       deploys.list(environment.id, { limit: recentDeploys }),
       status === undefined ? [] : listUndeployed(commits, status),
     ])
@@ -97,7 +109,8 @@ export function statusRoutes({ environments, deploys, running, statuses, commits
       environment: presentEnvironment(environment, facts),
       ...presentTold(status),
       commits: undeployed.map((one) => ({ ...one, at: isoTime(one.at) })),
-      running: release === null ? null : presentRunning(release),
+      running: serving === null ? null : presentRunning(serving),
+      beside: beside.map(presentBeside),
       lastDeploy: recent[0] === undefined ? null : presentDeploy(recent[0]),
       line: lineOf(recent),
     }
@@ -134,17 +147,18 @@ export function statusRoutes({ environments, deploys, running, statuses, commits
       summary: 'What runs in an environment',
       action: 'apps.read',
       params: environmentParams,
-      query: nothing,
+      query: z.strictObject({ use: flag.default(false) }),
       body: nothing,
       success: { status: 200, description: 'The status', schema: statusSchema },
       about: ({ app }) => app,
-      async handle({ params }) {
+      async handle({ params, query }) {
         const environment = await environments.get(params.app, params.environment)
         const told = await statuses.ofApp(environment.appId)
         return {
           json: await statusOf(
             environment,
             told.find((one) => one.facts.environmentId === environment.id),
+            query.use,
           ),
         }
       },
@@ -206,11 +220,19 @@ function presentRunning(running: RunningRelease): NonNullable<z.input<typeof sta
     commit: running.commit,
     since: isoTime(running.since),
     health: healthOf(running.instances.map((one) => one.state)),
-    instances: running.instances.map(({ startedAt, crash, ...one }) => ({
-      ...one,
-      startedAt: isoTimeOrNull(startedAt),
-      crash: crash === null ? null : { ...crash, since: isoTime(crash.since) },
-    })),
+    instances: running.instances.map(presentInstance),
+  }
+}
+
+function presentBeside({ release, deployId, state, instances }: BesideRelease) {
+  return { release: `v${release}`, deploy: deployId, state, instances: instances.map(presentInstance) }
+}
+
+function presentInstance({ startedAt, crash, ...one }: RunningInstance): z.input<typeof instanceSchema> {
+  return {
+    ...one,
+    startedAt: isoTimeOrNull(startedAt),
+    crash: crash === null ? null : { ...crash, since: isoTime(crash.since) },
   }
 }
 
