@@ -250,24 +250,6 @@ describe('search engines', () => {
   })
 })
 
-describe('limits of a visitor', () => {
-  const limits = (more: Partial<Access['limits'] & object>): Access['limits'] => ({
-    requests: null,
-    visitorRate: null,
-    visitorRequests: null,
-    ...more,
-  })
-
-  it('hold a rate over ten seconds, and say when to come again', async () => {
-    await protect('l', { limits: limits({ visitorRate: 1 }) })
-    const codes: number[] = []
-    for (let i = 0; i < 12; i += 1) codes.push(await status())
-    expect(codes).toEqual([...Array.from({ length: 10 }, () => 200), 429, 429])
-    expect((await ask(proxy.port, host)).headers['retry-after']).toMatch(/^\d+$/)
-    expect(await status(from('203.0.113.5'))).toBe(200)
-  })
-})
-
 describe('many', () => {
   it('protected environments are set at once, and each is changed within milliseconds', async () => {
     const count = 10_000

@@ -1,10 +1,17 @@
 import { carefulRules } from './careful.ts'
 import { proxyPaths } from './paths.ts'
-import { answer, section } from './render.ts'
+import { answer, refuse, section } from './render.ts'
 import type { ProxySettings } from './settings.ts'
 
 /** Bodies for apps, by their Content-Length. A chunked body has none and passes: HAProxy 2.6 cannot count it on its way. */
 const maxBodyBytes = 500 * 1024 * 1024
+
+/**
+ * Open requests at one instance, upgraded connections among them: one that does not answer must not take the proxy's connections from
+ * all others. Some more wait for a moment.
+ */
+export const usualRequests = 2_000
+const mostWaiting = 100
 
 export const states = ['failed', 'stopped', 'asleep'] as const
 
@@ -40,7 +47,10 @@ export function backends(s: ProxySettings): string {
       ...states.map((state) => `${answer(state, page(state))} if { var(txn.to) -m str ${state} }`),
       `${answer('nothing-live', page('nothing-live'))} unless { var(txn.to) -m found }`,
       ...chooseMember(s),
-      ...appRules(s, found),
+      '# The bound of its own.',
+      'http-request set-var(txn.bound) var(txn.limits),field(1,/)',
+      `http-request set-var(txn.bound) int(${usualRequests}) if { var(txn.bound) -m str 0 }`,
+      ...appRules(s, found, true),
       `${hide} unless ${isListed}`,
     ]),
     '# Git pushes wait for whole deploys and send what they have: no limit on bodies, hours to answer.',
@@ -88,13 +98,30 @@ export function tooLarge(s: ProxySettings): string {
 const found = { key: 'var(txn.key)', target: 'var(txn.target)', tracked: 'var(txn.target)' }
 
 /** Sends the request to the instance. A port ends before what is no digit, so `target` may have more behind its own. */
-function appRules(s: ProxySettings, { key, target, tracked }: typeof found): string[] {
+function appRules(s: ProxySettings, { key, target, tracked }: typeof found, isBounded = false): string[] {
   return [
     ...forwarded(s),
     `http-request track-sc0 ${tracked} table per_target`,
     `http-request set-dst ${target},field(1,:)`,
     `http-request set-dst-port ${target},field(2,:)`,
     `http-request set-timeout server ${key},map_str_int(${proxyPaths(s.dataDir).map('timeouts')})`,
+    ...(isBounded
+      ? ['http-request allow if !{ sc0_conn_cur,sub(txn.bound) gt 0 }']
+      : [
+          `http-request allow if { sc0_conn_cur le ${usualRequests} }`,
+          `http-request set-var(txn.bound) int(${usualRequests})`,
+        ]),
+    ...waitInLine(s, tracked),
     'server instance 0.0.0.0:0',
+  ]
+}
+
+/** Reached by those alone that find as many open requests as there may be. */
+function waitInLine({ dataDir }: ProxySettings, tracked: string): string[] {
+  return [
+    `http-request set-var(txn.tracked) ${tracked}`,
+    'http-request set-var(txn.why) str(full)',
+    `http-request lua.queue unless { sc0_conn_cur,sub(txn.bound) gt ${mostWaiting} }`,
+    `${refuse('busy', proxyPaths(dataDir).page('busy'))} if { var(txn.why) -m found }`,
   ]
 }

@@ -57,6 +57,7 @@ function globals(s: ProxySettings): string {
   return section('global', [
     `description slipway-${hashMark}`,
     `stats socket ${paths.socket} mode 600 level admin expose-fd listeners`,
+    `lua-load ${paths.queue}`,
     'stats timeout 1h',
     'stats maxconn 64',
     ...drop,

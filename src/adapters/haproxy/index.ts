@@ -47,7 +47,7 @@ export interface ProxyOptions {
   readonly port: number
   readonly controlHost: string
   readonly trustedProxies: readonly string[]
-  /** Slipway's own folder, which holds `docker/proxy/page.html`. */
+  /** Slipway's own folder, which holds `docker/proxy/`. */
   readonly root: string
   readonly logger: Logger
   readonly binary?: string
@@ -86,6 +86,7 @@ export function makeProxy(options: ProxyOptions): Proxy {
     settings: { ...settings, binary },
     passwordKey,
     pageTemplate: join(options.root, 'docker', 'proxy', 'page.html'),
+    queueScript: join(options.root, 'docker', 'proxy', 'queue.lua'),
     socket,
     async mendMaps() {
       const mended = await files.mend()

@@ -97,6 +97,13 @@ export const pages = {
     text: 'This is more than one visitor may ask for here. Please try again in a minute.',
     retryAfter: 60,
   },
+  busy: {
+    status: 503,
+    reason: 'Service Unavailable',
+    title: 'This site has too much to do',
+    text: 'More is asked of it at once than it may answer. Please try again in a few seconds.',
+    retryAfter: 5,
+  },
   'slipway-down': {
     status: 503,
     reason: 'Service Unavailable',

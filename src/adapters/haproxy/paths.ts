@@ -20,6 +20,7 @@ export function proxyPaths(dataDir: string) {
     page: (name: PageName) => join(proxy, 'pages', `${name}.http`),
     /** The page alone, without the head of an answer. */
     body: (name: PageName) => join(proxy, 'pages', `${name}.html`),
+    queue: join(proxy, 'queue.lua'),
     passwordKey: join(proxy, 'password-key'),
     socket: join(run, 'proxy.sock'),
     pidFile: join(run, 'proxy.pid'),

@@ -36,6 +36,8 @@ export interface ProcessParts {
   readonly settings: Omit<ProxySettings, 'passwordKey'> & { readonly binary: string }
   readonly passwordKey: () => Promise<Secret>
   readonly pageTemplate: string
+  /** What holds requests up that come in too large a number. */
+  readonly queueScript: string
   readonly socket: ProxySocket
   /** Called before the proxy reads its maps from disk. */
   readonly mendMaps: () => Promise<void>
@@ -49,7 +51,7 @@ const readyMs = 5_000
 const keptReadyMs = 30_000
 
 export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
-  const { settings, pageTemplate, socket, mendMaps, logger, keptBy } = parts
+  const { settings, socket, mendMaps, logger, keptBy } = parts
   const { dataDir } = settings
   const paths = proxyPaths(dataDir)
   const render = async (): Promise<string> => renderConfig({ ...settings, passwordKey: await parts.passwordKey() })
@@ -58,7 +60,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
   /** Writes what HAProxy reads at its start, and starts it in the place of whatever still runs. */
   const start = async (takeSockets: boolean): Promise<ProxyInfo> => {
     const config = await render()
-    await writeFiles(settings, config, pageTemplate)
+    await writeFiles(parts, config)
     await mendMaps()
     if (keptBy !== null) return await startKept(keptBy, { reload: takeSockets, hash: configHash(config) })
     const old = await listOwnProcesses(dataDir)
@@ -130,7 +132,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
     predecessorLeads: succession.predecessorLeads,
 
     async foreground(notifySocket) {
-      await writeFiles(settings, await render(), pageTemplate)
+      await writeFiles(parts, await render())
       await mendMaps()
       const takeSockets = typeof (await socket.probe()) === 'object'
       const replacing = { pids: await listOwnProcesses(dataDir), takeSockets }
@@ -143,7 +145,7 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
   }
 }
 
-async function writeFiles(settings: ProcessParts['settings'], config: string, pageTemplate: string): Promise<void> {
+async function writeFiles({ settings, pageTemplate, queueScript }: ProcessParts, config: string): Promise<void> {
   const paths = proxyPaths(settings.dataDir)
   await mkdir(paths.pages, { recursive: true, mode: 0o700 })
   await mkdir(paths.run, { recursive: true })
@@ -154,6 +156,7 @@ async function writeFiles(settings: ProcessParts['settings'], config: string, pa
     await writeIfOther(paths.page(name as PageName), renderPage(page, template))
     await writeIfOther(paths.body(name as PageName), renderBody(page, template))
   }
+  await writeIfOther(paths.queue, await readFile(queueScript, 'utf8'))
   await writeIfOther(paths.config, config)
 }
 

@@ -74,6 +74,7 @@ function explainRefusal(why: string): string | null {
   const whys: Record<string, string> = {
     rate: 'this visitor asks for more each second than is set for this environment',
     open: 'this visitor has more open requests than is set for this environment',
+    full: 'its instance has as many open requests as it may have',
     guesses: 'this visitor has sent too many wrong passwords',
   }
   return whys[why] ?? null
