@@ -9,7 +9,7 @@ import { GitHttp } from './adapters/git-http/git-http.ts'
 import { makeProxy } from './adapters/haproxy/index.ts'
 import { makeBuilds } from './builds/index.ts'
 import type { Settings } from './config.ts'
-import { makeDeployReads, makeDeploys } from './deploys/index.ts'
+import { makeDeployReads, makeDeploys, makeProcesses } from './deploys/index.ts'
 import { makeEnvironments } from './environments/index.ts'
 import { makeGit } from './git/index.ts'
 import { makeRemovals } from './removals/index.ts'
@@ -260,6 +260,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     vars,
     protection,
     deploys,
+    processes: makeProcesses({ db, deploys }),
     reads,
     activity: makeActivity({ db }),
     statuses,

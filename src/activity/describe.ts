@@ -29,6 +29,14 @@ const ended = ({ data }: Told): string => {
   return typeof data['exitCode'] === 'number' ? ` with exit code ${data['exitCode']}` : ''
 }
 
+const asked: Readonly<Record<string, string>> = {
+  promotion: 'asked for the promotion',
+  rollback: 'asked for the rollback',
+  start: 'asked for the start',
+  restart: 'asked for a restart',
+  scale: 'asked for other numbers of instances, at once,',
+}
+
 export const sentences: Readonly<Record<string, Sentence>> = {
   'app.created': ({ data }) => `made the app with ${list(data['environments'])}`,
   'app.changed': ({ data }) => `changed the app: ${listChange(data)}`,
@@ -38,6 +46,8 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   },
   'environment.changed': ({ environment, data }) =>
     `changed ${environment ?? text(data['environment'])}: ${listChange(data)}`,
+  'environment.scaled': ({ environment, data }) =>
+    `scaled ${environment ?? text(data['environment'])} (from the next deploy on): ${listChange(data)}`,
   'app.removing': ({ data }) => `began to remove the app ${text(data['app'])}`,
   'app.removed': ({ data }) => `removed the app ${text(data['app'])}`,
   'environment.stopped': ({ data }) => `stopped the environment ${text(data['environment'])}`,
@@ -66,12 +76,7 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     const { data } = event
     const branch = text(data['branch'])
     const what = `${short(data['commit'])}${branch === '' ? '' : ` (${branch})`}`
-    const asked = {
-      promotion: 'asked for the promotion',
-      rollback: 'asked for the rollback',
-      start: 'asked for the start',
-    }[text(data['kind'])]
-    return `${asked ?? 'asked for the deploy'} of ${what}${to(event)}: ${deploy(event)}`
+    return `${asked[text(data['kind'])] ?? 'asked for the deploy'} of ${what}${to(event)}: ${deploy(event)}`
   },
   'deploy.live': (event) => `${deploy(event)} is live: v${text(event.data['release'])} serves`,
   'deploy.failed': (event) => `${deploy(event)} failed: ${text(event.data['message'])}`,

@@ -12,7 +12,7 @@ import * as store from './store.ts'
 import type { Build } from './store.ts'
 
 export type { AppConfig, ReleaseCommand } from './app-config.ts'
-export { type ProcessConfig, processesOf } from './processes.ts'
+export { mostInstances, type ProcessConfig, processesOf, whyNotProcessName } from './processes.ts'
 export type { Builder, BuildOptions, BuildRequest, BuiltImage, ImageHealthcheck } from './builder.ts'
 export {
   type Dockerfile,

@@ -5,6 +5,7 @@ import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
 import type { protectionSchema } from '../http/routes/protection/routes.ts'
+import type { processesSchema, scaledSchema } from '../http/routes/processes/routes.ts'
 import type { overviewSchema, statusSchema } from '../http/routes/status/routes.ts'
 import type { variableSchema } from '../http/routes/vars/presenter.ts'
 
@@ -17,6 +18,8 @@ export type Variable = z.output<typeof variableSchema>
 export type Deploy = z.output<typeof deploySchema>
 export type Overview = z.output<typeof overviewSchema>
 export type Protection = z.output<typeof protectionSchema>
+export type Processes = z.output<typeof processesSchema>
+export type ScaledProcesses = z.output<typeof scaledSchema>
 export type Status = z.output<typeof statusSchema>
 export type ActivityEntry = z.output<typeof entrySchema>
 export type Examination = z.output<typeof examinationSchema>

@@ -12,6 +12,7 @@ import { addLoginVerbs } from './verbs/login.ts'
 import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
 import { addProtectVerbs } from './verbs/protect.ts'
+import { addProcessVerbs } from './verbs/processes.ts'
 import { addServiceVerbs } from './verbs/service.ts'
 import { addStatusVerb } from './verbs/status.ts'
 import { addVarsVerbs } from './verbs/vars.ts'
@@ -55,6 +56,7 @@ function makeProgram(version: string): Command {
   addVarsVerbs(program, run)
   addProtectVerbs(program, run)
   addDeployVerbs(program, run)
+  addProcessVerbs(program, run)
   addStatusVerb(program, run)
   addLogsVerb(program, run)
   addActivityVerb(program, run)

@@ -179,6 +179,22 @@ export async function recordBuildPlace(q: Queryable, own: Own, place: string): P
   await updateOwn(q, own, 'waiting_for = $3', [place])
 }
 
+/** A deploy of a release that is there: its commit and branch are the ones it was made from. */
+export async function recordSameRelease(
+  tx: Transaction,
+  own: Own,
+  { releaseId, buildId }: { releaseId: number; buildId: number },
+): Promise<void> {
+  await updateOwn(
+    tx,
+    own,
+    `release_id = $3, build_id = $4, commit = (select commit from builds where id = $4),
+     branch = (select s.branch from routes t join deploys s on s.id = t.deploy_id
+       where t.environment_id = deploys.environment_id)`,
+    [releaseId, buildId],
+  )
+}
+
 export async function recordRelease(tx: Transaction, own: Own, releaseId: number): Promise<void> {
   await updateOwn(tx, own, 'release_id = $3', [releaseId])
 }

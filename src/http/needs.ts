@@ -1,6 +1,6 @@
 import type { Activity } from '../activity/index.ts'
 import type { Accounts } from '../accounts/index.ts'
-import type { DeployReads, Deploys } from '../deploys/index.ts'
+import type { DeployReads, Deploys, Processes } from '../deploys/index.ts'
 import type { Finding } from '../doctor/index.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
@@ -30,6 +30,7 @@ export interface HttpNeeds {
     | 'findDifferences'
     | 'reconcile'
   >
+  readonly processes: Processes
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>
   readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'>

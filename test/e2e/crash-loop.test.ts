@@ -59,7 +59,7 @@ describe('an app that ends again and again', () => {
     await slipway.start()
     const told = await status()
     expect(told).toMatch(
-      / !     v1\.1 ends again and again \(\d+ times; .*\), last with exit code 3\. Its last lines: slipway logs test -a shop -n 50/,
+      / !     v1 web\.1 ends again and again \(\d+ times; .*\), last with exit code 3\. Its last lines: slipway logs test -a shop -n 50/,
     )
     expect(told).toMatch(/Health +down, crash loop/)
     const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }
@@ -68,14 +68,14 @@ describe('an app that ends again and again', () => {
       /v1 slipway \| web\.1 ended \(exit code 3\); it is started again[^\n]*\n\S+ v1 slipway \| web\.1 was started again\n\S+ v1 web\.1 \| cannot go on\n/,
     )
     // Or in the moment in which it has just been started once more.
-    expect(told).toMatch(/v1\.1 +(crashed|silent)/)
+    expect(told).toMatch(/v1 web\.1 +(crashed|silent)/)
   })
 
   it('serves again as soon as it can', async () => {
     // The file that breaks it goes with the container.
     await docker('rm', '-f', instance())
     await waitFor('the site to be back', 60_000, async () => (await slipway.get('test--shop.localhost')).status === 200)
-    expect(await status()).toMatch(/v1\.1 +running/)
+    expect(await status()).toMatch(/v1 web\.1 +running/)
     const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }
     await waitFor('its log to say that it was started again', 20_000, async () => {
       const { stdout } = await cli.run(['logs', 'test', '-a', 'shop', '-n', '1'], { env })

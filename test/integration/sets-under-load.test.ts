@@ -91,3 +91,21 @@ it('of a set that is down as a whole there is the page that says so, and one tha
   expect((await ask(proxy.port, host)).body).toBe('2')
   expect(await proxy.router.damages()).toEqual([])
 })
+
+it('requests are spread evenly: of 300 each of three gets its share, however many others ask meanwhile', async () => {
+  await proxy.router.replaceAll(
+    routesOf({ routes: [route], instances: membersOf([1, 2, 3]), exposures: new Map(), hosts }),
+  )
+  const counts = new Map<string, number>()
+  const one = async (): Promise<void> => {
+    const { body } = await ask(proxy.port, host)
+    counts.set(body, (counts.get(body) ?? 0) + 1)
+  }
+  const lane = async (): Promise<void> => {
+    for (let asked = 0; asked < 75; asked += 1) await one()
+  }
+  await Promise.all([lane(), lane(), lane(), lane()])
+  expect([...counts.keys()].sort()).toEqual(['1', '2', '3'])
+  // By chance one of them would be off by a fifth in one run of twenty.
+  for (const count of counts.values()) expect(Math.abs(count - 100)).toBeLessThanOrEqual(5)
+})

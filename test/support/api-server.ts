@@ -7,7 +7,7 @@ import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
-import { hasEnded } from '../../src/deploys/index.ts'
+import { hasEnded, makeProcesses } from '../../src/deploys/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { makeRemovals } from '../../src/removals/index.ts'
 import { Secret } from '../../src/kernel/secret.ts'
@@ -149,6 +149,7 @@ function makeState(pool: Pool) {
   const counted: { between: { added: number; left: number } | null } = { between: { added: 3, left: 0 } }
   const parts = {
     deploys,
+    processes: makeProcesses({ db: pool, deploys }),
     reads: deploys,
     commits: {
       tipOf: async (app, branch) => tips.get(`${app}/${branch}`) ?? null,

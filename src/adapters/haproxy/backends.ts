@@ -73,7 +73,9 @@ const isListed = '{ var(txn.entry) -m sub i/ }'
 function chooseMember(s: ProxySettings): string[] {
   return [
     'http-request set-var(txn.size) var(txn.to),field(2,/)',
-    'http-request set-var(txn.member) rand,mod(txn.size),add(1)',
+    '# Each in turn, counted for each route: by chance one of three would get a fifth more than its share again and again.',
+    'http-request track-sc1 var(txn.key) table per_set',
+    'http-request set-var(txn.member) sc_inc_gpc0(1),mod(txn.size),add(1)',
     'http-request set-var(txn.to) var(txn.to),field(1,/),concat(/,txn.member)',
     ...findTarget(s),
     tooLarge(s),

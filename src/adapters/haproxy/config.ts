@@ -111,6 +111,8 @@ const tables = [
   section('backend per_target', [
     'stick-table type string len 24 size 100k expire 24h store conn_cur,http_req_cnt,bytes_out_cnt',
   ]),
+  '# Whose turn it is, of routes whose set has several members.',
+  section('backend per_set', ['stick-table type string len 24 size 100k expire 24h store gpc0']),
   '# What a visitor does in an environment that has rules: a row of some 200 bytes for as long as it comes.',
   section('backend per_visitor', [
     `stick-table type string len 52 size 100k expire 5m store conn_cur,http_req_rate(${rateSeconds}s),gpc0_rate(60s)`,

@@ -74,11 +74,19 @@ export async function requestDeploy(
   [name]: [string | undefined],
   options: DeployOptions,
 ): Promise<number> {
-  const { out } = session
   const environment = chooseEnvironment(name, options)
   const path = `${environmentPath(await session.app(), environment)}/deploys`
   const body = options.commit === undefined ? {} : { commit: options.commit }
-  const deploy = await session.client().call<QueuedDeploy>('POST', path, body)
+  return finishRequest(session, await session.client().call<QueuedDeploy>('POST', path, body), options)
+}
+
+/** A deploy stands in line: follows it to its end, unless told not to wait. Exit 1 unless it went live. */
+export async function finishRequest(
+  session: Session,
+  deploy: QueuedDeploy,
+  options: { readonly wait: boolean },
+): Promise<number> {
+  const { out } = session
   // Whoever follows it reads the same as the first line of its log.
   if (!options.wait) {
     const what = `${deploy.app} ${deploy.commit.slice(0, 10)} to ${deploy.environment}`

@@ -3,6 +3,7 @@ import { createRelease } from '../../releases/index.ts'
 import { recordBuild, recordBuildPlace, recordRelease } from '../store.ts'
 import { buildHeading, isOfSameRelease } from '../deploy.ts'
 import type { Step, StepContext } from './step.ts'
+import { takeServing } from './take-serving.ts'
 
 /**
  * Waits for the image of the commit, made without any layer cache for all deploys that want it now, and then makes the
@@ -10,7 +11,7 @@ import type { Step, StepContext } from './step.ts'
  */
 export const build: Step = async (context) => {
   const { deploy, log, signal, tools } = context
-  if (isOfSameRelease(deploy.kind)) return
+  if (isOfSameRelease(deploy.kind)) return takeServing(context)
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
   const heading = buildHeading(deploy.commit)
   log.write(heading.kind, heading.text)

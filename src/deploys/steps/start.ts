@@ -13,7 +13,10 @@ export const start: Step = async (context) => {
   const { assertHeld, deploy, tools, log, signal } = context
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Starting v${spec.number}`)
-  for (const instance of await findOrPlan(context, spec)) {
+  const instances = await findOrPlan(context, spec)
+  const counts = describeCounts(instances)
+  if (counts !== null) log.write('detail', counts)
+  for (const instance of instances) {
     const container = spec.instance(instance)
     if (instance.containerId === null) {
       const { memoryBytes } = container.limits
@@ -52,4 +55,14 @@ async function findOrPlan({ deploy, tools }: StepContext, spec: ReleaseSpec): Pr
     if (!violates(error, 'instances_deploy_id_process_position_key')) throw error
   })
   return listInstancesOfDeploy(tools.db, deploy.id)
+}
+
+/** `3 × web; after the swap 2 × worker`; null when there is nothing but one web. */
+function describeCounts(instances: readonly InstanceRecord[]): string | null {
+  const counts = [...Map.groupBy(instances, ({ process }) => process)].map(([name, of]) => ({ name, count: of.length }))
+  const told = (all: typeof counts): string => all.map(({ name, count }) => `${count} × ${name}`).join(', ')
+  const web = told(counts.filter(({ name }) => name === 'web'))
+  const workers = counts.filter(({ name }) => name !== 'web')
+  if (workers.length === 0) return instances.length === 1 ? null : web
+  return `${web}; after the swap ${told(workers)}`
 }

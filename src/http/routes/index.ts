@@ -9,6 +9,7 @@ import { doctorRoutes } from './doctor/routes.ts'
 import { environmentRoutes } from './environments/routes.ts'
 import { logRoutes } from './logs/routes.ts'
 import { protectionRoutes } from './protection/routes.ts'
+import { processRoutes } from './processes/routes.ts'
 import { serverRoutes } from './server/routes.ts'
 import { statusRoutes } from './status/routes.ts'
 import { varsRoutes } from './vars/routes.ts'
@@ -23,6 +24,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...protectionRoutes(needs),
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),
+    ...processRoutes(needs),
     ...statusRoutes(needs),
     ...logRoutes(needs),
     ...activityRoutes(needs),

@@ -14,7 +14,7 @@ const deployList = z.strictObject({
   next: z.number().int().nullable(),
 })
 
-const queuedDeploy = z.strictObject({
+export const queuedDeploy = z.strictObject({
   ...deploySchema.shape,
   /** How many deploys of this environment come before it. */
   ahead: z.number().int(),

@@ -1,0 +1,111 @@
+import type { Command } from 'commander'
+import type { Processes, QueuedDeploy, ScaledProcesses } from '../api-types.ts'
+import { exits, Failure } from '../failure.ts'
+import type { Output } from '../output.ts'
+import {
+  chooseEnvironment,
+  type CommonOptions,
+  environmentPath,
+  type Run,
+  type Session,
+  withEnvironment,
+  withExample,
+  withJson,
+} from '../session.ts'
+import { finishRequest } from './deploys.ts'
+
+interface ScaleOptions extends CommonOptions {
+  readonly now?: boolean
+  readonly wait: boolean
+}
+
+export function addProcessVerbs(program: Command, run: Run): void {
+  const scale = program
+    .command('scale')
+    .argument('[env]', 'the environment (default: test)')
+    .argument('[counts...]', 'process=number; process=default for what slipway.yml says')
+    .description('how many instances each process has; without numbers: show them')
+    .option('--now', 'apply it at once, by a deploy of the release that runs (else the next deploy does)')
+    .option('--no-wait', 'with --now: return when the deploy stands in line')
+  withExample(
+    withJson(withEnvironment(scale)).action(run<[string | undefined, string[]], ScaleOptions>(scaleProcesses)),
+    'slipway scale live web=3 worker=2',
+    'slipway scale live web=5 --now',
+    'slipway scale live',
+  )
+  const restart = program
+    .command('restart')
+    .argument('[env]', 'the environment (default: test)')
+    .description('start the release that runs anew, beside itself, and swap; no request is lost')
+    .option('--no-wait', 'return when it stands in line')
+  withExample(
+    withJson(withEnvironment(restart)).action(
+      run<[string | undefined], CommonOptions & { wait: boolean }>(restartEnvironment),
+    ),
+    'slipway restart live',
+  )
+}
+
+async function scaleProcesses(
+  session: Session,
+  [first, more]: [string | undefined, string[]],
+  options: ScaleOptions,
+): Promise<number> {
+  const { out } = session
+  // The environment may be left out.
+  const isCount = first?.includes('=') === true
+  const name = chooseEnvironment(isCount ? undefined : first, options)
+  const counts = isCount ? [first, ...more] : more
+  const path = `${environmentPath(await session.app(), name)}/processes`
+  if (counts.length === 0) {
+    if (options.now === true)
+      throw new Failure(exits.wrongUse, '--now goes with numbers: slipway scale live web=3 --now')
+    const found = await session.client().call<Processes>('GET', path)
+    out.data(found)
+    printProcesses(out, found)
+    return exits.done
+  }
+  const body = { processes: readCounts(counts), now: options.now === true }
+  const scaled = await session.client().call<ScaledProcesses>('PATCH', path, body)
+  if (scaled.deploy !== null) return finishRequest(session, scaled.deploy, options)
+  out.data(scaled)
+  printProcesses(out, scaled)
+  if (scaled.processes.some(({ running, wanted }) => running !== wanted) && scaled.release !== null)
+    out.note(`The next deploy of ${name} applies it. At once: slipway restart ${name}`)
+  return exits.done
+}
+
+async function restartEnvironment(
+  session: Session,
+  [name]: [string | undefined],
+  options: CommonOptions & { wait: boolean },
+): Promise<number> {
+  const path = environmentPath(await session.app(), chooseEnvironment(name, options))
+  return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/restarts`, {}), options)
+}
+
+/** `web=3`: what the number may be is the server's to say. */
+export function readCounts(texts: readonly string[]): Record<string, number | null> {
+  const counts: Record<string, number | null> = {}
+  for (const text of texts) {
+    const [, process = '', count = ''] = /^([^=]+)=(-?[\d,_]{1,12}|default)$/.exec(text) ?? []
+    if (process === '') {
+      throw new Failure(exits.wrongUse, `“${text}” is not process=number, like web=3 or worker=default.`)
+    }
+    if (process in counts) throw new Failure(exits.wrongUse, `${process} stands there twice.`)
+    counts[process] = count === 'default' ? null : Number(count.replaceAll(/[,_]/g, ''))
+  }
+  return counts
+}
+
+function printProcesses(out: Output, { release, processes }: Processes): void {
+  out.table(
+    ['PROCESS', 'RUNNING', 'NEXT DEPLOY', 'COMMAND'],
+    processes.map(({ name, running, wanted, isScaled, run }) => [
+      name,
+      release === null ? '-' : String(running),
+      `${wanted}${isScaled ? '' : ' (slipway.yml)'}`,
+      run ?? '(the image’s own)',
+    ]),
+  )
+}

@@ -1,0 +1,90 @@
+import { processesOf } from '../builds/index.ts'
+import type { Environment } from '../environments/index.ts'
+import { SlipwayError } from '../kernel/errors.ts'
+import { appendEvent } from '../kernel/events.ts'
+import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import type { QueuedDeploy } from './deploy.ts'
+import type { Deploys } from './deploys.ts'
+import { findServed, lockState, readScale, type ServedRelease, writeScale } from './scale-store.ts'
+import { assertScale, describeProcesses, type ProcessState, type Wish } from './scaling.ts'
+
+/** The processes of an environment: how many instances they have, and starting them anew. */
+export interface Processes {
+  /** Those of the release that serves. */
+  list(environment: Environment): Promise<ListedProcesses>
+  /**
+   * Says how many instances processes have from the next deploy on; with `now` that is a deploy of the release that serves.
+   * Errors: `bad_request` with the reason, `not_found` for a process that there is not.
+   */
+  scale(environment: Environment, wish: Wish, how: { by: string; now: boolean }): Promise<QueuedDeploy | null>
+  /** A deploy of the release that serves: new instances beside the old ones, checks, swap. No release is made. */
+  restart(environment: Environment, by: string): Promise<QueuedDeploy>
+}
+
+export interface ListedProcesses {
+  /** null: nothing was deployed yet. */
+  readonly release: number | null
+  readonly processes: readonly ProcessState[]
+}
+
+interface Needs {
+  readonly db: Database
+  readonly deploys: Pick<Deploys, 'request' | 'wake'>
+}
+
+export function makeProcesses({ db, deploys }: Needs): Processes {
+  const again = async (
+    tx: Transaction,
+    environment: Environment,
+    { kind, by }: { kind: 'restart' | 'scale'; by: string },
+  ): Promise<QueuedDeploy> => {
+    const { id: environmentId, name, app } = environment
+    if ((await lockState(tx, environmentId)) === 'stopped') {
+      throw new SlipwayError('conflict', `${name} of ${app} is stopped.`, {
+        hint: `Start it: slipway envs start ${name} -a ${app}`,
+      })
+    }
+    const { branch, commit } = await getServed(tx, environment)
+    return deploys.request(tx, { environmentId, kind, branch, commit, requestedBy: by, pushId: null })
+  }
+
+  return {
+    async list({ id, live }) {
+      const [served, scale] = await Promise.all([findServed(db, id), readScale(db, id)])
+      const running = new Map(Object.entries(served?.running ?? {}))
+      const known = processesOf(served?.config ?? {})
+      return { release: served?.number ?? null, processes: describeProcesses(known, { live, scale, running }) }
+    },
+    async scale(environment, wish, { by, now }) {
+      const { id: environmentId, app, name, live, appId } = environment
+      const queued = await db.transaction(async (tx) => {
+        await lockState(tx, environmentId)
+        const served = await findServed(tx, environmentId)
+        const processes = served === null ? null : processesOf(served.config)
+        assertScale(wish, { app, environment: name, live, processes })
+        const before = await readScale(tx, environmentId)
+        for (const [process, instances] of Object.entries(wish))
+          await writeScale(tx, { environmentId, process, instances, by })
+        const old = Object.fromEntries(Object.keys(wish).map((process) => [process, before.get(process) ?? null]))
+        const data = { environment: name, change: { ...wish }, before: old }
+        await appendEvent(tx, { kind: 'environment.scaled', appId, environmentId, by, data })
+        return now ? again(tx, environment, { kind: 'scale', by }) : null
+      })
+      if (queued !== null) deploys.wake()
+      return queued
+    },
+    async restart(environment, by) {
+      const queued = await db.transaction((tx) => again(tx, environment, { kind: 'restart', by }))
+      deploys.wake()
+      return queued
+    },
+  }
+}
+
+async function getServed(q: Queryable, { id, name, app }: Environment): Promise<ServedRelease> {
+  const served = await findServed(q, id)
+  if (served !== null) return served
+  throw new SlipwayError('conflict', `Nothing was deployed to ${name} of ${app} yet.`, {
+    hint: `Deploy first: slipway deploy ${name} -a ${app}`,
+  })
+}
