@@ -34,7 +34,7 @@ describe('a scale', () => {
   })
 
   it('is for processes that there are; for any before the first deploy', () => {
-    expect(refusal({ wroker: 1 })).toBe('What runs in live of shop has no process "wroker".')
+    expect(refusal({ wroker: 1 })).toBe('What runs in live of shop has no process “wroker”.')
     expect(refusal({ wroker: 1 }, { ...live, processes: null })).toBe('')
     for (const name of ['Web', 'release', 'a b', '__proto__x', ''])
       expect(refusal({ [name]: 1 }, { ...live, processes: null })).toMatch(/cannot be scaled: such a name/)
