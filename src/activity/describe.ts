@@ -83,6 +83,10 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   'deploy.cancel-asked': (event) => `asked ${deploy(event)} to end`,
   'deploy.cancelled': (event) => `${deploy(event)} was cancelled`,
   'deploy.superseded': (event) => `${deploy(event)} was replaced by a newer one`,
+  'image.removed': ({ data }) => {
+    const releases = list(data['releases'])
+    return `gave up the image of build ${text(data['build'])}${releases === '' ? '' : ` (${releases})`}`
+  },
   'instance.died': (event) => `${instance(event)} ended${ended(event)}`,
   'instance.started': (event) => `${instance(event)} is up`,
   'instance.restarted': (event) => `${instance(event)} is up again`,

@@ -1,3 +1,4 @@
+import { appendEvent } from '../kernel/events.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 
 export interface GivenUpImage {
@@ -11,7 +12,7 @@ export interface GivenUpImage {
  */
 export async function giveUpImages(tx: Transaction, buildIds: readonly number[]): Promise<GivenUpImage[]> {
   await tx.query('select id from builds where id = any($1) order by id for update', [buildIds])
-  return tx.query(
+  const given = await tx.query<GivenUpImage & { appId: number; build: number; releases: string[] }>(
     `update builds b set image_removed_at = now()
      where b.id = any($1) and b.state = 'succeeded' and b.image_removed_at is null
        and not exists (select 1 from deploys d where d.build_id = b.id and d.state in ('waiting', 'running'))
@@ -24,9 +25,15 @@ export async function giveUpImages(tx: Transaction, buildIds: readonly number[])
        and not exists (
          select 1 from builds o
          where o.image ->> 'digest' = b.image ->> 'digest' and o.image_removed_at is null and o.id <> b.id)
-     returning b.id as "buildId", b.image ->> 'digest' as digest`,
+     returning b.id as "buildId", b.image ->> 'digest' as digest, b.app_id as "appId", b.number as build, array(
+       select e.name || ' v' || r.number from releases r join environments e on e.id = r.environment_id
+       where r.build_id = b.id order by r.id) as releases`,
     [buildIds],
   )
+  for (const { appId, build, releases } of given) {
+    await appendEvent(tx, { kind: 'image.removed', appId, data: { build, releases } })
+  }
+  return given
 }
 
 /** False when it was given up. */

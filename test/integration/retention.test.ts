@@ -92,6 +92,8 @@ describe('by the database', () => {
       `select (select count(*) from releases) as releases, (select count(*) from builds where image_removed_at is not null) as gone`,
     )
     expect(rows).toEqual({ releases: 6, gone: 1 })
+    const told = await db.query(`select app, actor, data from events where kind = 'image.removed'`)
+    expect(told).toEqual([{ app: 'shop', actor: 'slipway', data: { build: 3, releases: ['test v3'] } }])
   })
 
   it('a build of several environments stays as long as one keeps it', async () => {

@@ -13,7 +13,7 @@ function writtenKinds(): Set<string> {
     const text = readFileSync(join(src, file), 'utf8')
     if (!text.includes('appendEvent')) continue
     for (const [, kind = ''] of text.matchAll(
-      /'((?:app|cron|deploy|environment|instance|process|protection|push|run|token|vars|variables)[a-z]*\.[a-z-]+)'/g,
+      /'((?:app|build|cron|deploy|environment|image|instance|process|protection|push|run|token|vars|variables)[a-z]*\.[a-z-]+)'/g,
     ))
       kinds.add(kind)
     for (const [, kind = ''] of text.matchAll(/kind: '([a-z]+[.-][a-z.-]+)'/g)) kinds.add(kind)
