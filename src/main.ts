@@ -37,6 +37,7 @@ import { untilStopped } from './server/until-stopped.ts'
 import { readOwnVersion } from './server/version.ts'
 import { farewellText, welcomeText } from './server/welcome.ts'
 import {
+  makeKeyRotation,
   makeMasks,
   makeReleaseVariables,
   makeSecretsSource,
@@ -152,7 +153,11 @@ async function layGround(given: {
     })
     await migrate(connection, { folder: join(root, 'sql', 'migrations'), version: await readOwnVersion(root), logger })
     // With the wrong key nothing else is begun.
-    return { db: pool, keys: await openKeys(pool, secrets.installationKey) }
+    const keys = await openKeys(pool, secrets.installationKey).catch(async (error: unknown) => {
+      await secrets.takeBackNewKey()
+      throw error
+    })
+    return { db: pool, keys }
   }
   const hasRun = existsSync(join(settings.dataDir, 'proxy', 'haproxy.cfg'))
   // The operator's own database may be away, or another server's: then nothing is made.
@@ -166,12 +171,15 @@ async function layGround(given: {
   return { ...given, cluster, engine, runtime, proxy, db, keys, range }
 }
 
-function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy, range }: Ground) {
+function makeModules(ground: Ground) {
+  const { settings, root, logger, db, keys, engine, runtime, proxy, range, stop } = ground
+  const { keepInstallationKey: keepSecretKey } = ground.secrets
   const { installation } = settings
   const addresses = makeAddresses(settings)
   const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
   const masks = makeMasks(makeSecretsSource({ db, keys }))
   const vars = makeVars({ db, keys, masks })
+  const rotation = makeKeyRotation({ db, keys, keepSecretKey, logger, closing: stop.signal })
   const environments = makeEnvironments({ db, copyVariables: vars.copyVariables, copyProtection, isReserved })
   const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
   const network = runtime.networks.builds.name
@@ -223,6 +231,7 @@ function makeModules({ settings, root, logger, db, keys, engine, runtime, proxy,
     accounts,
     environments,
     vars,
+    rotation,
     protection,
     addresses,
     gitCli,
@@ -258,6 +267,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     accounts,
     environments,
     vars,
+    rotation: modules.rotation,
     protection,
     deploys,
     processes: makeProcesses({ db, deploys }),
@@ -306,12 +316,13 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
 /** Deploys go on, and everything that Slipway stands on is watched from now on. */
 async function startWork(
   { cluster, proxy, runtime, logger, stop }: Ground,
-  { deploys, logs, removals, statuses }: Modules,
+  { deploys, logs, removals, rotation, statuses }: Modules,
 ): Promise<void> {
   logs.start(stop.signal)
   const { routes, started, removed } = await deploys.start()
   logger.info('reconciled', { routes, started, removed })
   await removals.start()
+  rotation.run(stop.signal).catch((error: unknown) => logger.error('variables are not all sealed anew yet', { error }))
   const reconcile = (): void => {
     deploys.reconcile().catch((error: unknown) => logger.error('reconciling failed', { error }))
   }

@@ -18,6 +18,7 @@ export type Action =
   | 'environments.change'
   | 'vars.read'
   | 'vars.change'
+  | 'vars.rotate-key'
   | 'environments.remove'
   | 'environments.stop'
   | 'deploys.request'

@@ -71,6 +71,7 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     ]
     return `changed the protection of ${environment ?? 'an environment'}: ${done.join('; ')}`
   },
+  'vars.key-changed': () => 'changed the key that variables are sealed with',
   'push.received': ({ data }) => `pushed ${listUpdates(data['updates'])}`,
   'deploy.queued': (event) => {
     const { data } = event

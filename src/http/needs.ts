@@ -9,7 +9,7 @@ import type { Statuses } from '../status/index.ts'
 import type { Protection } from '../protection/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
-import type { Vars } from '../vars/index.ts'
+import type { KeyRotation, Vars } from '../vars/index.ts'
 
 /** What the HTTP side needs of the rest; main.ts gives it. */
 export interface HttpNeeds {
@@ -17,6 +17,7 @@ export interface HttpNeeds {
   readonly environments: Environments
   readonly protection: Protection
   readonly vars: Vars
+  readonly rotation: Pick<KeyRotation, 'begin' | 'countLeft'>
   readonly deploys: Pick<
     Deploys,
     | 'request'

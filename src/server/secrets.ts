@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { newToken } from '../accounts/index.ts'
 import type { Settings } from '../config.ts'
@@ -11,8 +11,12 @@ export interface InstallationSecrets {
   readonly adminToken: Secret
   /** True on the start that made it: then it is shown, once. */
   readonly madeAdminToken: boolean
-  /** What environments' SECRET_KEY is derived from. */
+  /** What opens the keys that variables are sealed with. */
   readonly installationKey: Secret
+  /** Puts another one in its place, for the next start; null when the settings give it. */
+  readonly keepInstallationKey: ((key: Secret) => Promise<void>) | null
+  /** Removes one that this start has made: the database was sealed with another. */
+  readonly takeBackNewKey: () => Promise<void>
   /** Tells this data folder from another one that was given the same SLIPWAY_INSTALLATION. No secret. */
   readonly owner: string
 }
@@ -25,10 +29,15 @@ export async function ensureSecrets(settings: Settings): Promise<InstallationSec
   const ownerFile = join(settings.dataDir, 'owner')
   const newOwner = (): Secret => new Secret(randomBytes(12).toString('hex'))
   const newKey = (): Secret => new Secret(randomBytes(48).toString('base64url'))
+  const key =
+    settings.secretKey === null ? await ensureFile(keyFile, newKey) : { secret: settings.secretKey, made: false }
   return {
     adminToken: token.secret,
     madeAdminToken: token.made,
-    installationKey: settings.secretKey ?? (await ensureFile(keyFile, newKey)).secret,
+    installationKey: key.secret,
+    keepInstallationKey:
+      settings.secretKey === null ? (next) => writeWholeFile(keyFile, `${next.reveal()}\n`, 0o600) : null,
+    takeBackNewKey: async () => (key.made ? rm(keyFile) : undefined),
     owner: (await ensureFile(ownerFile, newOwner)).secret.reveal(),
   }
 }

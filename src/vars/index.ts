@@ -9,5 +9,6 @@ export {
   type Snapshot,
 } from './release-variables.ts'
 export { type Surroundings, systemVariables } from './system-variables.ts'
+export { type KeyRotation, makeKeyRotation } from './rotation.ts'
 export type { NewVariable, Variable, VariablesChange } from './variable.ts'
 export { type Changed, makeVars, type Vars } from './vars.ts'

@@ -22,7 +22,7 @@ export interface SealingKeys {
    * Makes a new key for values. With `secretKey` all keys are wrapped by that one, too: the next start may come with either,
    * and ends the other if it is older.
    */
-  renew(secretKey?: Secret): Promise<void>
+  renew(options: { secretKey?: Secret; inTransaction: (tx: Transaction) => Promise<void> }): Promise<void>
   /** Removes keys that nothing is sealed with any more. */
   tidy(): Promise<void>
 }
@@ -61,7 +61,7 @@ export async function openKeys(db: Database, secretKey: Secret): Promise<Sealing
       }
       return plain
     },
-    async renew(next) {
+    async renew({ secretKey: next, inTransaction }) {
       const held = next === undefined ? wrappers : [wrapper, wrapperOf(next)]
       const plain = randomBytes(32)
       const id = await db.transaction(async (tx) => {
@@ -74,6 +74,7 @@ export async function openKeys(db: Database, secretKey: Secret): Promise<Sealing
           tx,
           held.map(({ name }) => name),
         )
+        await inTransaction(tx)
         return addKey(tx, held, { purpose: 'values', plain })
       })
       values.set(id, plain)

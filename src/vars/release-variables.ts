@@ -75,7 +75,7 @@ export function makeReleaseVariables({
 /** Name, value, secret, build. */
 type Kept = [string, string, boolean, boolean][]
 
-const placeOfRelease = (releaseId: number): string => `variables of release ${releaseId}`
+export const placeOfRelease = (releaseId: number): string => `variables of release ${releaseId}`
 
 export function openKept(keys: SealingKeys, releaseId: number, found: { sealed: Buffer; keyId: number }): Kept {
   return JSON.parse(keys.unseal(placeOfRelease(releaseId), found.sealed, found.keyId).toString('utf8')) as Kept

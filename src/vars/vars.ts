@@ -87,7 +87,8 @@ export function makeVars({ db, keys, masks }: VarsParts): Vars {
 }
 
 /** Part of a value's seal: a row that is put elsewhere does not open. */
-const placeOf = (environmentId: number, name: string): string => `variable ${name} of environment ${environmentId}`
+export const placeOf = (environmentId: number, name: string): string =>
+  `variable ${name} of environment ${environmentId}`
 
 function openBytes(keys: SealingKeys, environmentId: number, { name, sealed, keyId }: store.Sealed): Buffer {
   return keys.unseal(placeOf(environmentId, name), sealed, keyId)

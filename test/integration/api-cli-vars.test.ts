@@ -124,6 +124,20 @@ describe('slipway vars', () => {
     expect(await get('RACE')).toBe('of the fast one')
   })
 
+  it('seals everything with another key', async () => {
+    await vars('set', 'SEALED=still there')
+    const done = await cli.run(['vars', 'rotate-key'])
+    expect([done.code, done.stdout]).toEqual([0, 'All variables are sealed with a new key.\n'])
+    expect(await get('SEALED')).toBe('still there')
+    const short = await cli.run(['vars', 'rotate-key', '--secret-key'], { input: 'too short' })
+    expect([short.code, short.stderr]).toEqual([2, expect.stringContaining('must have 32 to 512 visible characters')])
+    const key = 'another-secret-key-0000000000000000'
+    const other = await cli.run(['vars', 'rotate-key', '--secret-key'], { input: `${key}\n` })
+    expect([other.code, other.stderr]).toEqual([0, expect.stringContaining('needs the new key in SLIPWAY_SECRET_KEY')])
+    expect(other.stdout + other.stderr).not.toContain(key)
+    expect(await get('SEALED')).toBe('still there')
+  })
+
   it('deploys at once with --deploy', async () => {
     const running = cli.start(['vars', 'set', 'NOW=1', '-a', 'shop', '-e', 'live', '--deploy'])
     await running.says('Set NOW in live of shop.')

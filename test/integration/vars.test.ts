@@ -5,7 +5,7 @@ import { silentLogger } from '../../src/kernel/logger.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { mostVariableBytes, mostVariables } from '../../src/kernel/variables.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
-import { makeVars, openKeys, type Vars } from '../../src/vars/index.ts'
+import { makeKeyRotation, makeReleaseVariables, makeVars, openKeys, type Vars } from '../../src/vars/index.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 const secretKey = new Secret('vars-test-secret-key-0000000000000000')
@@ -92,6 +92,8 @@ describe('values', () => {
     )
     await expect(vars.get(test, 'A')).rejects.toMatchObject({ code: 'internal' })
     expect((await vars.get(test, 'B')).value).toBe('other')
+    await vars.change(test, set({ A: 'set anew' }), 'ada')
+    expect((await vars.get(test, 'A')).value).toBe('set anew')
   })
 })
 
@@ -249,5 +251,96 @@ describe('the secret key', () => {
     await vars.change(test, set({ A: '1' }), 'ada')
     const again = makeVars({ db, keys: await openKeys(db, secretKey), masks: { add: () => undefined } })
     expect((await again.get(test, 'A')).value).toBe('1')
+  })
+})
+
+describe('another key', () => {
+  const never = new AbortController().signal
+  const masks = { add: () => undefined }
+  const keysThere = async () => (await db.query(`select id from sealing_keys where purpose = 'values'`)).length
+  const wrappers = async () => (await db.query('select distinct wrapper from sealing_key_wraps')).length
+
+  async function open(with_: Secret) {
+    const keys = await openKeys(db, with_)
+    const kept: Secret[] = []
+    const rotation = makeKeyRotation({
+      ...{ db, keys, logger: silentLogger, closing: never },
+      keepSecretKey: async (key) => void kept.push(key),
+    })
+    const releases = makeReleaseVariables({ db, keys, masks })
+    return { rotation, releases, vars: makeVars({ db, keys, masks }), kept: () => kept.at(-1)?.reveal() }
+  }
+
+  async function newRelease(environmentId: number, server: Awaited<ReturnType<typeof open>>): Promise<number> {
+    const [build] = await db.query<{ id: number }>(
+      `insert into builds (app_id, number, commit, key, config, state)
+       select app_id, 1, 'c', 'k', '{}', 'failed' from environments where id = $1 returning id`,
+      [environmentId],
+    )
+    const [release] = await db.query<{ id: number }>(
+      'insert into releases (environment_id, number, build_id) values ($1, 1, $2) returning id',
+      [environmentId, build?.id],
+    )
+    const id = release?.id ?? 0
+    await db.transaction(async (tx) => server.releases.keep(tx, id, await server.releases.read(tx, environmentId)))
+    return id
+  }
+
+  it('seals everything anew while variables are changed, and forgets the old one; marks stay', async () => {
+    const server = await open(secretKey)
+    const { test, live } = await newApp()
+    const values = Object.fromEntries(Array.from({ length: 250 }, (_, i) => [`V${i}`, `value ${i}`]))
+    await server.vars.change(test, set(values), 'ada')
+    const release = await newRelease(test, server)
+    const stored = (column: 'mark' | 'sealed') =>
+      db.query(`select name, ${column} from variables where environment_id = $1 order by name`, [test])
+    const before = { marks: await stored('mark'), sealed: await stored('sealed') }
+    await server.rotation.begin('ada')
+    for (let i = 0; i < 20; i += 1) await server.vars.change(live, set({ BUSY: `change ${i}` }), 'bob')
+    await server.rotation.run(never)
+    expect([await server.rotation.countLeft(), await keysThere()]).toEqual([0, 1])
+    expect(await stored('mark')).toEqual(before.marks)
+    expect(await stored('sealed')).not.toEqual(before.sealed)
+    for (const opened of [server, await open(secretKey)]) {
+      const found = (await opened.vars.listValues(test)).variables
+      expect(Object.fromEntries(found.map((v) => [v.name, v.value]))).toEqual(values)
+      expect((await opened.vars.get(live, 'BUSY')).value).toBe('change 19')
+      expect((await opened.releases.ofRelease(release))['V249']?.reveal()).toBe('value 249')
+    }
+  })
+
+  it('is gone on with after the server was killed in its middle', async () => {
+    const server = await open(secretKey)
+    const { test } = await newApp()
+    await server.vars.change(test, set({ A: 'of a' }), 'ada')
+    // The key is made, and nothing more.
+    await (await openKeys(db, secretKey)).renew({ inTransaction: async () => undefined })
+    const next = await open(secretKey)
+    expect(await next.rotation.countLeft()).toBeGreaterThan(0)
+    expect((await next.vars.get(test, 'A')).value).toBe('of a')
+    await next.rotation.run(never)
+    expect([await next.rotation.countLeft(), await keysThere()]).toEqual([0, 1])
+    expect((await (await open(secretKey)).vars.get(test, 'A')).value).toBe('of a')
+  })
+
+  it('can be the secret key itself: both open until the first start with the new one', async () => {
+    const second = new Secret('second-secret-key-00000000000000000000')
+    const third = new Secret('third-secret-key-000000000000000000000')
+    const server = await open(secretKey)
+    const { test } = await newApp()
+    await server.vars.change(test, set({ A: 'of a' }), 'ada')
+    // One that nobody comes with is taken back by the next.
+    await server.rotation.begin('ada', third)
+    await server.rotation.begin('ada', second)
+    await server.rotation.run(never)
+    expect([server.kept(), await wrappers()]).toEqual([second.reveal(), 2])
+    await expect(openKeys(db, third)).rejects.toMatchObject({ code: 'bad_request' })
+    expect((await (await open(secretKey)).vars.get(test, 'A')).value).toBe('of a')
+    const next = await open(second)
+    expect((await next.vars.get(test, 'A')).value).toBe('of a')
+    expect(await wrappers()).toBe(1)
+    await expect(openKeys(db, secretKey)).rejects.toMatchObject({ code: 'bad_request' })
+    // What is derived stays: nobody is signed out of an app.
+    expect((await openKeys(db, second)).derivation.reveal()).toBe(secretKey.reveal())
   })
 })

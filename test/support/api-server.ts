@@ -15,7 +15,7 @@ import { makeProtection } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeStatuses } from '../../src/status/index.ts'
-import { makeMasks, makeSecretsSource, makeVars, openKeys } from '../../src/vars/index.ts'
+import { makeKeyRotation, makeMasks, makeSecretsSource, makeVars, openKeys } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
 
@@ -59,6 +59,8 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
   const environments = makeEnvironments({ db: pool })
   const keys = await openKeys(pool, apiSecretKey)
   const vars = makeVars({ db: pool, keys, masks: makeMasks(makeSecretsSource({ db: pool, keys })) })
+  const open = new AbortController().signal
+  const rotation = makeKeyRotation({ db: pool, keys, keepSecretKey: null, logger: silentLogger, closing: open })
   const state = makeState(pool)
   const removals = makeRemovals({
     ...{ db: pool, environments, deploys: makeClosing(state.deploys), clock: systemClock, logger: silentLogger },
@@ -85,6 +87,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       accounts,
       environments,
       vars,
+      rotation,
       removals,
       protection,
       db: pool,
@@ -205,6 +208,7 @@ function makeState(pool: Pool) {
     | 'environments'
     | 'vars'
     | 'protection'
+    | 'rotation'
     | 'db'
     | 'facts'
     | 'closing'

@@ -7,6 +7,7 @@ import { deployLogRoutes } from './deploy-log/routes.ts'
 import { deployRoutes } from './deploys/routes.ts'
 import { doctorRoutes } from './doctor/routes.ts'
 import { environmentRoutes } from './environments/routes.ts'
+import { keyRotationRoutes } from './key-rotation/routes.ts'
 import { logRoutes } from './logs/routes.ts'
 import { protectionRoutes } from './protection/routes.ts'
 import { processRoutes } from './processes/routes.ts'
@@ -22,6 +23,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...environmentRoutes(needs),
     ...varsRoutes(needs),
     ...protectionRoutes(needs),
+    ...keyRotationRoutes(needs),
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),
     ...processRoutes(needs),
