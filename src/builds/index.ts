@@ -34,6 +34,8 @@ export { type Build, LostBuildError } from './store.ts'
 
 /** What a deploy wants built. */
 export interface BuildWish {
+  /** The deploy that wants a build of its own; left out, it shares one with whoever wants the same image now. */
+  readonly ownOf?: number
   readonly appId: number
   readonly commit: string
   readonly plan: BuildPlan
@@ -96,15 +98,14 @@ export function makeBuilds(deps: BuildDependencies): Builds {
   return {
     readPlan: (app, commit, signal) => readBuildPlan(source, app, commit, signal),
     // Images that were made before are not looked for: every build is a new one.
-    join: (tx, { appId, commit, plan }) =>
+    join: (tx, wish) =>
       store.findOrInsertBuild(tx, {
-        appId,
-        commit,
-        config: plan.config,
-        key: keyOf(appId, commit, plan, settings.platform),
+        appId: wish.appId,
+        commit: wish.commit,
+        config: wish.plan.config,
+        key: keyOf(wish, settings.platform),
       }),
-    isFor: (build, { appId, commit, plan }) =>
-      store.hasKey(db, build.id, keyOf(appId, commit, plan, settings.platform)),
+    isFor: (build, wish) => store.hasKey(db, build.id, keyOf(wish, settings.platform)),
     async wait(build, plan, options) {
       for (;;) {
         options.signal.throwIfAborted()
@@ -128,10 +129,11 @@ export function makeBuilds(deps: BuildDependencies): Builds {
 }
 
 /** Two builds with the same key would make the same image. */
-function keyOf(appId: number, commit: string, plan: BuildPlan, platform: string): string {
+function keyOf({ appId, commit, plan, ownOf }: BuildWish, platform: string): string {
   const key = plan.variables?.key ?? null
   const variables = key === null ? [] : [key]
+  const own = ownOf === undefined ? [] : [{ ownOf }]
   return createHash('sha256')
-    .update(JSON.stringify([appId, commit, plan.config.build, platform, ...variables]))
+    .update(JSON.stringify([appId, commit, plan.config.build, platform, ...variables, ...own]))
     .digest('hex')
 }

@@ -54,6 +54,8 @@ export interface Deploy {
   readonly releaseId: number | null
   readonly releaseNumber: number | null
   readonly supersededBy: number | null
+  /** It makes a build of its own. */
+  readonly forceRebuild: boolean
   readonly cancelRequested: boolean
   readonly cancelRequestedBy: string | null
   /** What it or its build waits for, in words; null when neither waits. */
@@ -110,6 +112,8 @@ export interface DeployRequest {
   readonly pushId: number | null
   /** The release that is started once more; left out, one is made. */
   readonly releaseId?: number
+  /** It shares no build with others; left out, it does. */
+  readonly forceRebuild?: boolean
 }
 
 export interface QueuedDeploy {

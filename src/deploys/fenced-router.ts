@@ -14,6 +14,8 @@ export function makeFencedRouter(router: Router, place: ServerPlace): Router {
     }
   return {
     ...router,
+    openConnections: (target) => router.openConnections(target),
+    mayLeadAsBefore: () => router.mayLeadAsBefore(),
     async replaceAll(routes, mayGoOn = place.term()) {
       await mayGoOn()
       await router.replaceAll(routes, mayGoOn)

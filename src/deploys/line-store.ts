@@ -53,8 +53,8 @@ export async function listLine(q: Queryable, environmentId: number): Promise<InL
 export async function insertDeploy(tx: Transaction, request: DeployRequest): Promise<number> {
   const { priority, replaceable } = placeOf(request.kind)
   const rows = await tx.query<{ id: number }>(
-    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id)
-     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9) returning id`,
+    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id, force_rebuild)
+     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10) returning id`,
     [
       request.environmentId,
       request.kind,
@@ -65,6 +65,7 @@ export async function insertDeploy(tx: Transaction, request: DeployRequest): Pro
       priority,
       replaceable,
       request.releaseId ?? null,
+      request.forceRebuild ?? false,
     ],
   )
   return (rows[0] as { id: number }).id

@@ -25,6 +25,7 @@ interface DeployRow {
   cancel_requested_by: string | null
   waiting_for: string | null
   commands_ran: boolean
+  force_rebuild: boolean
   serves: boolean
   error_code: string | null
   error_message: string | null
@@ -35,7 +36,7 @@ interface DeployRow {
 
 const selectDeploy = `select d.id, d.environment_id, e.app_id, a.name as app, e.name as environment, e.label, e.live, d.kind, d.branch, d.commit,
     d.requested_by, d.state, d.step, d.build_id, d.release_id, r.number as release_number, d.superseded_by,
-    d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.error_code, d.error_message,
+    d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.force_rebuild, d.error_code, d.error_message,
     d.created_at, d.started_at, d.finished_at,
     case when d.state = 'waiting' or (d.state = 'running' and b.state = 'waiting') then d.waiting_for end as waiting_for,
     coalesce(d.state = 'live' and t.release_id = d.release_id, false) as serves
@@ -68,6 +69,7 @@ const toDeploy = (row: DeployRow): Deploy => ({
   cancelRequestedBy: row.cancel_requested_by,
   waitingFor: row.waiting_for,
   commandsRan: row.commands_ran,
+  forceRebuild: row.force_rebuild,
   serves: row.serves,
   error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
   createdAt: row.created_at,

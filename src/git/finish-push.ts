@@ -58,7 +58,11 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
         commit,
         requestedBy: push.pushedBy,
       } as const
-      const deploy = await deps.deploys.request(tx, { ...request, pushId: push.id })
+      const deploy = await deps.deploys.request(tx, {
+        ...request,
+        pushId: push.id,
+        forceRebuild: push.options.forceRebuild,
+      })
       queued.push({ ...deploy, environment: environment.name, commit })
     }
   }

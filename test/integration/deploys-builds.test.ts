@@ -360,3 +360,28 @@ const quietWaiter = (deployId: number) => ({
   onPlace: () => undefined,
   signal: never,
 })
+
+it('a deploy that forces a rebuild shares its build with nobody, also after a restart', async () => {
+  const held = hold()
+  const ask = async (name: 'test' | 'live'): Promise<number> => {
+    const { id: environmentId } = await spine.environment(name)
+    const common = { environmentId, kind: 'push', branch: 'main', requestedBy: 'ada', pushId: null } as const
+    const queued = await spine.db.transaction((tx) =>
+      spine.deploys.request(tx, { ...common, commit: commitOf('a'), forceRebuild: true }),
+    )
+    spine.deploys.wake()
+    return queued.deployId
+  }
+  const [first, second] = [await ask('test'), await ask('live')]
+  await waitFor('both builds to be there', 20_000, async () => (await builds()).length === 2)
+  await spine.restart()
+  held.finish()
+  await waitFor('both to end', 30_000, async () => {
+    held.finish()
+    return (await Promise.all([first, second].map(stateOf))).every((state) => state === 'live')
+  })
+  expect((await builds()).map(({ state }) => state)).toEqual(['succeeded', 'succeeded'])
+  expect(
+    new Set(await Promise.all([first, second].map(async (id) => (await spine.deploys.get(id)).buildId))).size,
+  ).toBe(2)
+})

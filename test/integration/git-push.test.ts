@@ -286,6 +286,17 @@ describe('branches', () => {
 describe('push options', () => {
   beforeEach(() => clone.commit('a.txt', 'a'))
 
+  it('force-rebuild asks for a build of its own', async () => {
+    await clone.commit('a.txt', 'a')
+    expect((await clone.git('push', '-o', 'force-rebuild', 'divio', 'main')).code).toBe(0)
+    expect(server.deploys.requests.at(-1)).toMatchObject({ kind: 'push', forceRebuild: true })
+    await clone.commit('a.txt', 'b')
+    const unknown = await clone.git('push', '-o', 'rebuild', 'divio', 'main')
+    expect(unknown.code).toBe(1)
+    expect(unknown.output).toContain('There is no push option “rebuild”')
+    expect(unknown.output).toContain('There are: -o nowait, -o skip-deploy, -o env=<name>, -o force-rebuild')
+  })
+
   it('nowait returns when queued', async () => {
     const release = server.deploys.hold()
     const { code, output } = await clone.git('push', '-o', 'nowait', 'divio', 'main')

@@ -105,6 +105,7 @@ export function makeScriptedDeploys(options: {
         waitingFor: null,
         cancelRequested: false,
         commandsRan: false,
+        forceRebuild: request.forceRebuild ?? false,
         serves: false,
         error: null,
         createdAt: new Date(),

@@ -18,6 +18,7 @@ import {
 
 interface DeployOptions extends CommonOptions {
   readonly commit?: string
+  readonly forceRebuild?: boolean
   readonly wait: boolean
 }
 
@@ -27,6 +28,7 @@ export function addDeployVerbs(program: Command, run: Run): void {
     .argument('[env]', 'the environment (default: test)')
     .description('deploy the newest commit of the followed branch, and follow it until it is live or failed')
     .option('--commit <sha>', 'this commit instead: its id, or the first 7 or more characters')
+    .option('--force-rebuild', 'a build of its own, shared with no other deploy')
     .option('--no-wait', 'return when it stands in line')
   withExample(
     withJson(withEnvironment(deploy)).action(run<[string | undefined], DeployOptions>(requestDeploy)),
@@ -76,7 +78,7 @@ export async function requestDeploy(
 ): Promise<number> {
   const environment = chooseEnvironment(name, options)
   const path = `${environmentPath(await session.app(), environment)}/deploys`
-  const body = options.commit === undefined ? {} : { commit: options.commit }
+  const body = { commit: options.commit, forceRebuild: options.forceRebuild }
   return finishRequest(session, await session.client().call<QueuedDeploy>('POST', path, body), options)
 }
 

@@ -1,7 +1,7 @@
-import type { Build, BuildPlan } from '../../builds/index.ts'
+import type { Build, BuildPlan, BuildWish } from '../../builds/index.ts'
 import { createRelease } from '../../releases/index.ts'
 import { recordBuild, recordBuildPlace, recordRelease } from '../store.ts'
-import { buildHeading, isOfSameRelease } from '../deploy.ts'
+import { buildHeading, type Deploy, isOfSameRelease } from '../deploy.ts'
 import type { Step, StepContext } from './step.ts'
 import { takeServing } from './take-serving.ts'
 
@@ -77,8 +77,7 @@ async function findRecorded({ deploy, tools }: StepContext, plan: BuildPlan): Pr
   const build = await tools.builds.get(deploy.buildId)
   // With its release made, nothing is to be decided any more.
   if (tools.variables === undefined || deploy.releaseId !== null) return build
-  const { appId, commit } = deploy
-  return (await tools.builds.isFor(build, { appId, commit, plan })) ? build : null
+  return (await tools.builds.isFor(build, wishOf(deploy, plan))) ? build : null
 }
 
 /** Keeps the build's place in the deploy's row, for lists and status: of those that come faster than they are stored the last. */
@@ -108,10 +107,14 @@ function keepPlace({ own, tools }: StepContext): (place: string | null) => void 
 
 async function join({ deploy, own, tools }: StepContext, plan: BuildPlan): Promise<Build> {
   return tools.db.transaction(async (tx) => {
-    const joined = await tools.builds.join(tx, { appId: deploy.appId, commit: deploy.commit, plan })
+    const joined = await tools.builds.join(tx, wishOf(deploy, plan))
     await recordBuild(tx, own, joined.id)
     return joined
   })
 }
 
 const megabytes = (bytes: number): string => (bytes / 1_000_000).toFixed(1)
+
+function wishOf({ id, appId, commit, forceRebuild }: Deploy, plan: BuildPlan): BuildWish {
+  return { appId, commit, plan, ...(forceRebuild ? { ownOf: id } : {}) }
+}

@@ -24,6 +24,7 @@ function deployOf(t: Tables, work: Work, d: DeployRow): object {
       cancel_requested_by: d.cancel_requested_by,
       waiting_for: waits ? d.waiting_for : null,
       commands_ran: d.commands_ran,
+      force_rebuild: d.force_rebuild,
     },
     serves: d.state === 'live' && isLed.length > 0,
     ...{ error_code: d.error_code, error_message: d.error_message },

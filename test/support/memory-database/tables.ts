@@ -47,6 +47,7 @@ export interface DeployRow {
   finished_at: number | null
   replaceable: boolean
   priority: number
+  force_rebuild: boolean
 }
 
 export interface StepRow {

@@ -3,13 +3,14 @@ import { parsePushOptions } from '../../../src/git/push-options.ts'
 
 describe('push options', () => {
   it('are none by default', () => {
-    expect(parsePushOptions([])).toEqual({ nowait: false, skipDeploy: false, environments: [] })
+    expect(parsePushOptions([])).toEqual({ nowait: false, skipDeploy: false, forceRebuild: false, environments: [] })
   })
 
   it('name environments once each', () => {
     expect(parsePushOptions(['env=live', 'nowait', 'env=test', 'env=live'])).toEqual({
       nowait: true,
       skipDeploy: false,
+      forceRebuild: false,
       environments: ['live', 'test'],
     })
   })
@@ -21,7 +22,12 @@ describe('push options', () => {
     },
   )
 
+  it('ask for a build of their own', () => {
+    expect(parsePushOptions(['force-rebuild'])).toMatchObject({ forceRebuild: true, environments: [] })
+  })
+
   it('that contradict each other are refused', () => {
     expect(() => parsePushOptions(['skip-deploy', 'env=live'])).toThrow('contradict each other')
+    expect(() => parsePushOptions(['force-rebuild', 'skip-deploy'])).toThrow('contradict each other')
   })
 })

@@ -69,6 +69,8 @@ function lineRoutes({ environments, deploys, commits, db }: Needs): Route[] {
           .string()
           .regex(/^[0-9a-f]{7,64}$/i, 'must be a commit id: 7 to 64 characters 0–9 and a–f')
           .optional(),
+        /** A build of its own, shared with no other deploy. */
+        forceRebuild: z.boolean().default(false),
       }),
       success: { status: 202, description: 'The deploy stands in line; follow it at Location', schema: queuedDeploy },
       about: ({ app }) => app,
@@ -76,7 +78,10 @@ function lineRoutes({ environments, deploys, commits, db }: Needs): Route[] {
         const environment = await environments.get(params.app, params.environment)
         const commit = await chooseCommit(commits, environment, body.commit)
         const queued = await db.transaction((tx) =>
-          deploys.request(tx, requestFor(environment, commit, principal.name)),
+          deploys.request(tx, {
+            ...requestFor(environment, commit, principal.name),
+            forceRebuild: body.forceRebuild,
+          }),
         )
         deploys.wake()
         const deploy = presentDeploy(await deploys.get(queued.deployId))
