@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, chown, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, lchown, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { SlipwayError } from '../kernel/errors.ts'
@@ -113,6 +113,19 @@ export async function prepareFolders(paths: ClusterPaths, owner: ClusterOwner): 
 async function own(path: string, owner: ClusterOwner): Promise<void> {
   await chown(path, owner.uid, owner.gid)
   await chmod(path, 0o700)
+}
+
+/**
+ * The user `postgres` has another number elsewhere: after a move to another machine, or into a container, the files are another's. The
+ * folder itself comes last, so that an interrupted change is finished by the next start.
+ */
+export async function takeOver(paths: ClusterPaths, owner: ClusterOwner): Promise<void> {
+  const { uid } = await stat(paths.data)
+  if (owner.uid === uid || process.getuid?.() !== 0) return
+  for (const entry of await readdir(paths.data, { recursive: true })) {
+    await lchown(join(paths.data, entry), owner.uid, owner.gid)
+  }
+  await chown(paths.data, owner.uid, owner.gid)
 }
 
 /**

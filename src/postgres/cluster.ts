@@ -160,6 +160,8 @@ async function prepareCluster(named: files.ClusterPaths, options: ClusterOptions
   if (!existsSync(paths.data)) {
     options.logger.info('making the database cluster', { folder: paths.data })
     await files.createCluster(paths, how)
+  } else {
+    await files.takeOver(paths, owner)
   }
   await files.writeAccessFiles(paths, owner)
   return { paths, how }

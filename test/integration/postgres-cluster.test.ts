@@ -49,6 +49,17 @@ describe('an own PostgreSQL cluster', () => {
     expect(await access()).toBe(written)
   })
 
+  it('goes on where the user of the server has another number, as after a move into a container', async () => {
+    await cluster().ensure()
+    await sql('create table kept (x int); insert into kept values (7)')
+    await cluster().stop()
+    await run('chown', ['-R', '64999:64999', join(dataDir, 'postgres/control'), join(dataDir, 'run/postgres')])
+    await cluster().ensure()
+    expect(await sql('select x from kept')).toBe('7')
+    const strangers = await run('find', [join(dataDir, 'postgres'), '-uid', '64999'])
+    expect(strangers.stdout).toBe('')
+  })
+
   it('listens on no network, lets nobody else in, and gives Slipway a plain role', async () => {
     await cluster().ensure()
     const pid = await postmaster()
