@@ -1,6 +1,7 @@
-import { findExposures, hasRules, hostEntriesOf } from './exposures.ts'
-import { findRouteOf, listInstancesOfDeploy } from './instances.ts'
+import { accessOf, findExposures } from './exposures.ts'
+import { findRouteOf, listInstancesOfDeploy, type Route } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
+import { routesOf } from './routes-of.ts'
 import type { Tools } from './steps/index.ts'
 
 /**
@@ -8,24 +9,24 @@ import type { Tools } from './steps/index.ts'
  * and go after, so that nobody gets in between who may not.
  */
 export async function applyExposure(tools: Tools, environmentId: number): Promise<void> {
-  const { db, router, addresses } = tools
+  const { db, router } = tools
   await tools.whileRoutesHold(async () => {
-    const exposures = await findExposures(db, environmentId)
-    const access = exposures.get(environmentId)?.access ?? null
-    const rules = access !== null && hasRules(access) ? access : null
+    const rules = accessOf(await findExposures(db, environmentId)).get(environmentId) ?? null
     if (rules !== null) await router.setAccess(environmentId, rules)
     const route = await findRouteOf(db, environmentId)
-    if (route !== null) {
-      const { label, deployId, releaseNumber } = route
-      const { environment, release } = hostEntriesOf(route, exposures)
-      const releaseHost = addresses.releaseHost(label, releaseNumber)
-      await router.addHost(addresses.environmentHost(label), environment)
-      if (release === null) await router.removeHost(releaseHost)
-      else {
-        await leadTo(tools, route, await listInstancesOfDeploy(db, deployId), exposures)
-        await router.addHost(releaseHost, release)
-      }
-    }
+    if (route !== null) await applyToHosts(tools, route)
     if (rules === null) await router.setAccess(environmentId, null)
   })
+}
+
+async function applyToHosts(tools: Tools, route: Route): Promise<void> {
+  const { db, router, addresses } = tools
+  const exposures = await findExposures(db, route.environmentId)
+  const instances = await listInstancesOfDeploy(db, route.deployId)
+  const { hosts } = routesOf({ routes: [route], instances, exposures, hosts: addresses })
+  // The release's own address may be a new one.
+  await leadTo(tools, route, instances, exposures)
+  for (const [host, entry] of hosts) await router.addHost(host, entry)
+  const releaseHost = addresses.releaseHost(route.label, route.releaseNumber)
+  if (!hosts.has(releaseHost)) await router.removeHost(releaseHost)
 }

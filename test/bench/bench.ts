@@ -4,6 +4,7 @@ import { measureConcurrency, slots } from './concurrency.ts'
 import { measureDeploys } from './deploy-overhead.ts'
 import * as figures from './figures.ts'
 import { measureIdle } from './idle.ts'
+import { measureLimits } from './limits.ts'
 import { measureLogs } from './logs.ts'
 import { measureMemory } from './memory.ts'
 import { residentMb } from './process-figures.ts'
@@ -20,18 +21,47 @@ import { type Figure, renderTable } from './table.ts'
  * minutes; `-- deploy swap` measures only these. With `--strict` a missed aim is exit code 1.
  */
 
-const parts = ['deploy', 'concurrency', 'swap', 'proxying', 'logs', 'idle', 'take-over', 'memory', 'status'] as const
+const parts = [
+  'deploy',
+  'concurrency',
+  'swap',
+  'proxying',
+  'limits',
+  'logs',
+  'idle',
+  'take-over',
+  'memory',
+  'status',
+] as const
 type Part = (typeof parts)[number]
 
 const full = {
-  ...{ deploys: 7, swaps: 100, pushes: 5, proxyingRounds: 9, proxyingSeconds: 3, logRounds: 5, statusRounds: 9 },
+  ...{
+    deploys: 7,
+    swaps: 100,
+    pushes: 5,
+    proxyingRounds: 9,
+    proxyingSeconds: 3,
+    limitRounds: 6,
+    logRounds: 5,
+    statusRounds: 9,
+  },
   concurrency: { apps: 20, rounds: 5 },
   idle: { environments: 200, windows: 3, windowSeconds: 60, settleSeconds: 35 },
   takeOver: { deploys: 20, rounds: 3 },
   packMb: 200,
 }
 const quick = {
-  ...{ deploys: 3, swaps: 10, pushes: 1, proxyingRounds: 3, proxyingSeconds: 1, logRounds: 2, statusRounds: 3 },
+  ...{
+    deploys: 3,
+    swaps: 10,
+    pushes: 1,
+    proxyingRounds: 3,
+    proxyingSeconds: 1,
+    limitRounds: 2,
+    logRounds: 2,
+    statusRounds: 3,
+  },
   concurrency: { apps: 6, rounds: 1 },
   idle: { environments: 6, windows: 1, windowSeconds: 10, settleSeconds: 3 },
   takeOver: { deploys: 6, rounds: 1 },
@@ -83,6 +113,10 @@ async function measure(plan: Plan): Promise<Result> {
       result.figures.push(...figures.proxyingFigures(rounds))
       result.notes.push(figures.proxyingNotes(rounds))
     }
+  }
+  if (plan.parts.has('limits')) {
+    say(`Limits: ${plan.limitRounds} rounds of 5 s, alone and beside a flood`)
+    result.figures.push(...figures.limitFigures(await measureLimits(plan.limitRounds, 5)))
   }
   if (plan.parts.has('logs')) {
     say(`Logs: ${plan.logRounds} rounds of 8 s on each side`)

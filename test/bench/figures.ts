@@ -5,6 +5,7 @@ import type { IdleFigures } from './idle.ts'
 import type { LogRounds } from './logs.ts'
 import type { StatusRounds } from './status.ts'
 import type { MemoryFigures } from './memory.ts'
+import type { LimitsResult } from './limits.ts'
 import type { ProxyingRounds } from './proxying.ts'
 import type { SwapResult } from './swap.ts'
 import type { TakeOverRounds } from './take-over.ts'
@@ -96,6 +97,26 @@ export function swapFigures(
 export function swapNotes(what: string, counts: LoadCounts): string {
   const at = (percent: number): string => percentile(counts.latencies, percent).toFixed(1)
   return `${what}: ${counts.answered} answers, p50 ${at(50)} ms, p99 ${at(99)} ms, highest ${at(100)} ms`
+}
+
+export function limitFigures(r: LimitsResult): Figure[] {
+  const pairs = ratios(r.beside, r.alone)
+  return [
+    {
+      figure: 'limits: p99 of a quiet environment beside a flooded one',
+      value: `${median(r.beside).toFixed(1)} ms`,
+      floor: `${median(r.alone).toFixed(1)} ms`,
+      ratio: median(pairs),
+      rounds: String(pairs.length),
+      spread: spreadOf(pairs, 2),
+      aim: '≤ 1.5',
+      met: median(pairs) <= 1.5,
+    },
+    {
+      ...none('limits: failed requests of the quiet one', r.failures, String(pairs.length)),
+      spread: `the flooded one: ${r.mostOpen} open at most, ${r.refused} refused`,
+    },
+  ]
 }
 
 export function proxyingFigures(r: ProxyingRounds): Figure[] {

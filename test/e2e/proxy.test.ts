@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ensureBaseImage } from '../support/base-image.ts'
 import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
@@ -162,6 +164,34 @@ describe('a site behind the proxy', () => {
     expect(answers.length).toBeGreaterThan(100)
     expect([...seen].sort()).toEqual(['200 0', '200 1', '200 2', '200 3', '200 4', '200 5'])
     await shop.remove()
+  })
+
+  it('asks for a password when it is protected, whatever is killed, and keeps it from the app', async () => {
+    const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }
+    const host = 'test--echo.localhost'
+    const password = { authorization: `Basic ${Buffer.from('anna:s3cret ä').toString('base64')}` }
+    const expectProtected = async (): Promise<void> => {
+      expect((await slipway.get(host, '/')).status).toBe(401)
+      const { status, body } = await slipway.get(host, '/', { headers: password })
+      expect([status, body.toLowerCase().includes('authorization')]).toEqual([200, false])
+    }
+    const { stdout } = await cli.run(['protect', 'test', 'anna', '-a', 'echo'], { env, input: 's3cret ä\n' })
+    expect(stdout).toBe('Only anna with a password may see test.\n')
+    await expectProtected()
+    const pid = (): number => Number(readFileSync(join(slipway.dataDir, 'run/proxy.pid'), 'utf8').trim())
+    const before = pid()
+    process.kill(before, 'SIGKILL')
+    await waitFor(
+      'another proxy',
+      30_000,
+      async () => pid() !== before && (await slipway.get(host, '/').catch(() => null)) !== null,
+    )
+    await expectProtected()
+    await clone.write({ note: 'another commit' })
+    expect((await clone.push('main')).results).toMatchObject([{ status: 'live' }])
+    await expectProtected()
+    expect((await cli.run(['unprotect', 'test', '-a', 'echo'], { env })).stdout).toBe('Everybody may see test.\n')
+    expect((await slipway.get(host, '/')).status).toBe(200)
   })
 
   it('that nobody has is a plain 404 that repeats nothing of the request', async () => {

@@ -205,6 +205,19 @@ describe('what is no protection is refused, and nothing is changed', () => {
   })
 })
 
+describe('stopping an environment', () => {
+  it('leaves its protection, and a change meanwhile gives its release no address', async () => {
+    await protection.change(test, user('anna'))
+    await spine.deploys.stopServing(test.id, 'ada')
+    await protection.change(test, { allow: ['192.0.2.0/24'] })
+    const { hosts, keys } = await spine.router.read()
+    expect(keys.get(`e${test.id}`)).toEqual({ state: 'stopped' })
+    expect([...hosts.keys()].filter((one) => one.endsWith('--test--shop.localhost'))).toEqual([])
+    await deployed('test', 'f')
+    expect(await flags()).toMatchObject({ 'test--shop': 'pa' })
+  })
+})
+
 describe('removing an environment', () => {
   it('removes its rules', async () => {
     const environments = makeEnvironments({ db: spine.db, copyProtection })
