@@ -142,6 +142,8 @@ export interface RuntimeLogOptions {
   readonly since: Date | null
   /** Only of this release. */
   readonly release: number | null
+  /** Only of this process, or of one instance of it: `worker`, `worker.2`. */
+  readonly process: string | null
   readonly sources: readonly LogSourceName[]
   readonly after: string | null
   readonly follow: boolean

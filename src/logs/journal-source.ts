@@ -1,4 +1,4 @@
-import { decodeLine, stampLength } from './line.ts'
+import { decodeLine, type StoredLine, stampLength } from './line.ts'
 import type { LogSource, SourceLine } from './log-source.ts'
 import { listParts, type Part, type Position, readSlice, readWholePart } from './parts.ts'
 
@@ -87,12 +87,12 @@ export interface Newest {
 interface Search {
   readonly limit: number
   readonly notBefore: string
-  /** Only lines that carry this; null: all. */
-  readonly container: string | null
+  /** null: all. */
+  readonly isWanted: ((line: StoredLine) => boolean) | null
 }
 
 /** The newest lines of a journal that are not older than `notBefore`. */
-export async function findNewest(folder: string, { limit, notBefore, container }: Search): Promise<Newest> {
+export async function findNewest(folder: string, { limit, notBefore, isWanted }: Search): Promise<Newest> {
   const lines: Newest['lines'] = []
   const parts = await listParts(folder)
   let end = endOf(parts)
@@ -104,13 +104,15 @@ export async function findNewest(folder: string, { limit, notBefore, container }
     for (let behind = length; behind > 0 && lines.length < limit; ) {
       const offset = behind < 2 ? 0 : content.lastIndexOf(0x0a, behind - 2) + 1
       const at = content.toString('latin1', offset, offset + stampLength)
-      const isWanted =
-        container === null || decodeLine(content.toString('utf8', offset, behind - 1))?.container === container
+      const fits = (): boolean => {
+        const line = isWanted === null ? null : decodeLine(content.toString('utf8', offset, behind - 1))
+        return isWanted === null || (line !== null && isWanted(line))
+      }
       // Not the end of the search: what one instance printed while Slipway was away stands behind what others did later.
-      if (at >= notBefore && isWanted) lines.push({ at, position: { part: part.number, offset } })
+      if (at >= notBefore && fits()) lines.push({ at, position: { part: part.number, offset } })
       behind = offset
     }
-    if (lines.length >= limit || (lines.length === before && container === null)) break
+    if (lines.length >= limit || (lines.length === before && isWanted === null)) break
   }
   return { lines: lines.reverse(), end }
 }

@@ -14,6 +14,8 @@ export interface Wanted {
   readonly tail: number
   readonly since: Date | null
   readonly release: number | null
+  /** Only of this process, or of one instance of it: `worker`, `worker.2`. */
+  readonly process: string | null
   readonly sources: readonly ('app' | 'router' | 'deploy')[]
 }
 
@@ -66,7 +68,7 @@ export class Reading {
         this.#ends.set(name, endOf(parts))
         continue
       }
-      const search = { limit, notBefore: stampOf(notBefore), container: this.#markOf(name) }
+      const search = { limit, notBefore: stampOf(notBefore), isWanted: this.#filterOf(name) }
       const { lines, end } = await findNewest(this.#folderOf(name), search)
       this.#ends.set(name, end)
       const more = lines.map(({ at, position }) => ({ at, open: () => this.#openJournal(name, position) }))
@@ -107,8 +109,8 @@ export class Reading {
     const sources = [...this.#sources.values()].filter((source) => names?.has(source.name) ?? true)
     for await (const [source, line] of mergeSources(sources)) {
       this.#saidAt.set(source.name, line.at)
-      const mark = this.#markOf(source.name)
-      if (mark === null || line.container === mark) yield { cursor: this.#cursor(line.at), source, line }
+      const filter = this.#filterOf(source.name)
+      if (filter === null || filter(line)) yield { cursor: this.#cursor(line.at), source, line }
     }
   }
 
@@ -128,7 +130,7 @@ export class Reading {
     this.#ends.set(name, endOf(parts))
     const notBefore = earlier(at, lateMs)
     if ((parts.at(-1)?.modifiedMs ?? 0) < Date.parse(notBefore) - quietMs) return
-    const search = { limit: Number.POSITIVE_INFINITY, notBefore, container: this.#markOf(name) }
+    const search = { limit: Number.POSITIVE_INFINITY, notBefore, isWanted: this.#filterOf(name) }
     const { lines, end } = await findNewest(folder, search)
     this.#ends.set(name, end)
     if (lines[0] !== undefined) this.#openJournal(name, lines[0].position)
@@ -160,15 +162,22 @@ export class Reading {
     return sources.includes('app') && (release === null || name === `v${release}`)
   }
 
-  /** What lines must carry: the router's are of all releases. */
-  #markOf(name: string): string | null {
-    const { release } = this.#wanted
-    return name === 'router' && release !== null ? `v${release}` : null
+  /** Which lines of a log are wanted; null: all. The router's are of all releases, a release's of all its processes. */
+  #filterOf(name: string): ((line: Pick<SourceLine, 'from' | 'container' | 'text'>) => boolean) | null {
+    const { release, process } = this.#wanted
+    if (name === 'router') return release === null ? null : ({ container }) => container === `v${release}`
+    return process === null || name === 'deploy' ? null : isOfProcess(process)
   }
 
   #folderOf(journal: string): string {
     return this.#journals.folderOf({ ...this.#environment, journal })
   }
+}
+
+/** `worker` has all of its instances; what Slipway says of them (`worker.2 ended`) belongs to them. */
+function isOfProcess(process: string): (line: Pick<SourceLine, 'from' | 'text'>) => boolean {
+  const isIts = (name: string): boolean => name === process || name.startsWith(`${process}.`)
+  return ({ from, text }) => isIts(from === 'slipway' ? (text.split(' ', 1)[0] ?? '') : from)
 }
 
 function parsePosition(text: string): Position {

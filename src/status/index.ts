@@ -2,7 +2,7 @@ import { type Commits, countMissing, keepCounts } from './counts.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { listUnapplied, type Summary, summarize, type UnappliedChange } from './status.ts'
-import { type EnvironmentFacts, listFacts, listVariableChanges } from './store.ts'
+import { type EnvironmentFacts, listFacts, listProcessChanges, listVariableChanges } from './store.ts'
 
 export type { EnvironmentState, Message } from './status.ts'
 
@@ -22,9 +22,17 @@ export interface EnvironmentStatus extends Summary {
 
 export function makeStatuses(parts: { db: Queryable; commits: Commits; logger: Logger }): Statuses {
   const read = async (appId: number | null): Promise<EnvironmentStatus[]> => {
-    const [all, changes] = await Promise.all([listFacts(parts.db, appId), listVariableChanges(parts.db, appId)])
+    const [all, variables, processes] = await Promise.all([
+      listFacts(parts.db, appId),
+      listVariableChanges(parts.db, appId),
+      listProcessChanges(parts.db, appId),
+    ])
     return all.map((one) => {
-      const facts = { ...one, unapplied: listUnapplied(one, { variables: changes.get(one.environmentId) ?? [] }) }
+      const changed = {
+        variables: variables.get(one.environmentId) ?? [],
+        processes: processes.get(one.environmentId) ?? [],
+      }
+      const facts = { ...one, unapplied: listUnapplied(one, changed) }
       return { facts, ...summarize(facts) }
     })
   }

@@ -73,13 +73,14 @@ export type MessageCode =
 /** What was changed since the live release was made. */
 export function listUnapplied(
   { live, branch }: Pick<StatusFacts, 'live' | 'branch'>,
-  changed: { variables: readonly string[] },
+  changed: { variables: readonly string[]; processes: readonly string[] },
 ): UnappliedChange[] {
   if (live === null) return []
   const isMoved = live.branch !== null && branch !== null && live.branch !== branch
   return [
     ...(isMoved ? [{ what: 'branch' as const, names: [live.branch ?? '', branch ?? ''] }] : []),
     ...(changed.variables.length > 0 ? [{ what: 'variables' as const, names: changed.variables }] : []),
+    ...(changed.processes.length > 0 ? [{ what: 'processes' as const, names: changed.processes }] : []),
   ]
 }
 

@@ -190,3 +190,34 @@ export async function listVariableChanges(q: Queryable, appId: number | null): P
   )
   return new Map(rows.map((row) => [row.environment_id, row.names]))
 }
+
+/** The processes of which another number is wanted than was started, by environment. As `countInstances` of deploys says it. */
+export async function listProcessChanges(q: Queryable, appId: number | null): Promise<Map<number, string[]>> {
+  // Of all environments the instances are counted in one pass; of one app's each is found by index.
+  const started =
+    appId === null
+      ? `left join (
+           select deploy_id, process, count(*) as started from instances where state = 'serving' group by 1, 2
+         ) i on i.deploy_id = t.deploy_id and i.process = p.name`
+      : `cross join lateral (
+           select count(*) as started from instances
+           where deploy_id = t.deploy_id and process = p.name and state = 'serving'
+         ) i`
+  const rows = await q.query<{ environment_id: number; names: string[] }>(
+    `select e.id as environment_id, array_agg(p.name order by p.name) as names
+     from environments e
+     join routes t on t.environment_id = e.id
+     join releases r on r.id = t.release_id
+     join builds b on b.id = r.build_id
+     cross join lateral jsonb_to_recordset(coalesce(b.config -> 'processes', '[]')) as p (name text, instances integer)
+     left join scales s on s.environment_id = e.id and s.process = p.name
+     ${started}
+     where e.state = 'active' ${appId === null ? '' : 'and e.app_id = $1'}
+       and coalesce(i.started, 0) <> case
+         when p.name <> 'web' then coalesce(s.instances, p.instances)
+         when e.live then greatest(1, coalesce(s.instances, p.instances)) else 1 end
+     group by e.id`,
+    appId === null ? [] : [appId],
+  )
+  return new Map(rows.map((row) => [row.environment_id, row.names]))
+}

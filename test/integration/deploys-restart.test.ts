@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { makeProcesses, type Processes } from '../../src/deploys/index.ts'
+import { silentLogger } from '../../src/kernel/logger.ts'
+import { makeStatuses } from '../../src/status/index.ts'
 import { waitFor } from '../support/slipway.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
@@ -95,8 +97,17 @@ describe('a scale', () => {
     const first = await spine.deploy('live', commitOf('a'))
     await spine.log(first)
     const runs = async () => (await processes.list(live)).processes.map((p) => `${p.name} ${p.running} → ${p.wanted}`)
+    const statuses = makeStatuses({
+      db: spine.db,
+      commits: { countBetween: async () => null },
+      logger: silentLogger,
+    })
+    const unapplied = async () =>
+      (await statuses.list()).find(({ facts }) => facts.environmentId === live.id)?.facts.unapplied
+    expect(await unapplied()).toEqual([])
     expect(await processes.scale(live, { web: 3, worker: 2 }, { by: 'ada', now: false })).toBeNull()
     expect(await runs()).toEqual(['web 1 → 3', 'worker 1 → 2'])
+    expect(await unapplied()).toEqual([{ what: 'processes', names: ['web', 'worker'] }])
     expect(await shown('live')).toEqual([`v1 web.1 serving d${first}`, `v1 worker.1 serving d${first}`])
 
     const queued = await processes.scale(live, { worker: null }, { by: 'ada', now: true })
@@ -109,6 +120,7 @@ describe('a scale', () => {
     ])
     await waitFor('the old ones', 10_000, async () => (await shown('live')).length === 4)
     expect(await runs()).toEqual(['web 3 → 3', 'worker 1 → 1'])
+    expect(await unapplied()).toEqual([])
 
     await spine.log(await spine.deploy('live', commitOf('b')))
     await waitFor('the older ones', 10_000, async () => (await shown('live')).length === 4)

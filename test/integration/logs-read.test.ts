@@ -35,7 +35,15 @@ const flush = async (): Promise<void> => {
   for (const journal of ['v1', 'v2', 'router']) await journals.open({ ...shop, journal }).flush()
 }
 
-const everything = { tail: 1000, since: null, release: null, sources: ['app' as const], after: null, follow: false }
+const everything = {
+  tail: 1000,
+  since: null,
+  release: null,
+  process: null,
+  sources: ['app' as const],
+  after: null,
+  follow: false,
+}
 
 async function read(options: Partial<RuntimeLogOptions>, seen: string[] = []): Promise<string[]> {
   const db = { query: <R>() => Promise.resolve([{ ...shop, createdAt: new Date(begunMs - 1) }] as R[]) }
@@ -65,6 +73,27 @@ describe('reading what is kept', () => {
     expect(await read({ sources: ['router'] })).toEqual(['v2 router GET /'])
     expect(await read({ sources: ['router'], release: 1 })).toEqual([])
     expect(await read({ sources: ['app', 'router'], tail: 2 })).toEqual(['v2 web.1 b8', 'v2 router GET /'])
+  })
+
+  it('of one process, or of one of its instances, with what Slipway says of it, however far back', async () => {
+    const say = (second: number, from: string, text: string): void => {
+      const at = stampOf(new Date(begunMs + second * 1000))
+      journals
+        .open({ ...shop, journal: 'v1' })
+        .append(encodeLine({ at, from, container: '3f', output: 'stdout', text }))
+    }
+    say(1, 'worker.1', 'a')
+    say(2, 'worker.2', 'b')
+    say(3, 'slipway', 'worker.2 ended')
+    say(4, 'worker_2.1', 'c')
+    say(4, 'slipway', 'worker_2.1 ended')
+    for (let second = 5; second < 40; second += 1) say(second, 'web.1', 'd')
+    await flush()
+    const ofWorker = ['v1 worker.1 a', 'v1 worker.2 b', 'v1 slipway worker.2 ended']
+    expect(await read({ process: 'worker', tail: 3 })).toEqual(ofWorker)
+    expect(await read({ process: 'worker.2', tail: 30 })).toEqual(ofWorker.slice(1))
+    expect(await read({ process: 'web.1', tail: 1 })).toEqual(['v1 web.1 d'])
+    expect(await read({ process: 'gone' })).toEqual([])
   })
 
   it('goes on behind any line without one twice or none, while more is written, packed and begun', async () => {

@@ -21,6 +21,7 @@ interface LogsOptions extends CommonOptions {
   readonly lines?: string
   readonly since?: string
   readonly release?: string
+  readonly process?: string
   readonly source?: string
 }
 
@@ -33,6 +34,7 @@ export function addLogsVerb(program: Command, run: Run): void {
     .option('-n, --lines <n>', 'how many of the newest lines (default: 100; with --since 10000)')
     .option('--since <time>', 'not before: a time, or how long ago (90s, 10m, 2h, 3d)')
     .option('--release <v>', 'only of this release')
+    .option('--process <name>', 'of what instances print only this process, or one instance: worker, worker.2')
     .option('--source <names>', 'app, router (requests) or deploy; several with commas (default: app)')
   withExample(
     withJson(withEnvironment(logs)).action(run<[string | undefined], LogsOptions>(showLogs)),
@@ -75,10 +77,10 @@ async function whyNothing(
   return `There is no such line. What runs: slipway status ${environment}.${source.includes('router') ? onlyErrors : ''}`
 }
 
-function readQuery({ lines, since, release, source }: LogsOptions): string {
+function readQuery({ lines, since, release, process, source }: LogsOptions): string {
   const tail = lines === undefined ? (since === undefined ? 100 : 10_000) : readCount(lines, 10_000)
   const query = new URLSearchParams({ tail: String(tail) })
-  for (const [name, value] of Object.entries({ since, release, source }))
+  for (const [name, value] of Object.entries({ since, release, process, source }))
     if (value !== undefined) query.set(name, value)
   return query.toString()
 }

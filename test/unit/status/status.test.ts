@@ -74,13 +74,16 @@ describe('what is said of an environment', () => {
 })
 
 describe('what was changed and is not applied', () => {
-  it('is another branch than the live release’s, and variables', () => {
-    expect(listUnapplied({ live, branch: 'develop' }, { variables: ['A', 'B'] })).toEqual([
+  it('is another branch than the live release’s, variables, and processes', () => {
+    expect(listUnapplied({ live, branch: 'develop' }, { variables: ['A', 'B'], processes: ['web'] })).toEqual([
       { what: 'branch', names: ['main', 'develop'] },
       { what: 'variables', names: ['A', 'B'] },
+      { what: 'processes', names: ['web'] },
     ])
-    expect(listUnapplied({ live: { ...live, branch: null }, branch: 'develop' }, { variables: [] })).toEqual([])
-    expect(listUnapplied({ live: null, branch: 'develop' }, { variables: ['A'] })).toEqual([])
+    expect(
+      listUnapplied({ live: { ...live, branch: null }, branch: 'develop' }, { variables: [], processes: [] }),
+    ).toEqual([])
+    expect(listUnapplied({ live: null, branch: 'develop' }, { variables: ['A'], processes: ['web'] })).toEqual([])
   })
 })
 

@@ -23,6 +23,14 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
         /** A time, or how long ago: 90s, 10m, 2h, 3d. */
         since: since.optional(),
         release: release.optional(),
+        /** Of what instances print: only of this process, or of one instance. */
+        process: z
+          .string()
+          .regex(
+            /^[a-z][a-z0-9_-]{0,29}(?:\.[1-9][0-9]{0,2})?$/,
+            'must be a process such as worker, or an instance such as worker.2',
+          )
+          .optional(),
         /** Several with commas. */
         source: sources.default(['app']),
         /** Default: true for an event stream, false for text. */
@@ -46,6 +54,7 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
           tail: query.tail,
           since: query.since ?? null,
           release: query.release ?? null,
+          process: query.process ?? null,
           sources: query.source,
           after: after === '' ? null : after,
           follow,
