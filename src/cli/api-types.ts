@@ -6,7 +6,7 @@ import type { examinationSchema, repairSchema } from '../http/routes/doctor/rout
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
 import type { protectionSchema } from '../http/routes/protection/routes.ts'
 import type { processesSchema, scaledSchema } from '../http/routes/processes/routes.ts'
-import type { overviewSchema, statusSchema } from '../http/routes/status/routes.ts'
+import type { overviewSchema, statusSchema } from '../http/routes/status/presenter.ts'
 import type { variableSchema } from '../http/routes/vars/presenter.ts'
 
 /** What the API answers, from the schemas it answers by. Types only: nothing of the server is loaded here. */
