@@ -246,13 +246,14 @@ async function readStream(
 ): Promise<'came' | 'nothing' | 'gap'> {
   const { runtime, containerId, printer, budgets, pace, signal, clock } = follow
   const { from, container } = printer
-  const mask = await openMask(follow)
   let outcome: 'came' | 'nothing' = 'nothing'
   let isFirst = true
   let last = ''
   let notedMs = Number.NEGATIVE_INFINITY
   pace.reopen = new AbortController()
   const until = AbortSignal.any([signal, pace.reopen.signal])
+  // Behind that: a wish to open the stream again meanwhile is not lost.
+  const mask = await openMask(follow)
   const options = { since: resume.since, signal: until, ...(newest === null ? {} : { newest }) }
   for await (const lines of runtime.readLog(containerId, options)) {
     const encoded = lines.map((line) => encodeLine({ ...line, text: mask(line), from, container }))
