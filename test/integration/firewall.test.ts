@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { firewallFile } from '../../src/adapters/docker/firewall-file.ts'
 import { parseListeners } from '../../src/adapters/docker/listeners.ts'
 import { parseResolvers } from '../../src/adapters/docker/firewall-rules.ts'
 import { makeDockerRuntime } from '../../src/adapters/docker/index.ts'
@@ -221,8 +222,18 @@ describe('the firewall', () => {
     }
   })
 
+  it('is kept for the next start of the machine as it was written last, for nobody else to read', async () => {
+    const path = firewallFile(test.dataDir)
+    const kept = (await readFile(path, 'utf8')).split('\n')
+    expect(kept.filter((line) => line.startsWith(`-A ${chain('IN')} `))).toHaveLength((await rules(chain('IN'))).length)
+    expect(kept).toContain(`-A ${chain('TO')} -j DROP`)
+    expect((await stat(path)).mode & 0o777).toBe(0o600)
+  })
+
   it('goes without a trace', async () => {
     const gone = await makeTestRuntime()
+    await gone.runtime.tearDown()
+    await expect(stat(firewallFile(gone.dataDir))).rejects.toMatchObject({ code: 'ENOENT' })
     await gone.dispose()
     await gone.dispose()
     const { stdout } = await run('iptables-save', ['-t', 'filter'])
@@ -241,8 +252,9 @@ describe('the firewall', () => {
 describe('the networks', () => {
   it('refuse a range that is taken, and a network of the same name that is another’s', async () => {
     const test = await makeTestRuntime()
-    const options = { engine: test.engine, denyNetworks: [], bind: '127.0.0.1', publicPorts: [], logger: silentLogger }
     const { installation, network } = test.site
+    const { engine, dataDir } = test
+    const options = { engine, dataDir, denyNetworks: [], bind: '127.0.0.1', publicPorts: [], logger: silentLogger }
     const other = makeDockerRuntime({ ...options, installation: `${installation}x`, network })
     const elsewhere = makeDockerRuntime({ ...options, installation, network: '10.127.0.0/21' })
     const name = `slw-${installation}y-0`

@@ -16,6 +16,8 @@ describe('an engine that freezes or dies', () => {
     own = await startOwnEngine()
     const options = {
       installation: 'away',
+      // Nothing is prepared, so nothing is written.
+      dataDir: '/nowhere',
       network: '10.213.0.0/21',
       denyNetworks: [],
       bind: '127.0.0.1',

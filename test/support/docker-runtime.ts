@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { makeDockerRuntime, makeEngine, type DockerRuntime, type Engine } from '../../src/adapters/docker/index.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import type { AddressRange, InstanceSpec } from '../../src/runtime/index.ts'
@@ -24,6 +27,7 @@ export function makeTestSite(): TestSite {
 
 export interface TestRuntime {
   readonly runtime: DockerRuntime
+  readonly dataDir: string
   readonly engine: Engine
   /** The same engine, asked directly. */
   readonly docker: ReturnType<typeof dockerOf>
@@ -42,9 +46,11 @@ export async function makeTestRuntime(
 ): Promise<TestRuntime> {
   const site = makeTestSite()
   const engine = makeEngine({ socketPath: testSocket })
+  const dataDir = await mkdtemp(join(tmpdir(), 'slipway-runtime-'))
   const runtime = makeDockerRuntime({
     engine,
     ...site,
+    dataDir,
     denyNetworks: options.denyNetworks ?? [],
     bind: options.bind ?? '127.0.0.1',
     publicPorts: options.publicPorts ?? [],
@@ -57,6 +63,7 @@ export async function makeTestRuntime(
   let next = 10
   return {
     runtime,
+    dataDir,
     engine,
     docker,
     site,
@@ -77,6 +84,7 @@ export async function makeTestRuntime(
     async dispose() {
       for (const { containerId } of await runtime.list()) await runtime.remove(containerId)
       await runtime.tearDown()
+      await rm(dataDir, { recursive: true, force: true })
     },
   }
 }

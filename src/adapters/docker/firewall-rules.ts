@@ -107,6 +107,15 @@ export function restoreScript(policy: FirewallPolicy, host: HostNetwork, saved: 
   ].join('\n')
 }
 
+/**
+ * The same for a machine that has just started, where the engine has written nothing yet and its chain for the administrator's
+ * rules may have to be made first (`iptables -N DOCKER-USER`): it leaves in there what it finds, and brings it before its own.
+ */
+export function bootScript(policy: FirewallPolicy, host: HostNetwork): string {
+  const engineToBe = ['-A FORWARD -j DOCKER-USER']
+  return restoreScript(policy, host, engineToBe).replace('COMMIT', '-I FORWARD 1 -j DOCKER-USER\nCOMMIT')
+}
+
 /** Takes every trace away; null when there is none. */
 export function removeScript(installation: string, saved: readonly string[]): string | null {
   const there = Object.values(chainNames(installation)).filter((name) => saved.some((l) => l.startsWith(`:${name} `)))

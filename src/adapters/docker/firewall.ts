@@ -1,5 +1,14 @@
+import { readFile, rm } from 'node:fs/promises'
 import type { Logger } from '../../kernel/logger.ts'
-import { jumpsInPlace, ourLines, removeScript, restoreScript, type FirewallPolicy } from './firewall-rules.ts'
+import { writeWholeFile } from '../../kernel/whole-file.ts'
+import {
+  bootScript,
+  jumpsInPlace,
+  ourLines,
+  removeScript,
+  restoreScript,
+  type FirewallPolicy,
+} from './firewall-rules.ts'
 import { readHostNetwork, secureBridges } from './host-network.ts'
 import { runTool } from './run-tool.ts'
 
@@ -17,9 +26,11 @@ export interface Firewall {
 export function makeFirewall(options: {
   policy: FirewallPolicy
   bridges: readonly string[]
+  /** Where the rules are kept for the next start of the machine: see `slipway service`. */
+  bootFile: string
   logger: Logger
 }): Firewall {
-  const { policy, bridges, logger } = options
+  const { policy, bridges, bootFile, logger } = options
   let written: { host: string; lines: string } | null = null
   let last: Promise<unknown> = Promise.resolve()
 
@@ -31,6 +42,9 @@ export function makeFirewall(options: {
     if (whole && written?.host === JSON.stringify(host)) return 'unchanged'
     if (!whole && written !== null) logger.warn('another program changed the firewall; it is written again')
     await restore(restoreScript(policy, host, saved))
+    await keepForBoot(bootFile, bootScript(policy, host)).catch((error: unknown) => {
+      logger.warn('the firewall’s rules could not be kept for the next start of the machine', { error })
+    })
     written = { host: JSON.stringify(host), lines: ourLines(policy.installation, await readRules()).join('\n') }
     return 'written'
   }
@@ -49,8 +63,14 @@ export function makeFirewall(options: {
         written = null
         const script = removeScript(policy.installation, await readRules())
         if (script !== null) await restore(script)
+        await rm(bootFile, { force: true })
       }),
   }
+}
+
+async function keepForBoot(path: string, script: string): Promise<void> {
+  const kept = await readFile(path, 'utf8').catch(() => null)
+  if (kept !== script) await writeWholeFile(path, script, 0o600)
 }
 
 /** Other programs may change the table between our look and our write; then the transaction fails as a whole. */

@@ -7,6 +7,7 @@ import { asInstance, findOwn, inspectEnded, listOwn, removeOwn, stopOwn, surveyO
 import { makeDemuxer } from './demux.ts'
 import type { Engine } from './engine.ts'
 import { execIn } from './exec.ts'
+import { firewallFile } from './firewall-file.ts'
 import { makeFirewall } from './firewall.ts'
 import { followCommand } from './follow-command.ts'
 import { readInstanceLog } from './instance-logs.ts'
@@ -19,6 +20,7 @@ import { makeContainerWatch } from './watch-containers.ts'
 export interface DockerRuntimeOptions {
   readonly engine: Engine
   readonly installation: string
+  readonly dataDir: string
   /** The data folder's mark: another one's installation of the same name is refused. Without it nothing is compared. */
   readonly owner?: string
   /** CIDR from which the bridges are cut (SLIPWAY_NETWORK). */
@@ -60,6 +62,7 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       publicPorts: options.publicPorts,
     },
     bridges,
+    bootFile: firewallFile(options.dataDir),
     logger,
   })
   const readHost = once(() => engine.call('info', (docker) => docker.info() as Promise<HostInfo>))

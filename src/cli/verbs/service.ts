@@ -60,7 +60,10 @@ async function showUnits(out: Session['out']): Promise<number> {
       restarts === 0 ? '-' : `${restarts} times`,
     ]),
   )
-  return units.every(({ active }) => active === 'active') ? exits.done : exits.failed
+  // What belongs to the machine's start has not been needed yet.
+  const isWell = ({ active, once }: (typeof units)[number]): boolean =>
+    active === 'active' || (once && active === 'inactive')
+  return units.every(isWell) ? exits.done : exits.failed
 }
 
 type Service = typeof import('../../setup/service/service.ts')

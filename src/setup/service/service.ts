@@ -48,8 +48,9 @@ export async function installService(options: ServiceOptions & { readonly start:
   say(`Installed ${units.map(({ name }) => name).join(', ')}: they start with the machine`)
   if (!options.start) return
   await endForegroundServer(settings, { systemd, say })
-  const slipway = unitNames(settings.installation).slipway
-  for (const { name } of units) {
+  const { slipway, firewall } = unitNames(settings.installation)
+  // Slipway itself sets the rules now; that unit has its time before the engine's next start.
+  for (const { name } of units.filter((unit) => unit.name !== firewall)) {
     say(`Starting ${name} …`)
     await (name === slipway ? systemd.restart(name) : systemd.start(name))
   }
@@ -73,7 +74,7 @@ export async function uninstallService(options: ServiceOptions): Promise<void> {
     await makeProxy({ ...settings, keptBy: null, port: settings.httpPort, root, logger: silentLogger }).detach()
     await systemd.stop(names.proxy)
   }
-  if (installed.includes(names.postgres)) await systemd.stop(names.postgres)
+  for (const name of [names.postgres, names.firewall]) if (installed.includes(name)) await systemd.stop(name)
   await systemd.disable(installed)
   for (const name of installed) await rm(join(systemd.folder, name))
   await rm(settingsFile(settings.dataDir), { force: true })

@@ -23,6 +23,8 @@ export interface UnitState {
   /** Started with the machine. */
   readonly enabled: boolean
   readonly pid: number | null
+  /** It does its work when the machine starts and is over then. */
+  readonly once: boolean
   /** How often it came back by itself. */
   readonly restarts: number
 }
@@ -59,7 +61,7 @@ export function makeSystemd(folder = '/etc/systemd/system'): Systemd {
     restart: act('restart'),
     stop: act('stop'),
     async state(unit) {
-      const names = ['ActiveState', 'UnitFileState', 'MainPID', 'NRestarts']
+      const names = ['ActiveState', 'UnitFileState', 'MainPID', 'NRestarts', 'Type']
       const { text } = await systemctl(['show', unit, `--property=${names.join(',')}`])
       return parseState(unit, text)
     },
@@ -75,6 +77,7 @@ export function parseState(unit: string, text: string): UnitState {
     active: value('ActiveState') || 'unknown',
     enabled: value('UnitFileState') === 'enabled',
     pid: pid > 0 ? pid : null,
+    once: value('Type') === 'oneshot',
     restarts: Number(value('NRestarts')) || 0,
   }
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
+import { firewallFile } from '../../adapters/docker/firewall-file.ts'
 
 /*
- * What systemd is told, as text: three units, so that each part comes back by itself and none takes another with it. The
+ * What systemd is told, as text: a unit for each part, so that each comes back by itself and none takes another with it. The
  * settings stand in a file of root's (0600) beside them; a unit can be read by everybody.
  */
 
@@ -22,12 +23,13 @@ export interface Unit {
   readonly text: string
 }
 
-export type UnitNames = Readonly<Record<'postgres' | 'proxy' | 'slipway', string>>
+export type UnitNames = Readonly<Record<'firewall' | 'postgres' | 'proxy' | 'slipway', string>>
 
 /** Those of the installation `default` have the plain names. */
 export function unitNames(installation: string): UnitNames {
   const suffix = installation === 'default' ? '' : `-${installation}`
   return {
+    firewall: `slipway-firewall${suffix}.service`,
     postgres: `slipway-postgres${suffix}.service`,
     proxy: `slipway-proxy${suffix}.service`,
     slipway: `slipway${suffix}.service`,
@@ -40,10 +42,36 @@ export const settingsFile = (dataDir: string): string => join(dataDir, 'service.
 export function renderUnits(facts: UnitFacts): Unit[] {
   const names = unitNames(facts.installation)
   return [
+    { name: names.firewall, text: firewallUnit(facts) },
     ...(facts.ownPostgres ? [{ name: names.postgres, text: postgresUnit(facts) }] : []),
     { name: names.proxy, text: proxyUnit(facts) },
     { name: names.slipway, text: slipwayUnit(facts, names) },
   ]
+}
+
+/** Nothing of Slipway's own runs in it: the engine starts instances whether or not that can start. */
+function firewallUnit({ installation, dataDir }: UnitFacts): string {
+  const rules = firewallFile(dataDir)
+  return render({
+    Unit: [
+      `Description=Slipway’s firewall, before the engine starts instances (${installation})`,
+      '# Those that may empty the tables at their start.',
+      'After=ufw.service firewalld.service nftables.service netfilter-persistent.service',
+      'Before=docker.service',
+      `ConditionPathExists=${escapePercent(rules)}`,
+    ],
+    Service: [
+      'Type=oneshot',
+      'RemainAfterExit=yes',
+      '# The engine’s chain for such rules; it is there when another installation was quicker.',
+      'ExecStart=-/usr/sbin/iptables --wait 5 --new-chain DOCKER-USER',
+      `ExecStart=/usr/sbin/iptables-restore --wait 5 --noflush ${quoteWord(rules)}`,
+      'NoNewPrivileges=yes',
+      'ProtectSystem=full',
+      'ProtectHome=read-only',
+    ],
+    Install: ['WantedBy=multi-user.target'],
+  })
 }
 
 function postgresUnit(facts: UnitFacts): string {

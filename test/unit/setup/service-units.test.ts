@@ -13,13 +13,15 @@ const unit = (name: string, more: Partial<typeof facts> = {}): string =>
   renderUnits({ ...facts, ...more }).find((found) => found.name === name)?.text ?? ''
 
 describe('the units', () => {
-  it('are three, named with the installation when it is not the default; no database when others look after it', () => {
+  it('are four, named with the installation when it is not the default; no database when others look after it', () => {
     expect(renderUnits(facts).map(({ name }) => name)).toEqual([
+      'slipway-firewall.service',
       'slipway-postgres.service',
       'slipway-proxy.service',
       'slipway.service',
     ])
     expect(renderUnits({ ...facts, installation: 'two', ownPostgres: false }).map(({ name }) => name)).toEqual([
+      'slipway-firewall-two.service',
       'slipway-proxy-two.service',
       'slipway-two.service',
     ])
@@ -28,10 +30,17 @@ describe('the units', () => {
 
   it('are wanted by Slipway’s, so that none stops another, and all come back', () => {
     expect(unit('slipway.service')).toContain('Wants=slipway-postgres.service slipway-proxy.service docker.service\n')
-    for (const { text } of renderUnits(facts)) {
-      expect(text).toMatch(/^Restart=always$/m)
+    for (const { name, text } of renderUnits(facts)) {
+      if (name !== 'slipway-firewall.service') expect(text).toMatch(/^Restart=always$/m)
       expect(text).not.toMatch(/^(?:Requires|BindsTo|PartOf)=/m)
     }
+  })
+
+  it('load the firewall before the engine starts, from a file that Slipway has written', () => {
+    expect(unit('slipway-firewall.service')).toMatch(/^Before=docker.service$/m)
+    expect(unit('slipway-firewall.service')).toContain(
+      'ExecStart=/usr/sbin/iptables-restore --wait 5 --noflush /var/lib/slipway/firewall.rules\n',
+    )
   })
 
   it('quote a path so that systemd takes it for nothing else', () => {
@@ -67,7 +76,8 @@ describe('the settings of the service', () => {
   })
 
   it('are in no unit: everybody may read those', () => {
-    const texts = renderUnits(facts).map(({ text }) => text)
+    const [firewall = '', ...texts] = renderUnits(facts).map(({ text }) => text)
+    expect(firewall).not.toContain('Environment')
     for (const text of texts) {
       expect(text).toContain('EnvironmentFile=/var/lib/slipway/service.env')
       expect(text.match(/^Environment=(\S+?)=/gm)).toEqual([
@@ -80,6 +90,20 @@ describe('the settings of the service', () => {
 
 it('what systemctl tells of a unit is read', () => {
   const text = 'ActiveState=active\nUnitFileState=enabled\nMainPID=77\nNRestarts=2\n'
-  expect(parseState('x', text)).toEqual({ unit: 'x', active: 'active', enabled: true, pid: 77, restarts: 2 })
-  expect(parseState('x', '')).toEqual({ unit: 'x', active: 'unknown', enabled: false, pid: null, restarts: 0 })
+  expect(parseState('x', text)).toEqual({
+    unit: 'x',
+    active: 'active',
+    enabled: true,
+    pid: 77,
+    once: false,
+    restarts: 2,
+  })
+  expect(parseState('x', '')).toEqual({
+    unit: 'x',
+    active: 'unknown',
+    enabled: false,
+    pid: null,
+    once: false,
+    restarts: 0,
+  })
 })
