@@ -84,9 +84,19 @@ export async function findMissingPackages(purpose: Purpose): Promise<MissingPack
   return (await lacking(purpose)).filter((need) => need.whereKnown !== true)
 }
 
+function neededFor(purpose: Purpose): Need[] {
+  return needs.filter((need) => need.when?.(purpose) ?? true)
+}
+
+/** Their names, but for those that only newer distributions know. */
+export function packagesFor(purpose: Purpose): string[] {
+  return neededFor(purpose)
+    .filter((need) => need.whereKnown !== true)
+    .map((need) => need.package)
+}
+
 async function lacking(purpose: Purpose): Promise<(MissingPackage & { whereKnown?: true })[]> {
-  const wanted = needs.filter((need) => need.when?.(purpose) ?? true)
-  const found = await Promise.all(wanted.map(async (need) => ({ ...need, lack: await need.lack() })))
+  const found = await Promise.all(neededFor(purpose).map(async (need) => ({ ...need, lack: await need.lack() })))
   return found.flatMap(({ lack, ...need }) => (lack === null ? [] : [{ ...need, lack }]))
 }
 
