@@ -59,7 +59,7 @@ export async function makeBaseImage(
   }
 }
 
-async function importFolder(root: string, name: string | null, changes: string[]): Promise<string> {
+export async function importFolder(root: string, name: string | null, changes: string[]): Promise<string> {
   const tar = spawn('tar', ['-C', root, '--owner=0', '--group=0', '--numeric-owner', '-cf', '-', '.'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
