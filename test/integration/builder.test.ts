@@ -158,9 +158,10 @@ describe('a build', () => {
     await builder.removeImage(image.digest)
   })
 
+  // The engine reads both outputs apart: what comes at the same time may stand in the middle of the other’s line.
   it('passes output on as it comes: escapes, half lines, very long lines', async () => {
     const { lines, image } = await build({
-      Dockerfile: `FROM ${base}\nRUN printf 'a\\033]0;title\\007b\\n'; printf 'err\\n' >&2; printf 'bar 1\\rbar 2\\n'; head -c 1000000 /dev/zero | tr '\\0' x; echo; printf 'no end'\nRUN printf 'Step 3/3 : LABEL x\\n ---> Running in 0123456789ab\\nafter\\n'`,
+      Dockerfile: `FROM ${base}\nRUN printf 'a\\033]0;title\\007b\\n'; printf 'err\\n' >&2; sleep 0.5; printf 'bar 1\\rbar 2\\n'; head -c 1000000 /dev/zero | tr '\\0' x; echo; printf 'no end'\nRUN printf 'Step 3/3 : LABEL x\\n ---> Running in 0123456789ab\\nafter\\n'`,
     })
     expect(lines).toEqual(expect.arrayContaining(['a\u001b]0;title\u0007b', 'err', 'bar 2', 'no end', 'after']))
     // Given out in pieces; nothing is lost, and the engine's pieces are at most 32 KiB.
