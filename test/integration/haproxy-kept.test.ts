@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { isOwnProcess, listOwnProcesses } from '../../src/adapters/haproxy/launch.ts'
+import { renderUnits, unitNames } from '../../src/setup/service/units.ts'
 import {
   ask,
   type Backend,
@@ -13,6 +14,7 @@ import {
   type TestProxy,
   until,
 } from '../support/proxy.ts'
+import { root } from '../support/root.ts'
 
 const host = 'a.example.org'
 let proxy: TestProxy
@@ -84,6 +86,25 @@ describe('a proxy that systemd or a container keeps', () => {
     expect(keeper.exitCode).toBeNull()
   })
 
+  it('is started anew by systemctl reload without a failed request, although Slipway reads what it tells', async () => {
+    const keeper = await keep()
+    await untilAlone(keeper)
+    const over = new AbortController()
+    void kept().requests?.follow(() => Promise.resolve(), over.signal)
+    const worker = await workerOf(keeper)
+    const stop = load()
+    const facts = { installation: 'default', dataDir: proxy.dataDir, root, node: process.execPath, ownPostgres: true }
+    const unit = renderUnits(facts).find(({ name }) => name === unitNames('default').proxy)
+    const [, signal] = /^ExecReload=\/bin\/kill -(USR2) \$MAINPID$/m.exec(unit?.text ?? '') ?? []
+    keeper.kill(`SIG${signal}` as NodeJS.Signals)
+    await until(async () => !(await isOwnProcess(proxy.dataDir, worker)), 10_000, 'the old worker to end')
+    await untilAlone(keeper)
+    over.abort()
+    expect(await workerOf(keeper)).not.toBe(worker)
+    expect(await stop()).toEqual({ failed: [], asked: expect.any(Number) })
+    expect(keeper.exitCode).toBeNull()
+  })
+
   it('is waited for, and never started by Slipway', async () => {
     const first = await keep()
     await untilAlone(first)
@@ -111,6 +132,9 @@ describe('a proxy that systemd or a container keeps', () => {
     expect((await ask(proxy.port, host)).status).toBe(200)
   })
 })
+
+const workerOf = async (keeper: ChildProcess): Promise<number> =>
+  (await listOwnProcesses(proxy.dataDir)).find((pid) => pid !== keeper.pid) ?? 0
 
 /** Asks again and again, each time on a connection of its own; what failed is told when it is stopped. */
 function load(): () => Promise<{ failed: string[]; asked: number }> {

@@ -111,6 +111,8 @@ function proxyUnit(facts: UnitFacts): string {
     Service: [
       'Type=notify',
       ...started(facts, ['src/setup/run-part.ts', 'proxy']),
+      '# The way to start it anew (after an upgrade of HAProxy, too): the new process takes the sockets over, nothing is refused.',
+      'ExecReload=/bin/kill -USR2 $MAINPID',
       '# Lets open requests finish, those that last are cut.',
       'KillSignal=SIGUSR1',
       'KillMode=mixed',
