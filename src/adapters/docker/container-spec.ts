@@ -72,14 +72,19 @@ export function containerLabels(spec: InstanceSpec, installation: string): Recor
   return { [labelNames.kind]: 'instance', ...spec.labels, [labelNames.installation]: installation }
 }
 
+/** Containers of 0.1.0 do not have them. */
+const newLabels: readonly string[] = [labelNames.version, labelNames.process, labelNames.position]
+
 /** A container of that name is taken over only when all that says whose it is agrees. */
 export function isSame(
   found: { readonly labels: Readonly<Record<string, string>>; readonly image: string },
   spec: InstanceSpec,
   installation: string,
 ): boolean {
-  const wanted = containerLabels(spec, installation)
-  return found.image === spec.image && Object.entries(wanted).every(([name, value]) => found.labels[name] === value)
+  const wanted = Object.entries(containerLabels(spec, installation))
+  // One that an older Slipway has begun lacks these, and is told by the others.
+  const isNew = (name: string): boolean => newLabels.includes(name) && found.labels[name] === undefined
+  return found.image === spec.image && wanted.every(([name, value]) => found.labels[name] === value || isNew(name))
 }
 
 function parseDigest(image: string): string {
