@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { plainLine } from '../kernel/terminal-text.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { durationMs, insidePath, line, sizeBytes, statusRange } from './app-config-units.ts'
+import { type CronJob, cronJobKeys, cronSchema, toCronJobs } from './cron-jobs.ts'
 import {
   type ProcessConfig,
   type Procfile,
@@ -41,6 +42,8 @@ export interface AppConfig {
   readonly releaseCommands: readonly ReleaseCommand[]
   /** `web` is always there, and the first. Builds from before 0.2.0 have none: ask `processesOf`. */
   readonly processes?: readonly ProcessConfig[]
+  /** Builds from before 0.2.0 have none: ask `cronJobsOf`. */
+  readonly cron?: readonly CronJob[]
   readonly drainMs: number
   readonly stopMs: number
   readonly resources: { readonly memoryBytes: number; readonly cpus: number; readonly pids: number }
@@ -130,6 +133,7 @@ const schema = z.strictObject({
     )
     .optional(),
   processes: processesSchema.optional(),
+  cron: cronSchema.default([]),
   drain: durationMs({ from: '0', to: '24h' }).prefault('30s'),
   stop: durationMs({ from: '0', to: '1h' }).prefault('10s'),
   resources: resources.prefault({}),
@@ -188,6 +192,7 @@ function toConfig(given: z.infer<typeof schema>, procfile: Procfile): AppConfig 
       timeoutMs: one.timeout,
     })),
     processes: given.processes === undefined ? (procfile.processes ?? toProcesses({})) : toProcesses(given.processes),
+    cron: toCronJobs(given.cron),
     drainMs: given.drain,
     stopMs: given.stop,
     resources: { memoryBytes: given.resources.memory, cpus: given.resources.cpus, pids: given.resources.pids },
@@ -233,6 +238,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   resources: Object.keys(resources.shape),
   release: Object.keys(releaseCommand.shape),
   processes: processKeys,
+  cron: cronJobKeys,
 }
 
 function didYouMean(key: string, path: readonly PropertyKey[]): string {
