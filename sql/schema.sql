@@ -72,6 +72,44 @@ CREATE TABLE public.commit_counts (
     left_out integer NOT NULL
 );
 
+CREATE TABLE public.cron_jobs (
+    environment_id bigint NOT NULL,
+    label text NOT NULL,
+    schedule text NOT NULL,
+    timezone text NOT NULL,
+    run text NOT NULL,
+    next_due_at timestamp with time zone NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    failure_told_at timestamp with time zone
+);
+
+CREATE TABLE public.cron_runs (
+    id bigint NOT NULL,
+    environment_id bigint NOT NULL,
+    deploy_id bigint NOT NULL,
+    label text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    requested_by text,
+    state text NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    exit_code integer,
+    error text,
+    tail text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT cron_runs_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
+    CONSTRAINT cron_runs_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text])))
+);
+
+ALTER TABLE public.cron_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.cron_runs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.deploy_log (
     deploy_id bigint NOT NULL,
     seq integer NOT NULL,
@@ -408,6 +446,15 @@ ALTER TABLE ONLY public.builds
 ALTER TABLE ONLY public.commit_counts
     ADD CONSTRAINT commit_counts_pkey PRIMARY KEY (environment_id);
 
+ALTER TABLE ONLY public.cron_jobs
+    ADD CONSTRAINT cron_jobs_pkey PRIMARY KEY (environment_id, label);
+
+ALTER TABLE ONLY public.cron_runs
+    ADD CONSTRAINT cron_runs_environment_id_label_due_at_key UNIQUE (environment_id, label, due_at);
+
+ALTER TABLE ONLY public.cron_runs
+    ADD CONSTRAINT cron_runs_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.deploy_log
     ADD CONSTRAINT deploy_log_pkey PRIMARY KEY (deploy_id, seq);
 
@@ -496,6 +543,16 @@ CREATE INDEX builds_by_digest ON public.builds USING btree (((image ->> 'digest'
 
 CREATE INDEX builds_with_image ON public.builds USING btree (app_id) WHERE ((state = 'succeeded'::text) AND (image_removed_at IS NULL));
 
+CREATE INDEX cron_jobs_due ON public.cron_jobs USING btree (next_due_at);
+
+CREATE INDEX cron_runs_by_deploy ON public.cron_runs USING btree (deploy_id);
+
+CREATE INDEX cron_runs_by_end ON public.cron_runs USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+
+CREATE UNIQUE INDEX cron_runs_one_open ON public.cron_runs USING btree (environment_id, label) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
+
+CREATE INDEX cron_runs_open ON public.cron_runs USING btree (due_at, id) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
+
 CREATE INDEX deploys_by_build ON public.deploys USING btree (build_id);
 
 CREATE INDEX deploys_by_environment ON public.deploys USING btree (environment_id, id DESC);
@@ -565,6 +622,15 @@ ALTER TABLE ONLY public.builds
 
 ALTER TABLE ONLY public.commit_counts
     ADD CONSTRAINT commit_counts_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.cron_jobs
+    ADD CONSTRAINT cron_jobs_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.cron_runs
+    ADD CONSTRAINT cron_runs_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.cron_runs
+    ADD CONSTRAINT cron_runs_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.deploy_log
     ADD CONSTRAINT deploy_log_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;

@@ -55,6 +55,7 @@ const schema = z.object({
   SLIPWAY_BUILD_CPUS: positive.optional(),
   SLIPWAY_BUILD_SLOTS: whole.optional(),
   SLIPWAY_BUILD_TIMEOUT_MINUTES: positive.default(30),
+  SLIPWAY_CRON_SLOTS: whole.default(4),
   SLIPWAY_MAX_PUSH_MB: whole.default(1024),
   SLIPWAY_KEEP_RELEASES: whole.default(10),
   SLIPWAY_KEEP_DAYS: whole.default(90),
@@ -99,6 +100,8 @@ export interface Settings {
     readonly slots: number | null
     readonly timeoutMs: number
   }
+  /** So many runs of jobs go at once. */
+  readonly cronSlots: number
   readonly maxPushBytes: number
   /** What is kept of releases that do not run. */
   readonly keep: {
@@ -166,6 +169,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
       slots: s.SLIPWAY_BUILD_SLOTS ?? null,
       timeoutMs: s.SLIPWAY_BUILD_TIMEOUT_MINUTES * 60_000,
     },
+    cronSlots: s.SLIPWAY_CRON_SLOTS,
     maxPushBytes: s.SLIPWAY_MAX_PUSH_MB * mb,
     keep: { releases: s.SLIPWAY_KEEP_RELEASES, days: s.SLIPWAY_KEEP_DAYS },
     diskFloorBytes: s.SLIPWAY_DISK_FLOOR_MB === undefined ? null : s.SLIPWAY_DISK_FLOOR_MB * mb,

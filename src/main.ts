@@ -8,6 +8,7 @@ import { makeGitCli } from './adapters/git-cli/git-cli.ts'
 import { GitHttp } from './adapters/git-http/git-http.ts'
 import { makeProxy } from './adapters/haproxy/index.ts'
 import { makeBuilds } from './builds/index.ts'
+import { makeCron } from './cron/index.ts'
 import type { Settings } from './config.ts'
 import { makeDeployReads, makeDeploys, makeProcesses } from './deploys/index.ts'
 import { makeEnvironments } from './environments/index.ts'
@@ -20,6 +21,7 @@ import { systemClock } from './kernel/clock.ts'
 import { armFaultPoint } from './kernel/fault-point.ts'
 import { type Logger, makeLogger } from './kernel/logger.ts'
 import { makeMutex } from './kernel/mutex.ts'
+import { makeSlots } from './kernel/slots.ts'
 import { makeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
@@ -96,6 +98,7 @@ export async function run({ settings, demo, root, onReady }: Start): Promise<voi
   stop.abort()
   await doors.close()
   await modules.removals.stop()
+  await modules.cron.stop()
   await modules.deploys.stop()
   await Promise.race([nights, systemClock.sleep(closeGraceMs)])
   await modules.logs.close()
@@ -207,6 +210,7 @@ function makeModules(ground: Ground) {
     router: proxy.router,
     addresses,
     range,
+    onLive: (tx, live) => cron.replaceJobs(tx, live),
     whileRoutesHold: makeMutex(),
     installation,
     installationKey: keys.derivation,
@@ -218,10 +222,17 @@ function makeModules(ground: Ground) {
     hash: async (credentials) => passwordHash(await proxy.passwordKey(), credentials),
     apply: (environmentId) => deploys.applyExposure(environmentId),
   })
+  const cron = makeCron({
+    ...{ db, place: db, deploys, runtime: logs.runtime, memory, clock: systemClock, logger },
+    masks,
+    slots: makeSlots(settings.cronSlots),
+    note: (at, text) => logs.note(at, text),
+  })
   const { repositories } = gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
   const removals = makeRemovals({
     ...{ db, environments, deploys, images, builder, git, clock: systemClock, logger },
+    endJobs: (id, signal) => cron.end(id, signal),
     removeLogs: (environment) => logs.journals.remove(environment),
   })
   const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
@@ -236,6 +247,7 @@ function makeModules(ground: Ground) {
     addresses,
     gitCli,
     builds,
+    cron,
     deploys,
     git,
     statuses,
@@ -316,13 +328,14 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
 /** Deploys go on, and everything that Slipway stands on is watched from now on. */
 async function startWork(
   { cluster, proxy, runtime, logger, stop }: Ground,
-  { deploys, logs, removals, rotation, statuses }: Modules,
+  { cron, deploys, logs, removals, rotation, statuses }: Modules,
 ): Promise<void> {
   logs.start(stop.signal)
   const { routes, started, removed } = await deploys.start()
   logger.info('reconciled', { routes, started, removed })
   await removals.start()
   rotation.run(stop.signal).catch((error: unknown) => logger.error('variables are not all sealed anew yet', { error }))
+  cron.start()
   const reconcile = (): void => {
     deploys.reconcile().catch((error: unknown) => logger.error('reconciling failed', { error }))
   }

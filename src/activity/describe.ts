@@ -88,6 +88,14 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     const releases = list(data['releases'])
     return `gave up the image of build ${text(data['build'])}${releases === '' ? '' : ` (${releases})`}`
   },
+  'cron.failed': ({ data }) => {
+    const often = data['failures'] === 1 ? '' : `, ${text(data['failures'])} times in a row`
+    return `the job ${text(data['label'])} failed${often}: ${text(data['message'])}`
+  },
+  'cron.recovered': ({ data }) =>
+    `the job ${text(data['label'])} succeeds again, after ${counted(data['failures'], 'failure')}`,
+  'cron.missed': ({ data }) =>
+    `missed ${counted(data['count'], 'run')} of the job ${text(data['label'])} while Slipway was away${data['madeUp'] === true ? '; the last one is made up for' : ''}`,
   'instance.died': (event) => `${instance(event)} ended${ended(event)}`,
   'instance.started': (event) => `${instance(event)} is up`,
   'instance.restarted': (event) => `${instance(event)} is up again`,
@@ -101,6 +109,8 @@ const protects: Readonly<Record<string, string>> = {
   allow: 'let in',
   disallow: 'lets in no longer',
 }
+
+const counted = (value: unknown, what: string): string => `${text(value)} ${what}${value === 1 ? '' : 's'}`
 
 const list = (value: unknown): string => (Array.isArray(value) ? value.map(text).join(', ') : '')
 

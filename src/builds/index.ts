@@ -14,7 +14,6 @@ import type { Build } from './store.ts'
 export type { AppConfig, ReleaseCommand } from './app-config.ts'
 export { mostInstances, type ProcessConfig, processesOf, whyNotProcessName } from './processes.ts'
 export { type CronJob, cronJobsOf } from './cron-jobs.ts'
-export { type ProcessConfig, processesOf } from './processes.ts'
 export type { Builder, BuildOptions, BuildRequest, BuiltImage, ImageHealthcheck } from './builder.ts'
 export {
   type Dockerfile,

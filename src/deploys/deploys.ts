@@ -15,6 +15,9 @@ import { findDifferences, type Reconciled } from './level/reconcile.ts'
 import { startWorkers } from './level/start-again.ts'
 import { machineLine } from './end-deploy.ts'
 import type { Tools } from './steps/index.ts'
+import type { WantedMemory } from '../runtime/index.ts'
+import { readReleaseSpec, type ReleaseSpec } from './release-spec.ts'
+import { wantedMemory } from './wanted-memory.ts'
 import * as store from './store.ts'
 import { planStart, stopServing } from './stop-serving.ts'
 import { closeLine, type Doomed, takeDown } from './take-down.ts'
@@ -50,6 +53,10 @@ export interface Deploys {
   closeLine(tx: Transaction, closing: { environmentId: number; by: string; cancel: boolean }): Promise<number | null>
   /** Ends all that an environment runs whose line is closed, and whatever leads to it. Safe to repeat. */
   takeDown(environment: Doomed, signal: AbortSignal): Promise<void>
+  /** What containers of a deploy’s release are made from. */
+  readSpec(deployId: number): Promise<ReleaseSpec>
+  /** What one more container of an environment will need of the host’s memory. */
+  wantedMemory(environmentId: number, limitBytes: number): WantedMemory
   /** Makes engine and proxy agree with the database, goes on with what was half done, and begins to work. */
   start(): Promise<Reconciled>
   /** The same comparison again, while working. */
@@ -122,6 +129,8 @@ export function makeDeploys(given: Tools): Deploys {
     },
     takeDown: (environment, signal) => takeDown(tools, { environment, retire: (id) => queue.retire(id), signal }),
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
+    readSpec: async (deployId) => readReleaseSpec(await store.getDeploy(db, deployId), tools),
+    wantedMemory: (environmentId, limitBytes) => wantedMemory(db, environmentId, limitBytes),
     async start() {
       const found = await level.reconcile()
       await queue.start()

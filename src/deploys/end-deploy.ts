@@ -50,6 +50,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
     const { id: deployId, environmentId, releaseId } = deploy
     const draining = await switchRoute(tx, { environmentId, releaseId: releaseId as number, deployId })
     await store.settleEnvironment(tx, deploy)
+    await tools.onLive?.(tx, { environmentId, deployId })
     await log.writeWith(tx, lines)
     await store.recordEnd(tx, own, 'live')
     await appendEvent(tx, { kind: 'deploy.live', ...subject(deploy), data: { release: number } })

@@ -19,6 +19,8 @@ export interface ReleaseSpec {
   instance(which: Pick<InstanceRecord, 'process' | 'position' | 'address'>): InstanceSpec
   /** The container of a release command, which has a name of its own. */
   command(name: string): InstanceSpec
+  /** The container of one run of a job. */
+  job(run: { readonly runId: number; readonly label: string }): InstanceSpec
 }
 
 export async function readReleaseSpec(
@@ -54,7 +56,7 @@ export async function readReleaseSpec(
   const processes = processesOf(build.config)
   // `slw-default-test--shop-v12-1`, `…-v12-worker-1`: who reads `docker ps` knows what it is.
   const version = isOfSameRelease(deploy.kind) ? `v${release.number}-d${deploy.id}` : `v${release.number}`
-  const container = (name: string, kind: 'instance' | 'command', address: string | null): InstanceSpec => ({
+  const container = (name: string, kind: 'instance' | 'command' | 'cron', address: string | null): InstanceSpec => ({
     name: `slw-${tools.installation}-${deploy.label}-${version}-${name}`,
     image: image.digest,
     labels: {
@@ -63,7 +65,8 @@ export async function readReleaseSpec(
       [labelNames.environment]: deploy.environment,
       [labelNames.release]: String(release.id),
       [labelNames.version]: `v${release.number}`,
-      [labelNames.deploy]: String(deploy.id),
+      // A job goes on when the instances of its deploy are retired.
+      ...(kind === 'cron' ? {} : { [labelNames.deploy]: String(deploy.id) }),
       [labelNames.kind]: kind,
     },
     // A user's value wins.
@@ -79,6 +82,11 @@ export async function readReleaseSpec(
     port,
     processes,
     command: (name) => container(name, 'command', null),
+    job({ runId, label }) {
+      const { labels, ...spec } = container(`cron-${runId}`, 'cron', null)
+      const its = { [labelNames.process]: `cron.${label}`, [labelNames.cronRun]: String(runId) }
+      return { ...spec, labels: { ...labels, ...its } }
+    },
     instance({ process, position, address }) {
       const name = isWeb({ process }) ? String(position) : `${process}-${position}`
       const { labels, ...spec } = container(name, 'instance', address)

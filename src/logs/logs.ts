@@ -7,6 +7,7 @@ import { makeLogCollector } from './collector.ts'
 import { makeJournals } from './journals.ts'
 import { keepRequests } from './keep-requests.ts'
 import { keepLogs } from './kept-runtime.ts'
+import { encodeNote } from './line.ts'
 import { makeRuntimeLogs } from './read.ts'
 import type { RequestFeed } from './requests.ts'
 import type { LogLimits } from './retention.ts'
@@ -36,6 +37,9 @@ export function makeLogs<R extends Runtime>(options: {
     /** For whoever removes containers: what they printed last is kept first. */
     runtime: keepLogs(runtime, collector),
     ...makeRuntimeLogs({ journals, db, clock }),
+    /** Writes a line of Slipway’s own into the log of a release. */
+    note: ({ app, environment, release }: { app: string; environment: string; release: number }, text: string): void =>
+      journals.open({ app, environment, journal: `v${release}` }).append(encodeNote(clock.now(), text)),
     /** Begins to follow every container; ends with the signal. */
     start(signal: AbortSignal): void {
       collector.start(signal)

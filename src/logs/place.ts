@@ -30,10 +30,16 @@ export function printerOf({ labels, name: containerName, containerId }: Instance
   const kind = labels[labelNames.kind]
   const [, number, which = ''] = /-v([1-9][0-9]{0,8})-([a-z0-9-]{1,40})$/.exec(containerName) ?? []
   const release = labels[labelNames.version] ?? (number === undefined ? '' : `v${number}`)
-  if ((kind !== 'instance' && kind !== 'command') || !isJournal(release)) return null
+  if (!['instance', 'command', 'cron'].includes(kind ?? '') || !isJournal(release)) return null
   if (!name.test(app) || !name.test(environment)) return null
-  const process = `${labels[labelNames.process] ?? 'web'}.${labels[labelNames.position] ?? which}`
-  const from = kind === 'instance' ? process : (/command-[0-9]{1,3}$/.exec(containerName)?.[0] ?? which)
+  const process = labels[labelNames.process] ?? 'web'
+  const names: Readonly<Record<string, string>> = {
+    instance: `${process}.${labels[labelNames.position] ?? which}`,
+    command: /command-[0-9]{1,3}$/.exec(containerName)?.[0] ?? which,
+    // `cron.<label>`
+    cron: process,
+  }
+  const from = names[kind ?? ''] ?? ''
   if (!/^[a-z0-9_.-]{1,60}$/.test(from)) return null
   return { place: { app, environment, journal: release }, from, container: containerId.slice(0, 12) }
 }

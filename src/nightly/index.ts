@@ -5,7 +5,7 @@ import type { Database } from '../postgres/database.ts'
 import { isDue, type TimeOfDay } from './schedule.ts'
 import { findLastBegun, type Outcome, readOutcome, recordBegun, recordEnded, recordPart } from './store.ts'
 
-export { forgetOldEvents, removeOldLogs } from './old-rows.ts'
+export { forgetOldEvents, forgetOldRuns, removeOldLogs } from './old-rows.ts'
 export { makeRetention, type Retention } from './retention.ts'
 export { parseTimeOfDay } from './schedule.ts'
 

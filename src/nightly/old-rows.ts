@@ -1,8 +1,8 @@
 import type { Database } from '../postgres/database.ts'
-import { listOldLogs, type OldLog, removeLog, removeOldEvents } from './store.ts'
+import { listOldLogs, type OldLog, removeLog, removeOldEvents, removeOldRuns } from './store.ts'
 
 const logsAtOnce = 200
-const eventsAtOnce = 5_000
+const rowsAtOnce = 5_000
 
 /** Logs of deploys that are over for so many days and whose release is not kept: one by one, so that nobody waits for it. */
 export async function removeOldLogs(db: Database, keepDays: number, signal: AbortSignal): Promise<{ logs: number }> {
@@ -30,11 +30,20 @@ export async function forgetOldEvents(
   keepDays: number,
   signal: AbortSignal,
 ): Promise<{ events: number }> {
-  let events = 0
+  return { events: await inPages((limit) => removeOldEvents(db, keepDays, limit), signal) }
+}
+
+/** Of jobs. */
+export async function forgetOldRuns(db: Database, keepDays: number, signal: AbortSignal): Promise<{ runs: number }> {
+  return { runs: await inPages((limit) => removeOldRuns(db, keepDays, limit), signal) }
+}
+
+async function inPages(remove: (limit: number) => Promise<number>, signal: AbortSignal): Promise<number> {
+  let sum = 0
   for (;;) {
     signal.throwIfAborted()
-    const removed = await removeOldEvents(db, keepDays, eventsAtOnce)
-    events += removed
-    if (removed < eventsAtOnce) return { events }
+    const removed = await remove(rowsAtOnce)
+    sum += removed
+    if (removed < rowsAtOnce) return sum
   }
 }

@@ -83,3 +83,16 @@ export async function removeOldEvents(q: Queryable, keepDays: number, limit: num
   )
   return rows[0]?.count ?? 0
 }
+
+/** @returns how many went; fewer than the limit: no more are old */
+export async function removeOldRuns(q: Queryable, keepDays: number, limit: number): Promise<number> {
+  const rows = await q.query<{ count: number }>(
+    `with removed as (
+       delete from cron_runs where id in (
+         select id from cron_runs where finished_at < now() - make_interval(days => $1) order by finished_at limit $2
+       ) returning 1
+     ) select count(*) as count from removed`,
+    [keepDays, limit],
+  )
+  return rows[0]?.count ?? 0
+}

@@ -16,6 +16,8 @@ export interface RemovalNeeds {
   readonly images: Images
   readonly builder: Pick<Builder, 'listTraces'>
   readonly git: Pick<Git, 'forgetDeploys' | 'removeRepository'>
+  /** Ends the jobs of it that go. */
+  readonly endJobs: (environmentId: number, signal: AbortSignal) => Promise<void>
   /** What its instances printed and the proxy said of its requests. */
   readonly removeLogs: (environment: { app: string; environment: string }) => Promise<void>
   readonly clock: Clock
@@ -37,6 +39,7 @@ export async function removeEnvironment(
 ): Promise<void> {
   const { db, deploys, images, git } = needs
   const { id, app, name } = environment
+  await needs.endJobs(id, signal)
   await deploys.takeDown(environment, signal)
   faultPoint('removal.down')
   await store.unpinReleases(db, id)

@@ -50,8 +50,8 @@ export interface Runtime {
   /** SIGTERM, then SIGKILL after `graceMs`. Safe to repeat, also on a container that is gone. */
   stop(containerId: string, graceMs: number): Promise<void>
   remove(containerId: string): Promise<void>
-  /** All containers of this installation, running or not; of one deploy when it is given. */
-  list(of?: { readonly deploy: number }): Promise<Instance[]>
+  /** All containers of this installation, running or not; of one deploy, or of one run of a job, when it is given. */
+  list(of?: { readonly deploy?: number; readonly cronRun?: number }): Promise<Instance[]>
   /** All containers of this installation in one call to the engine, whatever their number. */
   survey(): Promise<SeenContainer[]>
   /**
@@ -162,6 +162,8 @@ export const labelNames = {
   process: 'slipway.process',
   position: 'slipway.position',
   version: 'slipway.version',
-  /** `instance`, `command` (a release command) or `build`. */
+  /** The run of a job (`cron`) whose container it is. Such a one carries no deploy: it outlives the release’s instances. */
+  cronRun: 'slipway.cron-run',
+  /** `instance`, `command` (a release command), `cron` (a run of a job) or `build`. */
   kind: 'slipway.kind',
 } as const

@@ -7,6 +7,7 @@ import { systemClock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
 import {
   forgetOldEvents,
+  forgetOldRuns,
   makeNightly,
   makeRetention,
   type Nightly,
@@ -99,6 +100,7 @@ export function makeNights(
       { name: 'repositories', run: tidyRepositories },
       { name: 'deploy logs', run: (signal) => removeOldLogs(db, days, signal) },
       { name: 'events', run: (signal) => forgetOldEvents(db, days, signal) },
+      { name: 'cron runs', run: (signal) => forgetOldRuns(db, days, signal) },
     ],
     at: parseTimeOfDay(settings.nightlyAt),
     clock: systemClock,

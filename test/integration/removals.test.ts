@@ -50,6 +50,7 @@ function make(): Removals {
         asked.push(`repository ${app}`)
       },
     },
+    endJobs: async () => undefined,
     async removeLogs({ app, environment }) {
       await breakOn('logs')
       asked.push(`logs ${app}/${environment}`)

@@ -67,6 +67,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     images: { remove: async () => 0, sweep: async () => 0 },
     builder: { listTraces: async () => [] },
     git: { forgetDeploys: async () => undefined, removeRepository: async () => undefined },
+    endJobs: async () => undefined,
     removeLogs: async () => undefined,
   })
   const applied: number[] = []

@@ -85,6 +85,8 @@ export function makeFakeDeploys(): FakeDeploys {
     closeLine: unused,
     takeDown: unused,
     listInstances: unused,
+    readSpec: unused,
+    wantedMemory: unused,
     start: unused,
     reconcile: unused,
     findDifferences: unused,

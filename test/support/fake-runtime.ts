@@ -192,7 +192,8 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
       return [...containers.values()]
         .filter(({ foreign }) => !foreign)
         .map(({ instance }) => instance)
-        .filter(({ labels }) => of === undefined || labels[labelNames.deploy] === String(of.deploy))
+        .filter(({ labels }) => of?.deploy === undefined || labels[labelNames.deploy] === String(of.deploy))
+        .filter(({ labels }) => of?.cronRun === undefined || labels[labelNames.cronRun] === String(of.cronRun))
     },
     async survey() {
       answer()

@@ -69,6 +69,7 @@ export interface SpineOptions {
   readonly buildSlots?: number
   readonly disk?: DiskRoom
   readonly memory?: MemoryRoom
+  readonly onLive?: Tools['onLive']
 }
 
 export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
@@ -95,6 +96,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     variables: makeReleaseVariables({ db, keys, masks }),
     masks,
     ...(options.memory === undefined ? {} : { memory: options.memory }),
+    ...(options.onLive === undefined ? {} : { onLive: options.onLive }),
     addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
     // The instances “listen” where the test's server does.
     range: { subnet: '127.0.0.0/24', reserved: ['127.0.0.1'] },

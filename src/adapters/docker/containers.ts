@@ -91,10 +91,13 @@ function stateOf(listed: string): SeenContainer['state'] {
 export async function listOwn(
   engine: Engine,
   installation: string,
-  of?: { readonly deploy: number },
+  { deploy, cronRun }: { readonly deploy?: number; readonly cronRun?: number } = {},
 ): Promise<Instance[]> {
-  const deploy = of === undefined ? [] : [`${labelNames.deploy}=${of.deploy}`]
-  const filters = { label: [`${labelNames.installation}=${installation}`, ...deploy] }
+  const which = [
+    ...(deploy === undefined ? [] : [`${labelNames.deploy}=${deploy}`]),
+    ...(cronRun === undefined ? [] : [`${labelNames.cronRun}=${cronRun}`]),
+  ]
+  const filters = { label: [`${labelNames.installation}=${installation}`, ...which] }
   const found = await engine.call('list containers', (docker) => docker.listContainers({ all: true, filters }))
   // The list lacks exit codes and restarts. Eight at once: an engine answers some hundred inspects a second.
   const instances: Instance[] = []

@@ -162,8 +162,8 @@ function isWanted(
   deploys: ReadonlySet<string>,
   runningDeploys: ReadonlySet<number>,
 ): boolean {
-  // A build's containers belong to the builder.
-  if (labels[labelNames.kind] === 'build') return true
+  // A build's containers belong to the builder, those of jobs to cron.
+  if (labels[labelNames.kind] === 'build' || labels[labelNames.kind] === 'cron') return true
   if (runningDeploys.has(Number(labels[labelNames.deploy]))) return true
   return labels[labelNames.kind] === 'instance' && deploys.has(labels[labelNames.deploy] ?? '')
 }

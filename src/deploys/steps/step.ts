@@ -4,7 +4,7 @@ import { SlipwayError } from '../../kernel/errors.ts'
 import type { Exclusively } from '../../kernel/mutex.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Secret } from '../../kernel/secret.ts'
-import type { Database, ServerPlace } from '../../postgres/database.ts'
+import type { Database, ServerPlace, Transaction } from '../../postgres/database.ts'
 import type { Addresses, Router } from '../../routing/index.ts'
 import type { AddressRange, MemoryRoom, Probes, Runtime } from '../../runtime/index.ts'
 import type { Masks, ReleaseVariables } from '../../vars/index.ts'
@@ -27,6 +27,8 @@ export interface Tools {
   readonly variables?: ReleaseVariables
   /** What must not be read in logs; without it nothing is replaced. */
   readonly masks?: Pick<Masks, 'ofEnvironment' | 'ofRelease'>
+  /** In the transaction in which a deploy goes live: what else begins then. */
+  readonly onLive?: (tx: Transaction, live: { environmentId: number; deployId: number }) => Promise<void>
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */

@@ -46,6 +46,12 @@ describe('the sentence of an event', () => {
       before: { branch: null, deployOnPush: false, held: false },
     }
     expect(told('environment.changed', change)).toBe('changed test: branch: none → develop, deployOnPush: false → true')
+    expect(told('cron.failed', { label: 'report', failures: 3, message: 'It ended with exit code 2.' })).toBe(
+      'the job report failed, 3 times in a row: It ended with exit code 2.',
+    )
+    expect(told('cron.missed', { label: 'report', count: 1, madeUp: true })).toBe(
+      'missed 1 run of the job report while Slipway was away; the last one is made up for',
+    )
     const updates = ['main', 'a', 'b', 'c'].map((name) => ({
       ref: `refs/heads/${name}`,
       old: '0',

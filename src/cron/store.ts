@@ -1,0 +1,288 @@
+import { type AppConfig, type CronJob, cronJobsOf } from '../builds/index.ts'
+import { nextDue } from '../kernel/cron-schedule.ts'
+import type { Queryable, Transaction } from '../postgres/database.ts'
+import type { Failing } from './plan.ts'
+
+/** A run of a job. Its SQL too. */
+export interface CronRun {
+  readonly id: number
+  readonly environmentId: number
+  readonly deployId: number
+  readonly label: string
+  readonly dueAt: Date
+  /** Null: the schedule. */
+  readonly requestedBy: string | null
+  /** `waiting` for its turn; `skipped`: the run before it still went. */
+  readonly state: 'waiting' | 'running' | 'succeeded' | 'failed' | 'skipped'
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+  readonly exitCode: number | null
+  readonly error: string | null
+  /** What it printed last. */
+  readonly tail: readonly string[]
+}
+
+const columns = `r.id, r.environment_id as "environmentId", r.deploy_id as "deployId", r.label, r.due_at as "dueAt",
+  r.requested_by as "requestedBy", r.state, r.started_at as "startedAt", r.finished_at as "finishedAt",
+  r.exit_code as "exitCode", r.error, r.tail`
+
+/** The jobs of the release that a deploy brings. */
+export async function listWantedJobs(q: Queryable, deployId: number): Promise<readonly CronJob[]> {
+  const rows = await q.query<{ config: AppConfig }>(
+    `select b.config from deploys d join releases r on r.id = d.release_id join builds b on b.id = r.build_id
+     where d.id = $1`,
+    [deployId],
+  )
+  return rows.flatMap(({ config }) => cronJobsOf(config))
+}
+
+/** Those of the release that serves from now on take the place of all others; one that stays as it was loses no time. */
+export async function replaceJobs(tx: Transaction, environmentId: number, jobs: readonly CronJob[]): Promise<void> {
+  const labels = jobs.map(({ label }) => label)
+  await tx.query('delete from cron_jobs where environment_id = $1 and label <> all($2)', [environmentId, labels])
+  if (jobs.length === 0) return
+  const [{ now } = { now: new Date() }] = await tx.query<{ now: Date }>('select now() as now')
+  await tx.query(
+    `insert into cron_jobs as j (environment_id, label, schedule, timezone, run, next_due_at)
+     select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+     on conflict (environment_id, label) do update set
+       schedule = excluded.schedule, timezone = excluded.timezone, run = excluded.run,
+       next_due_at = case when (j.schedule, j.timezone) = (excluded.schedule, excluded.timezone)
+         then j.next_due_at else excluded.next_due_at end`,
+    [
+      environmentId,
+      labels,
+      jobs.map(({ schedule }) => schedule),
+      jobs.map(({ timezone }) => timezone),
+      jobs.map(({ run }) => run),
+      jobs.map((job) => orNever(nextDue(job, now))),
+    ],
+  )
+}
+
+const orNever = (date: Date | null): string => date?.toISOString() ?? 'infinity'
+
+export interface DueJob {
+  readonly environmentId: number
+  readonly appId: number
+  readonly app: string
+  readonly environment: string
+  readonly isActive: boolean
+  /** The deploy that serves; null: none does. */
+  readonly deployId: number | null
+  readonly release: number | null
+  readonly label: string
+  readonly schedule: string
+  readonly timezone: string
+  readonly dueAt: Date
+  /** Its last run still goes, or waits. */
+  readonly isBusy: boolean
+  readonly now: Date
+}
+
+/** Locked until the transaction ends; ones that another transaction has are left to it. */
+export async function lockDueJobs(tx: Transaction, limit: number): Promise<DueJob[]> {
+  return tx.query(
+    `select j.environment_id as "environmentId", e.app_id as "appId", a.name as app, e.name as environment,
+       e.state = 'active' as "isActive", t.deploy_id as "deployId", v.number as release, j.label, j.schedule, j.timezone,
+       j.next_due_at as "dueAt", now() as now,
+       exists (select 1 from cron_runs r where r.environment_id = j.environment_id and r.label = j.label
+               and r.state in ('waiting', 'running')) as "isBusy"
+     from cron_jobs j
+     join environments e on e.id = j.environment_id
+     join apps a on a.id = e.app_id
+     left join routes t on t.environment_id = j.environment_id
+     left join releases v on v.id = t.release_id
+     where j.next_due_at <= now() order by j.next_due_at limit $1 for update of j skip locked`,
+    [limit],
+  )
+}
+
+export interface NewRun {
+  readonly environmentId: number
+  readonly deployId: number
+  readonly label: string
+  readonly dueAt: Date
+  readonly isSkipped: boolean
+}
+
+export async function insertRuns(tx: Transaction, runs: readonly NewRun[]): Promise<void> {
+  if (runs.length === 0) return
+  await tx.query(
+    `insert into cron_runs (environment_id, deploy_id, label, due_at, state, finished_at, error)
+     select n.environment_id, n.deploy_id, n.label, n.due_at,
+       case when n.skipped then 'skipped' else 'waiting' end, case when n.skipped then now() end,
+       case when n.skipped then 'Its last run was still going.' end
+     from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::boolean[])
+       as n (environment_id, deploy_id, label, due_at, skipped)
+     on conflict do nothing`,
+    [
+      runs.map((run) => run.environmentId),
+      runs.map((run) => run.deployId),
+      runs.map((run) => run.label),
+      runs.map((run) => run.dueAt),
+      runs.map((run) => run.isSkipped),
+    ],
+  )
+}
+
+export async function setNextDue(
+  tx: Transaction,
+  jobs: readonly { readonly environmentId: number; readonly label: string; readonly next: Date | null }[],
+): Promise<void> {
+  await tx.query(
+    `update cron_jobs j set next_due_at = n.next
+     from unnest($1::bigint[], $2::text[], $3::timestamptz[]) as n (environment_id, label, next)
+     where j.environment_id = n.environment_id and j.label = n.label`,
+    [jobs.map((job) => job.environmentId), jobs.map((job) => job.label), jobs.map((job) => orNever(job.next))],
+  )
+}
+
+/** How long until the next job is due, by the database’s clock; null: none ever is. */
+export async function msUntilDue(q: Queryable): Promise<number | null> {
+  const [found] = await q.query<{ ms: number }>(
+    `select extract(epoch from next_due_at - now())::float8 * 1000 as ms from cron_jobs
+     where next_due_at < 'infinity' order by next_due_at limit 1`,
+  )
+  return found?.ms ?? null
+}
+
+/** A run that somebody asks for. Null when one of the job goes or waits already. */
+export async function insertAskedRun(
+  tx: Transaction,
+  run: { environmentId: number; deployId: number; label: string; by: string },
+): Promise<CronRun | null> {
+  const rows = await tx.query<CronRun>(
+    `insert into cron_runs as r (environment_id, deploy_id, label, due_at, requested_by, state)
+     values ($1, $2, $3, clock_timestamp(), $4, 'waiting')
+     on conflict (environment_id, label) where state in ('waiting', 'running') do nothing
+     returning ${columns}`,
+    [run.environmentId, run.deployId, run.label, run.by],
+  )
+  return rows[0] ?? null
+}
+
+/** Those that wait or go, the first that was due first. */
+export async function listOpenRuns(q: Queryable): Promise<CronRun[]> {
+  return q.query(`select ${columns} from cron_runs r where r.state in ('waiting', 'running') order by r.due_at, r.id`)
+}
+
+export async function findRun(q: Queryable, environmentId: number, id: number): Promise<CronRun | null> {
+  const rows = await q.query<CronRun>(`select ${columns} from cron_runs r where r.environment_id = $1 and r.id = $2`, [
+    environmentId,
+    id,
+  ])
+  return rows[0] ?? null
+}
+
+/** From before its container starts. Returns how long it has been going; null when it has ended, or its environment goes. */
+export async function recordStarted(q: Queryable, id: number): Promise<number | null> {
+  const rows = await q.query<{ ms: number }>(
+    `update cron_runs r set state = 'running', started_at = coalesce(r.started_at, now())
+     from environments e
+     where r.id = $1 and r.state in ('waiting', 'running') and e.id = r.environment_id and e.state <> 'removing'
+     returning extract(epoch from now() - r.started_at)::float8 * 1000 as ms`,
+    [id],
+  )
+  return rows[0]?.ms ?? null
+}
+
+export interface RunEnd {
+  readonly exitCode: number | null
+  /** Null: it succeeded. */
+  readonly error: string | null
+  readonly tail: readonly string[]
+}
+
+/** False when it has ended already. */
+export async function recordEnded(tx: Transaction, id: number, { exitCode, error, tail }: RunEnd): Promise<boolean> {
+  const rows = await tx.query(
+    `update cron_runs set state = $2, exit_code = $3, error = $4, tail = $5, finished_at = now(),
+       started_at = coalesce(started_at, now())
+     where id = $1 and state in ('waiting', 'running') returning id`,
+    [id, error === null ? 'succeeded' : 'failed', exitCode, error, tail],
+  )
+  return rows.length > 0
+}
+
+/** Null when the job is not one of the release that serves any more. */
+export async function lockFailing(
+  tx: Transaction,
+  { environmentId, label }: Pick<CronRun, 'environmentId' | 'label'>,
+): Promise<(Failing & { readonly now: Date }) | null> {
+  const rows = await tx.query<Failing & { now: Date }>(
+    `select failures, failing_since as "failingSince", failure_told_at as "toldAt", now() as now
+     from cron_jobs where environment_id = $1 and label = $2 for update`,
+    [environmentId, label],
+  )
+  return rows[0] ?? null
+}
+
+export async function recordFailing(
+  tx: Transaction,
+  { environmentId, label }: Pick<CronRun, 'environmentId' | 'label'>,
+  { failures, failingSince, toldAt }: Failing,
+): Promise<void> {
+  await tx.query(
+    `update cron_jobs set failures = $3, failing_since = $4, failure_told_at = $5
+     where environment_id = $1 and label = $2`,
+    [environmentId, label, failures, failingSince, toldAt],
+  )
+}
+
+/** A job of what serves in an environment. */
+export interface ListedJob {
+  readonly label: string
+  readonly schedule: string
+  readonly timezone: string
+  readonly run: string
+  /** Null while nothing runs there, and when it is never due again. */
+  readonly nextAt: Date | null
+  /** The newest run that was made; null: none yet. */
+  readonly last: CronRun | null
+  /** The newest that was not, when it is newer than the last. */
+  readonly skippedAt: Date | null
+}
+
+export async function listJobs(q: Queryable, environmentId: number): Promise<ListedJob[]> {
+  const jobs = await q.query<Omit<ListedJob, 'last'>>(
+    `select j.label, j.schedule, j.timezone, j.run,
+       case when e.state = 'active' and j.next_due_at < 'infinity' then j.next_due_at end as "nextAt",
+       case when s.state = 'skipped' then s.due_at end as "skippedAt"
+     from cron_jobs j join environments e on e.id = j.environment_id
+     left join lateral (
+       select state, due_at from cron_runs r where r.environment_id = j.environment_id and r.label = j.label
+       order by r.due_at desc limit 1
+     ) s on true
+     where j.environment_id = $1 order by j.label`,
+    [environmentId],
+  )
+  const last = await q.query<CronRun>(
+    `select ${columns} from cron_jobs j, lateral (
+       select * from cron_runs r where r.environment_id = j.environment_id and r.label = j.label and r.state <> 'skipped'
+       order by r.due_at desc limit 1
+     ) r where j.environment_id = $1`,
+    [environmentId],
+  )
+  return jobs.map((job) => ({ ...job, last: last.find(({ label }) => label === job.label) ?? null }))
+}
+
+export interface Surroundings {
+  readonly appId: number
+  readonly app: string
+  readonly environment: string
+  readonly state: 'active' | 'stopped' | 'removing'
+  /** The deploy that serves; null: none does. */
+  readonly deployId: number | null
+}
+
+/** Stays as it is until the transaction ends. */
+export async function holdSurroundings(tx: Transaction, environmentId: number): Promise<Surroundings | null> {
+  const rows = await tx.query<Surroundings>(
+    `select e.app_id as "appId", a.name as app, e.name as environment, e.state, t.deploy_id as "deployId"
+     from environments e join apps a on a.id = e.app_id left join routes t on t.environment_id = e.id
+     where e.id = $1 for share of e`,
+    [environmentId],
+  )
+  return rows[0] ?? null
+}
