@@ -26,9 +26,6 @@ afterEach(async () => {
   await database.drop()
 })
 
-const count = async (table: string): Promise<number> =>
-  (await db.query<{ n: number }>(`select count(*) as n from ${table}`))[0]?.n ?? 0
-
 describe('old logs', () => {
   const addLog = (deployId: number, lines: number) =>
     db.query(
@@ -86,7 +83,7 @@ it('events go when they are old', async () => {
     `insert into events (kind, at) select 'x', now() - make_interval(days => n % 2 * 100) from generate_series(1, 12000) n`,
   )
   expect(await forgetOldEvents(db, 90, signal)).toEqual({ events: 6000 })
-  expect(await count('events')).toBe(6000)
+  expect(await db.query(`select count(*)::int as left from events where kind = 'x'`)).toEqual([{ left: 6000 }])
 })
 
 describe('the night', () => {
