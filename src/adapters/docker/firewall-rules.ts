@@ -77,12 +77,15 @@ interface Jump {
 }
 
 /**
- * Where the chains hang: before everything but other Slipways' jumps. FORWARD itself when the engine has no DOCKER-USER in
- * use.
+ * Where the chains hang: before everything but other Slipways' jumps. FORWARD itself when the engine has no DOCKER-USER in use, or
+ * lets something through before it: one that comes back while containers live may write its rules there.
  */
 function jumps(policy: FirewallPolicy, saved: readonly string[]): Jump[] {
   const chain = chainNames(policy.installation)
-  const forward = saved.includes('-A FORWARD -j DOCKER-USER') ? 'DOCKER-USER' : 'FORWARD'
+  const forwards = saved.filter((line) => line.startsWith('-A FORWARD '))
+  const ofEngine = forwards.indexOf('-A FORWARD -j DOCKER-USER')
+  const passed = forwards.slice(0, Math.max(0, ofEngine)).some((rule) => rule.endsWith(' -j ACCEPT'))
+  const forward = ofEngine === -1 || passed ? 'FORWARD' : 'DOCKER-USER'
   return [
     { parent: 'INPUT', rule: `-i ${policy.bridgePrefix}+ -j ${chain.in}` },
     { parent: forward, rule: `-i ${policy.bridgePrefix}+ -j ${chain.fw}` },

@@ -134,3 +134,16 @@ describe('the name servers', () => {
     expect(parseResolvers('nameserver 10.0.0.2; reboot\nnameserver $(x)')).toEqual([])
   })
 })
+
+it('the jumps hang in FORWARD itself where the engine lets something through before its chain for them', () => {
+  const late = docker.flatMap((line) =>
+    line === '-A FORWARD -j DOCKER-USER' ? ['-A FORWARD -i br-1 ! -o br-1 -j ACCEPT', line] : [line],
+  )
+  const inserts = (saved: string[]): string[] =>
+    restoreScript(policy, host, saved)
+      .split('\n')
+      .filter((line) => line.startsWith('-I '))
+      .map((line) => line.split(' ')[1] ?? '')
+  expect(inserts(docker)).toEqual(['DOCKER-USER', 'DOCKER-USER', 'INPUT'])
+  expect(inserts(late)).toEqual(['FORWARD', 'FORWARD', 'INPUT'])
+})
