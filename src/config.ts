@@ -61,6 +61,9 @@ const schema = z.object({
   SLIPWAY_KEEP_DAYS: whole.default(90),
   SLIPWAY_DISK_FLOOR_MB: whole.optional(),
   SLIPWAY_MEMORY_FLOOR_MB: whole.optional(),
+  SLIPWAY_RUN_HOURS: positive.default(24),
+  SLIPWAY_RUNS: whole.default(20),
+  SLIPWAY_RUNS_PER_ENVIRONMENT: whole.default(5),
   SLIPWAY_NIGHTLY_AT: z
     .string()
     .regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day such as 03:30')
@@ -113,6 +116,8 @@ export interface Settings {
   readonly diskFloorBytes: number | null
   /** What a start must leave of the host's memory; null: chosen by how much there is. */
   readonly memoryFloorBytes: number | null
+  /** Of `slipway run`. */
+  readonly runs: { readonly timeMs: number; readonly overall: number; readonly perEnvironment: number }
   /** Local time, `03:30`. */
   readonly nightlyAt: string
   readonly trustedProxies: readonly string[]
@@ -174,6 +179,11 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
     keep: { releases: s.SLIPWAY_KEEP_RELEASES, days: s.SLIPWAY_KEEP_DAYS },
     diskFloorBytes: s.SLIPWAY_DISK_FLOOR_MB === undefined ? null : s.SLIPWAY_DISK_FLOOR_MB * mb,
     memoryFloorBytes: s.SLIPWAY_MEMORY_FLOOR_MB === undefined ? null : s.SLIPWAY_MEMORY_FLOOR_MB * mb,
+    runs: {
+      timeMs: s.SLIPWAY_RUN_HOURS * 3_600_000,
+      overall: s.SLIPWAY_RUNS,
+      perEnvironment: s.SLIPWAY_RUNS_PER_ENVIRONMENT,
+    },
     nightlyAt: s.SLIPWAY_NIGHTLY_AT,
     trustedProxies: s.SLIPWAY_TRUSTED_PROXIES,
     logLevel: s.SLIPWAY_LOG_LEVEL,

@@ -16,6 +16,7 @@ import { makeGit } from './git/index.ts'
 import { makeRemovals } from './removals/index.ts'
 import { makeHttpApp } from './http/app.ts'
 import { makeRunningReleases } from './http/running-releases.ts'
+import { makeAttachments } from './http/attachments.ts'
 import { startHttpServer } from './http/server.ts'
 import { systemClock } from './kernel/clock.ts'
 import { armFaultPoint } from './kernel/fault-point.ts'
@@ -26,6 +27,7 @@ import { makeLogs } from './logs/index.ts'
 import { makeCluster } from './postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from './postgres/index.ts'
 import { copyProtection, makeProtection } from './protection/index.ts'
+import { makeRuns } from './runs/index.ts'
 import { makeStatuses } from './status/index.ts'
 import { makeAddresses, passwordHash } from './routing/index.ts'
 import { examine } from './doctor/index.ts'
@@ -96,7 +98,8 @@ export async function run({ settings, demo, root, onReady }: Start): Promise<voi
   await untilStopped(stop.signal)
   logger.info('Slipway stops')
   stop.abort()
-  await doors.close()
+  // What people run ends first, and they are told.
+  await Promise.all([modules.runs.stop(), doors.close()])
   await modules.removals.stop()
   await modules.cron.stop()
   await modules.deploys.stop()
@@ -199,6 +202,10 @@ function makeModules(ground: Ground) {
     clock: systemClock,
     logger,
   })
+  const runs = makeRuns({
+    ...{ db, runtime, limits: settings.runs, logger },
+    readOneOff: (environmentId, runId) => deploys.oneOff(environmentId, runId),
+  })
   const deploys = makeDeploys({
     db,
     place: db,
@@ -207,6 +214,7 @@ function makeModules(ground: Ground) {
     masks,
     runtime: logs.runtime,
     memory,
+    runs,
     router: proxy.router,
     addresses,
     range,
@@ -255,6 +263,7 @@ function makeModules(ground: Ground) {
     disk,
     nightly,
     removals,
+    runs,
   }
 }
 
@@ -288,6 +297,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     statuses,
     gitHandler: gitHttp.middleware,
     removals: modules.removals,
+    runs: modules.runs,
     setDefaultBranch: (name, branch, by) => git.setDefaultBranch(name, branch, by),
     commits: { ...repositories, tipOf: repositories.resolveBranch },
     running: makeRunningReleases({ reads, deploys, runtime, readUse: (id) => readUse(engine, id) }),
@@ -313,7 +323,8 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
   // Pushes find their hooks' listener, and what a crash left of earlier ones is finished, before any is let in.
   await git.start()
   const socketPath = join(settings.dataDir, 'run', 'http.sock')
-  const server = await startHttpServer(app, { socketPath, mode: 0o600 })
+  const attachments = makeAttachments({ accounts, runs: modules.runs, logger })
+  const server = await startHttpServer(app, { socketPath, mode: 0o600 }, attachments)
   if (proxy.owner !== null) await chown(socketPath, proxy.owner.uid, proxy.owner.gid)
   return {
     async close() {

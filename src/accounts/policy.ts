@@ -23,6 +23,7 @@ export type Action =
   | 'environments.stop'
   | 'deploys.request'
   | 'deploys.cancel'
+  | 'runs.start'
   | 'server.read'
   | 'server.repair'
 

@@ -96,6 +96,12 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     `the job ${text(data['label'])} succeeds again, after ${counted(data['failures'], 'failure')}`,
   'cron.missed': ({ data }) =>
     `missed ${counted(data['count'], 'run')} of the job ${text(data['label'])} while Slipway was away${data['madeUp'] === true ? '; the last one is made up for' : ''}`,
+  'run.started': ({ environment, data }) =>
+    `ran ${text(data['command'])}${environment === null ? '' : ` in ${environment}`}`,
+  'run.ended': ({ data, ...event }) => {
+    const how = typeof data['exitCode'] === 'number' ? ended({ data, ...event }) : ' before it was done'
+    return `${text(data['command'])}${event.environment === null ? '' : ` in ${event.environment}`} ended${how}`
+  },
   'instance.died': (event) => `${instance(event)} ended${ended(event)}`,
   'instance.started': (event) => `${instance(event)} is up`,
   'instance.restarted': (event) => `${instance(event)} is up again`,

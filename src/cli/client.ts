@@ -1,6 +1,8 @@
 import { lookup as resolve } from 'node:dns'
 import { type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http'
 import type { LookupFunction } from 'node:net'
+import type { WebSocket } from 'ws'
+import { longestMessage } from '../kernel/attachment.ts'
 import { exits, Failure, Problem } from './failure.ts'
 import { isLoopbackHost } from './server-url.ts'
 
@@ -20,6 +22,8 @@ export interface Client {
     headers: Record<string, string>,
     options: { silentMs: number; signal: AbortSignal },
   ): Promise<IncomingMessage>
+  /** Opens a WebSocket, paused. */
+  connect(path: string): Promise<WebSocket>
 }
 
 /** For a whole call. The server answers in milliseconds; a frozen one must not hold a script. */
@@ -28,6 +32,10 @@ const largestAnswer = 32 * 1024 * 1024
 
 export function makeClient(options: { origin: string; token: string | null; version: string }): Client {
   const { origin, token } = options
+  const headers = (): Record<string, string> => ({
+    'user-agent': `slipway-cli/${options.version}`,
+    ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+  })
   const send = async (method: string, path: string, extra: RequestOptions, body?: string): Promise<ClientRequest> => {
     const url = new URL(`/api/v1${path}`, origin)
     const request = url.protocol === 'https:' ? (await import('node:https')).request : httpRequest
@@ -38,8 +46,7 @@ export function makeClient(options: { origin: string; token: string | null; vers
       ...extra,
       headers: {
         accept: 'application/json',
-        'user-agent': `slipway-cli/${options.version}`,
-        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...headers(),
         ...(body === undefined
           ? {}
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
@@ -74,7 +81,41 @@ export function makeClient(options: { origin: string; token: string | null; vers
         throw toFailure(origin, error)
       }
     },
+    async connect(path) {
+      const { WebSocket } = await import('ws')
+      const url = new URL(`/api/v1${path}`, origin)
+      url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+      const socket = new WebSocket(url, {
+        lookup: lookupLoopback,
+        headers: headers(),
+        handshakeTimeout: callMs,
+        maxPayload: longestMessage,
+        perMessageDeflate: false,
+      })
+      try {
+        const refusal = await opened(socket)
+        if (refusal === null) return socket
+        const { statusCode = 0, headers: said } = refusal
+        readJson(origin, statusCode, said['content-type'] ?? '', await readAll(refusal))
+        throw notSlipway(origin, `it answered ${statusCode}`)
+      } catch (error) {
+        throw toFailure(origin, error)
+      }
+    },
   }
+}
+
+/** Null when the connection stands, else the answer that it got instead. */
+function opened(socket: WebSocket): Promise<IncomingMessage | null> {
+  return new Promise((resolve, reject) => {
+    socket.once('open', () => {
+      // Until it is listened to.
+      socket.pause()
+      resolve(null)
+    })
+    socket.once('unexpected-response', (_req, res: IncomingMessage) => resolve(res))
+    socket.on('error', reject)
+  })
 }
 
 const lookupLoopback: LookupFunction = (hostname, options, callback) => {

@@ -13,6 +13,7 @@ import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
 import { addProtectVerbs } from './verbs/protect.ts'
 import { addProcessVerbs } from './verbs/processes.ts'
+import { addRunVerb } from './verbs/run.ts'
 import { addServiceVerbs } from './verbs/service.ts'
 import { addStatusVerb } from './verbs/status.ts'
 import { addVarsVerbs } from './verbs/vars.ts'
@@ -23,7 +24,7 @@ export async function main(args: readonly string[], packageFile: URL): Promise<v
   endQuietlyOnBrokenPipe()
   const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }
   try {
-    const program = makeProgram(version)
+    const program = makeProgram(version, args)
     if (args.length === 0) {
       program.outputHelp({ error: true })
       process.exitCode = exits.wrongUse
@@ -35,7 +36,7 @@ export async function main(args: readonly string[], packageFile: URL): Promise<v
   }
 }
 
-function makeProgram(version: string): Command {
+function makeProgram(version: string, args: readonly string[]): Command {
   const run: Run =
     (work) =>
     async (...given) => {
@@ -59,6 +60,7 @@ function makeProgram(version: string): Command {
   addProcessVerbs(program, run)
   addStatusVerb(program, run)
   addLogsVerb(program, run)
+  addRunVerb(program, run, args)
   addActivityVerb(program, run)
   addOpenVerb(program, run)
   addServiceVerbs(program, run)
@@ -77,6 +79,7 @@ function tellWrongUse(command: Command, words: string): void {
 const footer = `
 Exit codes: 0 done; 1 the deploy (or what was asked for) failed; 2 wrong use; 3 not signed in or not allowed;
 4 not found; 5 conflict; 6 the server cannot be reached; 130 left with Ctrl-C while following (the deploy goes on).
+Of run: the command’s own; 125 when it did not run.
 
 Example:
   $ slipway login http://slipway.localhost:8080

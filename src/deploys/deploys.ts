@@ -14,6 +14,7 @@ import { makeQueue } from './queue.ts'
 import { findDifferences, type Reconciled } from './level/reconcile.ts'
 import { startWorkers } from './level/start-again.ts'
 import { machineLine } from './end-deploy.ts'
+import { type OneOff, readOneOff } from './one-off.ts'
 import type { Tools } from './steps/index.ts'
 import type { WantedMemory } from '../runtime/index.ts'
 import { readReleaseSpec, type ReleaseSpec } from './release-spec.ts'
@@ -39,6 +40,8 @@ export interface Deploys {
   follow(deployId: number, options: { after: number; signal: AbortSignal }): AsyncIterable<LogLine>
   /** The environment's instances that are not retired: the new one, the serving ones, those that drain. */
   listInstances(environmentId: number): Promise<InstanceRecord[]>
+  /** A container beside the instances, of the release that serves; `conflict` when none does. */
+  oneOff(environmentId: number, runId: string): Promise<OneOff>
   /**
    * Stops an environment: its address says so, open requests may finish, and its instances go. Safe to repeat. `conflict`
    * when nothing was deployed there, or a deploy has not ended that would start it again.
@@ -122,6 +125,7 @@ export function makeDeploys(given: Tools): Deploys {
       wake()
       return queued
     },
+    oneOff: (environmentId, runId) => readOneOff(tools, environmentId, runId),
     async closeLine(tx, closing) {
       const { running, told } = await closeLine(tx, logs, closing)
       for (const id of told) notifyLater.add(id)

@@ -62,7 +62,7 @@ function assertSignedIn(principal: Principal | null): asserts principal is Princ
  * The principal of the request's bearer token; null without a valid one. Tokens count in this header only: addresses are
  * logged.
  */
-export async function authenticate(req: Request, accounts: Accounts): Promise<Principal | null> {
+export async function authenticate(req: Pick<Request, 'headers'>, accounts: Accounts): Promise<Principal | null> {
   const match = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(req.headers.authorization ?? '')
   return match?.[1] === undefined ? null : accounts.authenticate(new Secret(match[1]))
 }

@@ -7,6 +7,7 @@ import type { Logger } from '../kernel/logger.ts'
 import type { Commit } from '../git/index.ts'
 import type { Statuses } from '../status/index.ts'
 import type { Protection } from '../protection/index.ts'
+import type { Runs } from '../runs/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
 import type { KeyRotation, Vars } from '../vars/index.ts'
@@ -39,6 +40,7 @@ export interface HttpNeeds {
   readonly statuses: Pick<Statuses, 'list' | 'ofApp'>
   readonly db: Database
   readonly commits: Commits
+  readonly runs: Pick<Runs, 'begin' | 'appOf'>
   readonly removals: Pick<Removals, 'beginEnvironment' | 'beginApp'>
   readonly setDefaultBranch: (app: string, branch: string, by: string) => Promise<void>
   readonly running: RunningReleases

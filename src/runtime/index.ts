@@ -1,4 +1,6 @@
 export { labelNames } from './runtime.ts'
+export { join } from './attached.ts'
+export type { Attached, AttachedClient, AttachedRuntime, AttachedSpec, ClientListener } from './attached.ts'
 export type {
   AddressRange,
   Exit,

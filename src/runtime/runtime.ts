@@ -164,6 +164,8 @@ export const labelNames = {
   version: 'slipway.version',
   /** The run of a job (`cron`) whose container it is. Such a one carries no deploy: it outlives the release’s instances. */
   cronRun: 'slipway.cron-run',
-  /** `instance`, `command` (a release command), `cron` (a run of a job) or `build`. */
+  /** Of `slipway run`: which run, as its server counts. */
+  run: 'slipway.run',
+  /** `instance`, `command` (a release command), `cron` (a run of a job), `run` (of `slipway run`) or `build`. */
   kind: 'slipway.kind',
 } as const

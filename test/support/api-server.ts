@@ -195,6 +195,10 @@ function makeState(pool: Pool) {
         },
       },
     ],
+    runs: {
+      begin: async () => ({ id: '0123456789abcdef', releaseNumber: 7 }),
+      appOf: (id) => (id === '0123456789abcdef' ? 'shop' : null),
+    },
     logger: recordingLogger(logged),
     gitHandler: (req, res) => {
       gitPaths.push(`${req.method} ${req.url}`)

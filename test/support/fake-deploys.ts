@@ -82,6 +82,7 @@ export function makeFakeDeploys(): FakeDeploys {
     },
     stopServing: unused,
     startServing: unused,
+    oneOff: unused,
     closeLine: unused,
     takeDown: unused,
     listInstances: unused,

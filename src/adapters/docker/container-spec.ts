@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { Secret } from '../../kernel/secret.ts'
-import { labelNames, type InstanceSpec } from '../../runtime/index.ts'
+import { type AttachedSpec, labelNames, type InstanceSpec } from '../../runtime/index.ts'
 
 /*
  * What a container of Slipway is at the engine. Pure. A field more in HostConfig is a decision about security: the snapshot
@@ -33,7 +33,9 @@ export interface ContainerPlan {
   readonly init: boolean
 }
 
-export function containerRequest(spec: InstanceSpec, plan: ContainerPlan) {
+export type ContainerSpec = InstanceSpec & Partial<Pick<AttachedSpec, 'terminal'>>
+
+export function containerRequest(spec: ContainerSpec, plan: ContainerPlan) {
   return {
     name: spec.name,
     Image: parseDigest(spec.image),
@@ -41,6 +43,7 @@ export function containerRequest(spec: InstanceSpec, plan: ContainerPlan) {
     Env: environment(spec.env),
     Labels: containerLabels(spec, plan.installation),
     ...(spec.argv === undefined ? {} : { Entrypoint: [...spec.argv], Cmd: [] }),
+    ...(spec.terminal === undefined ? {} : attachedRequest(spec.terminal !== null)),
     // The image's HEALTHCHECK is run by Slipway: the engine's own first probe comes after 30 s.
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {
@@ -56,7 +59,12 @@ export function containerRequest(spec: InstanceSpec, plan: ContainerPlan) {
       Init: plan.init,
       // Stays as it ended until its checks have passed (Runtime.keepRunning).
       RestartPolicy: { Name: 'no' },
-      LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
+      LogConfig:
+        spec.terminal === undefined
+          ? { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } }
+          : { Type: 'none', Config: {} },
+      // Engines before 23 want to be told when it runs.
+      ...(spec.terminal == null ? {} : { ConsoleSize: [spec.terminal.rows, spec.terminal.columns] }),
     },
     ...(spec.address === null
       ? {}
@@ -65,6 +73,20 @@ export function containerRequest(spec: InstanceSpec, plan: ContainerPlan) {
             EndpointsConfig: { [plan.network]: { IPAMConfig: { IPv4Address: spec.address } } },
           },
         }),
+  }
+}
+
+/** Its input ends when whoever was connected to it says so. */
+function attachedRequest(hasTerminal: boolean) {
+  return {
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    OpenStdin: true,
+    StdinOnce: true,
+    Tty: hasTerminal,
+    // The image's own may be one that only its server understands.
+    StopSignal: 'SIGTERM',
   }
 }
 

@@ -1,7 +1,8 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { LineSplitter } from '../../kernel/terminal-text.ts'
-import type { InstanceSpec, Runtime } from '../../runtime/index.ts'
+import type { AttachedRuntime, InstanceSpec, Runtime } from '../../runtime/index.ts'
+import { runAttached } from './attach.ts'
 import { makeCanary } from './canary.ts'
 import { asInstance, findOwn, inspectEnded, listOwn, removeOwn, stopOwn, surveyOwn } from './containers.ts'
 import { makeDemuxer } from './demux.ts'
@@ -33,7 +34,7 @@ export interface DockerRuntimeOptions {
 }
 
 /** Instances as plain containers on the local engine. */
-export interface DockerRuntime extends Runtime {
+export interface DockerRuntime extends Runtime, AttachedRuntime {
   readonly networks: NetworkPlan
   /**
    * Looks whether the firewall still is what it must be, and writes it again when not. To be called every 30 s and on
@@ -95,6 +96,7 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       const started = await startContainer(spec, await startOptions(spec, networks.builds.name, run.signal))
       return followCommand(started.containerId, run, { engine, installation })
     },
+    runAttached: async (spec, signal) => runAttached(spec, await startOptions(spec, networks.builds.name, signal)),
     keepRunning: (containerId) =>
       engine.call('keep container running', async (docker) => {
         await docker.getContainer(containerId).update({ RestartPolicy: keep })

@@ -1,8 +1,15 @@
 import { isAway, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
-import type { Instance, InstanceSpec } from '../../runtime/index.ts'
+import type { Instance } from '../../runtime/index.ts'
 import { asInstance, inspectContainer, removeOwn, unlessDone } from './containers.ts'
-import { containerRequest, explainStartFailure, isSame, wantsInit, type ContainerPlan } from './container-spec.ts'
+import {
+  containerRequest,
+  explainStartFailure,
+  isSame,
+  wantsInit,
+  type ContainerPlan,
+  type ContainerSpec,
+} from './container-spec.ts'
 import { engineReason, isNotFound, type Engine } from './engine.ts'
 import { readImage } from './image-facts.ts'
 import type Docker from 'dockerode'
@@ -13,6 +20,8 @@ const timeoutMs = 60_000
 const nameAttempts = 100
 
 export interface StartOptions {
+  /** Called with a container that is made and not started yet. */
+  readonly onCreated?: (containerId: string) => Promise<void>
   readonly engine: Engine
   readonly plan: Omit<ContainerPlan, 'init'>
   readonly signal: AbortSignal
@@ -23,10 +32,11 @@ export interface StartOptions {
  * Creates a container and starts it, or takes over the one of the same name. One that has run before is returned as it ended.
  * What a failed or aborted start made is removed.
  */
-export async function startContainer(spec: InstanceSpec, options: StartOptions): Promise<Instance> {
+export async function startContainer(spec: ContainerSpec, options: StartOptions): Promise<Instance> {
   const created = await createOrFind(spec, options)
   if (created.found !== null && created.found.state !== 'created') return created.found
   try {
+    await options.onCreated?.(created.id)
     await startExisting(created.id, options)
     const instance = await inspectStarted(created.id, options.engine)
     if (instance.image !== spec.image) {
@@ -51,7 +61,7 @@ async function removeFailed(id: string, { engine, plan, logger }: StartOptions, 
 }
 
 async function createOrFind(
-  spec: InstanceSpec,
+  spec: ContainerSpec,
   options: StartOptions,
 ): Promise<{ id: string; found: Instance | null }> {
   for (let attempt = 1; ; attempt++) {
@@ -68,7 +78,7 @@ async function createOrFind(
   }
 }
 
-async function create(spec: InstanceSpec, { engine, plan, signal }: StartOptions): Promise<string> {
+async function create(spec: ContainerSpec, { engine, plan, signal }: StartOptions): Promise<string> {
   const image = await readImage(engine, spec.image)
   const init = spec.argv !== undefined || wantsInit(image.entrypoint, image.command)
   const request = containerRequest(spec, { ...plan, init }) as unknown as Docker.ContainerCreateOptions
@@ -80,7 +90,7 @@ async function create(spec: InstanceSpec, { engine, plan, signal }: StartOptions
 }
 
 /** The container of that name when it is this release's; null when there is none. */
-async function adopt(spec: InstanceSpec, { engine, plan }: StartOptions): Promise<Instance | null> {
+async function adopt(spec: ContainerSpec, { engine, plan }: StartOptions): Promise<Instance | null> {
   const info = await inspectContainer(engine, spec.name)
   if (info === null) return null
   const found = asInstance(info)
@@ -108,7 +118,7 @@ async function inspectStarted(id: string, engine: Engine): Promise<Instance> {
   return asInstance(info)
 }
 
-function explain(error: unknown, spec: InstanceSpec): unknown {
+function explain(error: unknown, spec: ContainerSpec): unknown {
   const reason = engineReason(error)
   if (reason === '') return error
   const known = explainStartFailure(reason, spec)

@@ -37,6 +37,8 @@ export async function observe(tools: Tools): Promise<Observed> {
     routes: routesOf({ routes: rows, instances, exposures, hosts }),
     routeCount: rows.length,
     runningDeploys,
+    // After the list: what is in there and is still wanted has been begun before.
+    runs: new Set(namedRuns(containers).filter((id) => tools.runs?.has(id) === true)),
     endedDeploys: new Set(await listEndedDeploys(db, namedDeploys(instances, containers))),
   }
   const listening = await findListening(instances, looked)
@@ -79,6 +81,9 @@ async function findListening(
   await Promise.all(silent.map(connect))
   return listening
 }
+
+const namedRuns = (containers: readonly SeenContainer[]): string[] =>
+  containers.flatMap(({ labels }) => labels[labelNames.run] ?? [])
 
 function namedDeploys(instances: readonly InstanceRecord[], containers: readonly SeenContainer[]): number[] {
   const ids = [

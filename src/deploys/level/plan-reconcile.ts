@@ -14,6 +14,8 @@ export interface Wanted {
   readonly runningDeploys: ReadonlySet<number>
   /** Of the deploys that containers and starting instances name, those that have ended. */
   readonly endedDeploys: ReadonlySet<number>
+  /** Commands that people run now, of this server. */
+  readonly runs: ReadonlySet<string>
 }
 
 /** What was found. What did not answer is not in here: then nothing is planned at all. */
@@ -137,7 +139,7 @@ function planLeftOver({ instances, endedDeploys }: Wanted, _there: There): Diffe
 function planContainers(wanted: Wanted, there: There): Difference[] {
   const deploys = new Set(wanted.instances.map((i) => String(i.deployId)))
   return there.containers
-    .filter((container) => !isWanted(container, deploys, wanted.runningDeploys))
+    .filter((container) => !isWanted(container, deploys, wanted))
     .map((container) => ({
       what: `The container ${quote(container.name)} is not needed`,
       ...judge(container, wanted, there),
@@ -148,6 +150,8 @@ function judge(container: SeenContainer, wanted: Wanted, there: There): Omit<Dif
   const act: Act = { do: 'remove-container', containerId: container.containerId }
   const deploy = Number(container.labels[labelNames.deploy])
   if (wanted.endedDeploys.has(deploy)) return { why: `Deploy ${deploy} has ended.`, then: 'It is removed.', act }
+  if (container.labels[labelNames.kind] === 'run')
+    return { why: 'Nobody is connected to its command any more.', then: 'It is removed.', act }
   const why = 'It carries this installation’s label, and the database does not know it.'
   if (container.labels[labelNames.kind] === 'instance' && wanted.instances.length === 0) {
     return { why, then: 'It is left alone: the database knows no instance at all.', act: null }
@@ -157,13 +161,10 @@ function judge(container: SeenContainer, wanted: Wanted, there: There): Omit<Dif
   return { why, then: 'It is removed.', act }
 }
 
-function isWanted(
-  { labels }: SeenContainer,
-  deploys: ReadonlySet<string>,
-  runningDeploys: ReadonlySet<number>,
-): boolean {
+function isWanted({ labels }: SeenContainer, deploys: ReadonlySet<string>, { runningDeploys, runs }: Wanted): boolean {
   // A build's containers belong to the builder, those of jobs to cron.
   if (labels[labelNames.kind] === 'build' || labels[labelNames.kind] === 'cron') return true
+  if (labels[labelNames.kind] === 'run') return runs.has(labels[labelNames.run] ?? '')
   if (runningDeploys.has(Number(labels[labelNames.deploy]))) return true
   return labels[labelNames.kind] === 'instance' && deploys.has(labels[labelNames.deploy] ?? '')
 }

@@ -29,6 +29,8 @@ export interface Tools {
   readonly masks?: Pick<Masks, 'ofEnvironment' | 'ofRelease'>
   /** In the transaction in which a deploy goes live: what else begins then. */
   readonly onLive?: (tx: Transaction, live: { environmentId: number; deployId: number }) => Promise<void>
+  /** Commands that people run: their containers are somebody's as long as it says so. Without it all are nobody's. */
+  readonly runs?: { has(id: string): boolean }
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */

@@ -11,6 +11,7 @@ import { keyRotationRoutes } from './key-rotation/routes.ts'
 import { logRoutes } from './logs/routes.ts'
 import { protectionRoutes } from './protection/routes.ts'
 import { processRoutes } from './processes/routes.ts'
+import { runRoutes } from './runs/routes.ts'
 import { serverRoutes } from './server/routes.ts'
 import { statusRoutes } from './status/routes.ts'
 import { varsRoutes } from './vars/routes.ts'
@@ -29,6 +30,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...processRoutes(needs),
     ...statusRoutes(needs),
     ...logRoutes(needs),
+    ...runRoutes(needs),
     ...activityRoutes(needs),
     ...doctorRoutes(needs),
   ]

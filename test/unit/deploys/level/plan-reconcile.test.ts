@@ -76,7 +76,7 @@ function plan(wanted: Partial<Wanted>, there: Partial<There>) {
   const instances = wanted.instances ?? []
   const routes = wanted.routes ?? routesFor(instances)
   return planReconcile(
-    { instances, routes, runningDeploys: new Set(), endedDeploys: new Set(), ...wanted },
+    { instances, routes, runningDeploys: new Set(), endedDeploys: new Set(), runs: new Set(), ...wanted },
     { containers: [], looked: new Map(), listening: new Set(), routes, damages: [], nowMs, ...there },
   )
 }
@@ -181,6 +181,14 @@ describe('containers', () => {
     expect(acts(plan(base, there(more)))).toEqual(expected)
   })
 
+  it('of a command that somebody runs stay as long as they are connected to it, and go at once when nobody is', () => {
+    const labels = { 'slipway.kind': 'run', 'slipway.run': 'ab12' }
+    const more = { ...container(9, { createdAt: young }), labels }
+    expect(acts(plan({ ...base, runs: new Set(['ab12']) }, there(more)))).toEqual([])
+    expect(acts(plan({ ...base, runs: new Set(['cd34']) }, there(more)))).toEqual(['remove-container'])
+    expect(acts(plan({ instances: [] }, { containers: [more] }))).toEqual(['remove-container'])
+  })
+
   it('stay when the database knows no instance at all', () => {
     const differences = plan({ instances: [] }, { containers: [container(1), container(2)] })
     expect(acts(differences)).toEqual([null, null])
@@ -260,7 +268,7 @@ function planOf(world: World) {
     damages: [],
     nowMs,
   }
-  return planReconcile({ ...world, routes }, { ...there, routes: world.routes })
+  return planReconcile({ ...world, routes, runs: new Set() }, { ...there, routes: world.routes })
 }
 
 /** What the effects do, on the world of the test. */
