@@ -288,6 +288,7 @@ async function openDoors(ground: Ground, modules: Modules, secrets: Installation
     accounts,
     environments,
     vars,
+    cron: modules.cron,
     rotation: modules.rotation,
     protection,
     deploys,

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { entrySchema } from '../http/routes/activity/routes.ts'
 import type { appSchema } from '../http/routes/apps/presenter.ts'
+import type { cronJobSchema, cronRunSchema } from '../http/routes/cron/presenter.ts'
 import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
@@ -15,6 +16,8 @@ export type Environment = z.output<typeof environmentSchema>
 /** As a change has left it. */
 export type ChangedEnvironment = z.output<typeof changedSchema>
 export type Variable = z.output<typeof variableSchema>
+export type CronJob = z.output<typeof cronJobSchema>
+export type CronRun = z.output<typeof cronRunSchema>
 export type Deploy = z.output<typeof deploySchema>
 export type Overview = z.output<typeof overviewSchema>
 export type Protection = z.output<typeof protectionSchema>

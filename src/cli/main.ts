@@ -5,6 +5,7 @@ import { renderFailure } from './output.ts'
 import { type CommonOptions, openSession, type Run } from './session.ts'
 import { addActivityVerb } from './verbs/activity.ts'
 import { addAppVerbs } from './verbs/apps.ts'
+import { addCronVerbs } from './verbs/cron.ts'
 import { addDeployVerbs } from './verbs/deploys.ts'
 import { addDoctorVerb } from './verbs/doctor.ts'
 import { addEnvironmentVerbs } from './verbs/envs.ts'
@@ -59,6 +60,7 @@ function makeProgram(version: string, args: readonly string[]): Command {
   addDeployVerbs(program, run)
   addProcessVerbs(program, run)
   addStatusVerb(program, run)
+  addCronVerbs(program, run)
   addLogsVerb(program, run)
   addRunVerb(program, run, args)
   addActivityVerb(program, run)

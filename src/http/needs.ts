@@ -1,5 +1,6 @@
 import type { Activity } from '../activity/index.ts'
 import type { Accounts } from '../accounts/index.ts'
+import type { Cron } from '../cron/index.ts'
 import type { DeployReads, Deploys, Processes } from '../deploys/index.ts'
 import type { Finding } from '../doctor/index.ts'
 import type { Environments } from '../environments/index.ts'
@@ -18,6 +19,7 @@ export interface HttpNeeds {
   readonly environments: Environments
   readonly protection: Protection
   readonly vars: Vars
+  readonly cron: Pick<Cron, 'list' | 'getRun' | 'runNow' | 'waitForEnd'>
   readonly rotation: Pick<KeyRotation, 'begin' | 'countLeft'>
   readonly deploys: Pick<
     Deploys,

@@ -1,6 +1,7 @@
 import { makeActivity } from '../../src/activity/index.ts'
 import { makeAccounts, newToken } from '../../src/accounts/index.ts'
 import type { Finding } from '../../src/doctor/index.ts'
+import { makeCron } from '../../src/cron/index.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
 import { type HttpAppOptions, makeHttpApp } from '../../src/http/app.ts'
 import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/needs.ts'
@@ -9,6 +10,7 @@ import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
 import { hasEnded, makeProcesses } from '../../src/deploys/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
+import { makeSlots } from '../../src/kernel/slots.ts'
 import { makeRemovals } from '../../src/removals/index.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { makeProtection } from '../../src/protection/index.ts'
@@ -17,6 +19,7 @@ import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeStatuses } from '../../src/status/index.ts'
 import { makeKeyRotation, makeMasks, makeSecretsSource, makeVars, openKeys } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
+import { heldPlace } from './held-place.ts'
 import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
 
 export const someCommit = 'c0ffee0000000000000000000000000000000001'
@@ -77,6 +80,16 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     apply: async (environmentId) => void applied.push(environmentId),
   })
 
+  const unused = (): never => {
+    throw new Error('no job runs here')
+  }
+  // Never started: what is asked for waits.
+  const cron = makeCron({
+    ...{ db: pool, place: heldPlace, clock: systemClock, logger: silentLogger, slots: makeSlots(1), note: unused },
+    deploys: { readSpec: unused, wantedMemory: unused },
+    runtime: { run: unused, remove: unused, list: unused, survey: unused },
+  })
+
   let server: HttpServer | null = null
   let closing = new AbortController()
   let port = 0
@@ -88,6 +101,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       accounts,
       environments,
       vars,
+      cron,
       rotation,
       removals,
       protection,
@@ -212,6 +226,7 @@ function makeState(pool: Pool) {
     | 'accounts'
     | 'environments'
     | 'vars'
+    | 'cron'
     | 'protection'
     | 'rotation'
     | 'db'

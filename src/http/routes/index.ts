@@ -3,6 +3,7 @@ import type { Route } from '../route.ts'
 import type { Streams } from '../streams.ts'
 import { activityRoutes } from './activity/routes.ts'
 import { appRoutes } from './apps/routes.ts'
+import { cronRoutes } from './cron/routes.ts'
 import { deployLogRoutes } from './deploy-log/routes.ts'
 import { deployRoutes } from './deploys/routes.ts'
 import { doctorRoutes } from './doctor/routes.ts'
@@ -23,6 +24,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...appRoutes(needs),
     ...environmentRoutes(needs),
     ...varsRoutes(needs),
+    ...cronRoutes(needs),
     ...protectionRoutes(needs),
     ...keyRotationRoutes(needs),
     ...deployRoutes(needs),
