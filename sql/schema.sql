@@ -156,6 +156,7 @@ CREATE TABLE public.deploys (
     waiting_for text,
     cancel_requested_by text,
     force_rebuild boolean DEFAULT false NOT NULL,
+    swap_agreed boolean,
     CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
     CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text, 'restart'::text, 'scale'::text, 'start'::text]))),
     CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
@@ -304,7 +305,8 @@ CREATE TABLE public.pushes (
     updates jsonb NOT NULL,
     options jsonb DEFAULT '[]'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT pushes_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'received'::text, 'lost'::text])))
+    deploy_count integer,
+    CONSTRAINT pushes_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'received'::text, 'lost'::text, 'strict'::text, 'rejected'::text])))
 );
 
 ALTER TABLE public.pushes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -314,6 +316,12 @@ ALTER TABLE public.pushes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.ref_leases (
+    app_id bigint NOT NULL,
+    ref text NOT NULL,
+    push_id bigint NOT NULL
 );
 
 CREATE TABLE public.release_commands (
@@ -500,6 +508,9 @@ ALTER TABLE ONLY public.numbers_of_removed_apps
 ALTER TABLE ONLY public.pushes
     ADD CONSTRAINT pushes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.ref_leases
+    ADD CONSTRAINT ref_leases_pkey PRIMARY KEY (app_id, ref);
+
 ALTER TABLE ONLY public.release_commands
     ADD CONSTRAINT release_commands_pkey PRIMARY KEY (deploy_id, "position");
 
@@ -565,6 +576,8 @@ CREATE INDEX deploys_by_superseding ON public.deploys USING btree (superseded_by
 
 CREATE INDEX deploys_leases ON public.deploys USING btree (lease_until) WHERE (state = 'running'::text);
 
+CREATE INDEX deploys_strict ON public.deploys USING btree (push_id) WHERE (swap_agreed IS NOT NULL);
+
 CREATE INDEX deploys_waiting ON public.deploys USING btree (priority DESC, id) WHERE (state = 'waiting'::text);
 
 CREATE INDEX deploys_with_log ON public.deploys USING btree (finished_at, id) WHERE ((log_removed_at IS NULL) AND (finished_at IS NOT NULL));
@@ -600,6 +613,10 @@ CREATE UNIQUE INDEX one_waiting_replaceable ON public.deploys USING btree (envir
 CREATE INDEX pushes_by_app ON public.pushes USING btree (app_id);
 
 CREATE INDEX pushes_receiving ON public.pushes USING btree (id) WHERE (state = 'receiving'::text);
+
+CREATE INDEX pushes_strict ON public.pushes USING btree (id) WHERE (state = 'strict'::text);
+
+CREATE INDEX ref_leases_by_push ON public.ref_leases USING btree (push_id);
 
 CREATE INDEX releases_by_build ON public.releases USING btree (build_id);
 
@@ -673,6 +690,12 @@ ALTER TABLE ONLY public.instances
 
 ALTER TABLE ONLY public.pushes
     ADD CONSTRAINT pushes_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ref_leases
+    ADD CONSTRAINT ref_leases_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ref_leases
+    ADD CONSTRAINT ref_leases_push_id_fkey FOREIGN KEY (push_id) REFERENCES public.pushes(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.release_commands
     ADD CONSTRAINT release_commands_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id) ON DELETE CASCADE;

@@ -56,6 +56,8 @@ export interface Deploy {
   readonly supersededBy: number | null
   /** It makes a build of its own. */
   readonly forceRebuild: boolean
+  /** Of a strict push: it swaps when all deploys of that push have passed their checks, which `agreed` says. Else null. */
+  readonly strict: { readonly pushId: number; readonly agreed: boolean } | null
   readonly cancelRequested: boolean
   readonly cancelRequestedBy: string | null
   /** What it or its build waits for, in words; null when neither waits. */
@@ -114,6 +116,8 @@ export interface DeployRequest {
   readonly releaseId?: number
   /** It shares no build with others; left out, it does. */
   readonly forceRebuild?: boolean
+  /** It swaps only when all deploys of its push have passed their checks; left out, it need not wait for them. */
+  readonly strict?: boolean
 }
 
 export interface QueuedDeploy {

@@ -169,10 +169,10 @@ async function enqueue(
   logs: DeployLogs,
   request: DeployRequest,
 ): Promise<QueuedDeploy & { told: readonly number[] }> {
-  const { environmentId, kind } = request
+  const { environmentId, kind, strict } = request
   const { supersede, state } = await line.lockLine(tx, environmentId)
   if (state === 'removing') throw new SlipwayError('conflict', 'The environment is being removed.')
-  const arrival = planArrival(kind, await line.listLine(tx, environmentId), supersede)
+  const arrival = planArrival({ kind, strict }, await line.listLine(tx, environmentId), supersede)
   const replaced = await line.supersedeWaiting(tx, arrival.replaced)
   const interrupted = await line.interruptRunning(tx, arrival.interrupted)
   const deployId = await line.insertDeploy(tx, request)

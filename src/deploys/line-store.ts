@@ -51,10 +51,10 @@ export async function listLine(q: Queryable, environmentId: number): Promise<InL
 }
 
 export async function insertDeploy(tx: Transaction, request: DeployRequest): Promise<number> {
-  const { priority, replaceable } = placeOf(request.kind)
+  const { priority, replaceable } = placeOf(request.kind, request.strict)
   const rows = await tx.query<{ id: number }>(
-    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id, force_rebuild)
-     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10) returning id`,
+    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id, force_rebuild, swap_agreed)
+     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10, $11) returning id`,
     [
       request.environmentId,
       request.kind,
@@ -66,6 +66,7 @@ export async function insertDeploy(tx: Transaction, request: DeployRequest): Pro
       replaceable,
       request.releaseId ?? null,
       request.forceRebuild ?? false,
+      request.strict === true ? false : null,
     ],
   )
   return (rows[0] as { id: number }).id
@@ -107,7 +108,7 @@ export async function recordWait(tx: Transaction, id: number, waitingFor: string
   return rows.length > 0
 }
 
-/** Ends a waiting deploy, or asks a running one to end. `late`: its traffic is being moved; null: it has ended already. */
+/** Ends a waiting deploy, or asks a running one to end. `late`: its traffic is being moved, or is about to be, with that of others; null: it has ended already. */
 export async function requestCancel(
   tx: Transaction,
   id: number,
@@ -122,7 +123,7 @@ export async function requestCancel(
   const running = await tx.query<{ asked: boolean }>(
     `update deploys d set cancel_requested_at = coalesce(d.cancel_requested_at, now()),
        cancel_requested_by = coalesce(d.cancel_requested_by, $2)
-     from (select id, step is distinct from 'swap' as asked from deploys
+     from (select id, step is distinct from 'swap' and not coalesce(swap_agreed, false) as asked from deploys
        where id = $1 and state = 'running' for no key update) as w
      where d.id = w.id and w.asked returning w.asked`,
     [id, by],

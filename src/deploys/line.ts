@@ -21,9 +21,9 @@ export interface InLine {
 
 type Ordered = Pick<InLine, 'id' | 'state' | 'priority'>
 
-/** Only pushes are replaced: a person waits for everything else. Rollbacks go first. */
-export function placeOf(kind: DeployKind): Pick<InLine, 'priority' | 'replaceable'> {
-  return { priority: kind === 'rollback' ? 1 : 0, replaceable: kind === 'push' }
+/** Only pushes are replaced, and not strict ones: a person waits for everything else. Rollbacks go first. */
+export function placeOf(kind: DeployKind, strict = false): Pick<InLine, 'priority' | 'replaceable'> {
+  return { priority: kind === 'rollback' ? 1 : 0, replaceable: kind === 'push' && !strict }
 }
 
 export interface Arrival {
@@ -33,9 +33,16 @@ export interface Arrival {
   readonly interrupted: readonly number[]
 }
 
-/** What a new deploy does to those that are in its line already. */
-export function planArrival(kind: DeployKind, line: readonly InLine[], supersede: Supersede): Arrival {
-  if (!placeOf(kind).replaceable) return { replaced: [], interrupted: [] }
+/**
+ * What a new deploy does to those that are in its line already. One of a strict push, which may be rejected as a whole, takes
+ * nobody's place.
+ */
+export function planArrival(
+  { kind, strict = false }: { kind: DeployKind; strict?: boolean | undefined },
+  line: readonly InLine[],
+  supersede: Supersede,
+): Arrival {
+  if (!placeOf(kind, strict).replaceable) return { replaced: [], interrupted: [] }
   const replaceable = line.filter((other) => other.replaceable)
   return {
     replaced: replaceable.filter((other) => other.state === 'waiting').map(({ id }) => id),

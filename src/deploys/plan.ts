@@ -8,17 +8,21 @@ export interface Observed {
   readonly cancelRequested: boolean
   /** It was asked to end because a newer push takes its place. */
   readonly superseded: boolean
+  /** It may not swap before the other deploys of its strict push have passed their checks. */
+  readonly awaitsOthers: boolean
 }
 
-export type Next = { readonly do: DeployStep } | { readonly end: 'failed' | 'cancelled' | 'superseded' }
+/** `wait`: until the others of its strict push have passed, too, or it is asked to end. */
+export type Next = { readonly do: DeployStep | 'wait' } | { readonly end: 'failed' | 'cancelled' | 'superseded' }
 
 /**
  * What comes next. The swap is the end of a deploy that goes live: as long as that is not recorded it is done again, because
  * whoever started in between has put the proxy back to what the database says. A cancel counts until then; after it the way
  * back is a rollback.
  */
-export function planNext({ done, failed, cancelRequested, superseded }: Observed): Next {
+export function planNext({ done, failed, cancelRequested, superseded, awaitsOthers }: Observed): Next {
   if (failed) return { end: 'failed' }
   if (cancelRequested) return { end: superseded ? 'superseded' : 'cancelled' }
-  return { do: deploySteps.find((step) => !done.includes(step)) ?? 'swap' }
+  const step = deploySteps.find((each) => !done.includes(each)) ?? 'swap'
+  return { do: step === 'swap' && awaitsOthers ? 'wait' : step }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { actAs, slipway } from '../kernel/actor.ts'
 import { makeBackground } from '../kernel/background.ts'
 import { asSlipwayError, isAway } from '../kernel/errors.ts'
+import { makeAgreements } from './agree.ts'
 import { makeClaim } from './claim.ts'
 import { keepHeartbeat } from './heartbeat.ts'
 import { makeLease } from './lease.ts'
@@ -47,6 +48,7 @@ export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
   const stop = new AbortController()
   const background = makeBackground({ logger: tools.logger, signal: stop.signal })
   const claim = makeClaim(tools, worker, { isRunning: (id) => running.has(id), stopped: stop.signal })
+  const agreements = makeAgreements({ db: tools.db, logs, wake: () => wake() })
   let started = false
   let looking = false
   let again = false
@@ -74,7 +76,7 @@ export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
     const run = async (): Promise<void> => {
       try {
         const { signal } = controller
-        const going = await runDeploy(deployId, { tools, logs, lease, takenUp, signal })
+        const going = await runDeploy(deployId, { tools, logs, lease, agreements, takenUp, signal })
         background.run('a deploy’s workers could not be started', changeWorkers(deployId, going))
       } finally {
         running.delete(deployId)
@@ -94,6 +96,7 @@ export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
         background.run('telling a line its places failed', tellPlaces(tools, logs, claimed.environmentId))
       }
     }
+    await agreements.settle()
     for (const id of await line.listOwnToEnd(tools.db, worker)) running.get(id)?.abort(ending)
   }
 

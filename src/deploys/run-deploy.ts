@@ -2,7 +2,9 @@ import { LostBuildError } from '../builds/index.ts'
 import { asSlipwayError, isAway } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
-import { type DeployStep, hasEnded } from './deploy.ts'
+import type { Agreements } from './agree.ts'
+import { listSiblings } from './agreement-store.ts'
+import { type Deploy, type DeployStep, hasEnded } from './deploy.ts'
 import { endLive, endWithout } from './end-deploy.ts'
 import type { DeployLog, DeployLogs } from './log.ts'
 import { planNext } from './plan.ts'
@@ -23,6 +25,7 @@ export interface RunContext {
   readonly tools: Tools
   readonly logs: DeployLogs
   readonly lease: Lease
+  readonly agreements: Agreements
   /** An earlier life of the server had begun it. */
   readonly takenUp: boolean
   /** Fires with one of the reasons of `steps/step.ts`. */
@@ -64,16 +67,20 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
       ])
       // The commit that ended it was done although its answer was lost.
       if (hasEnded(deploy.state)) return await store.listDrainingDeploys(tools.db, deploy.environmentId)
+      run.agreements.note(deploy)
       const next = planNext({
         done,
         failed: deploy.error !== null,
         cancelRequested: deploy.cancelRequested,
         superseded: deploy.supersededBy !== null,
+        awaitsOthers: deploy.strict?.agreed === false,
       })
       const ending = { deploy, own, assertHeld, log, logs, tools }
       if ('end' in next)
         return await endWithout(ending, next.end === 'failed' ? null : await whyItEnds(tools.db, deploy))
-      if (next.do === 'swap') {
+      if (next.do === 'wait') {
+        await awaitOthers(deploy, log, run)
+      } else if (next.do === 'swap') {
         const drained = await tools.whileRoutesHold(async () =>
           (await runStep('swap', { ...ending, signal })) ? endLive(ending) : null,
         )
@@ -105,6 +112,30 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
 function isLeft(signal: AbortSignal, error: unknown): boolean {
   if (signal.reason === stopping || signal.reason === lost) return true
   return error instanceof LostDeployError || error instanceof LostBuildError
+}
+
+/** It holds its environment's line meanwhile, but no build slot; its lease is renewed as ever. */
+async function awaitOthers(deploy: Deploy, log: DeployLog, { agreements, signal, tools }: RunContext): Promise<void> {
+  const startedMs = tools.clock.monotonicMs()
+  log.write('detail', await tellOthers(tools, deploy))
+  const quiet = log.heartbeat(
+    silenceMs,
+    () => `still waiting for the others of this strict push (${seconds(tools.clock.monotonicMs() - startedMs)})`,
+  )
+  try {
+    faultPoint('deploy.passed')
+    await agreements.untilAgreed(deploy, signal)
+    faultPoint('deploy.agreed')
+  } finally {
+    quiet()
+  }
+}
+
+async function tellOthers({ db }: Tools, { id, strict }: Deploy): Promise<string> {
+  const all = strict === null ? [] : await listSiblings(db, strict.pushId)
+  const others = all.filter((other) => other.id !== id && other.passedForMs === null)
+  const named = others.map((other) => `${other.environment} (deploy ${other.id})`).join(', ')
+  return named === '' ? 'All deploys of this strict push have passed' : `Passed; before it swaps, so must ${named}`
 }
 
 /** False when somebody wants the deploy to end before the step begins. */

@@ -26,6 +26,8 @@ interface DeployRow {
   waiting_for: string | null
   commands_ran: boolean
   force_rebuild: boolean
+  push_id: number | null
+  swap_agreed: boolean | null
   serves: boolean
   error_code: string | null
   error_message: string | null
@@ -36,7 +38,8 @@ interface DeployRow {
 
 const selectDeploy = `select d.id, d.environment_id, e.app_id, a.name as app, e.name as environment, e.label, e.live, d.kind, d.branch, d.commit,
     d.requested_by, d.state, d.step, d.build_id, d.release_id, r.number as release_number, d.superseded_by,
-    d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.force_rebuild, d.error_code, d.error_message,
+    d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.force_rebuild, d.push_id, d.swap_agreed,
+    d.error_code, d.error_message,
     d.created_at, d.started_at, d.finished_at,
     case when d.state = 'waiting' or (d.state = 'running' and b.state = 'waiting') then d.waiting_for end as waiting_for,
     coalesce(d.state = 'live' and t.release_id = d.release_id, false) as serves
@@ -70,6 +73,7 @@ const toDeploy = (row: DeployRow): Deploy => ({
   waitingFor: row.waiting_for,
   commandsRan: row.commands_ran,
   forceRebuild: row.force_rebuild,
+  strict: row.swap_agreed === null || row.push_id === null ? null : { pushId: row.push_id, agreed: row.swap_agreed },
   serves: row.serves,
   error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
   createdAt: row.created_at,

@@ -1,5 +1,7 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable } from '../postgres/database.ts'
+import { findBroken, tellBroken } from './agreement.ts'
+import { listSiblings } from './agreement-store.ts'
 import { type CommandRecord, listCommandsBegun } from './commands-store.ts'
 import type { Deploy } from './deploy.ts'
 import { getDeploy } from './store.ts'
@@ -9,6 +11,11 @@ export async function whyItEnds(q: Queryable, deploy: Deploy): Promise<SlipwayEr
   if (deploy.supersededBy !== null) {
     const { message, hint } = supersededBy(await getDeploy(q, deploy.supersededBy))
     return new SlipwayError('superseded', message, { hint })
+  }
+  // Nobody asked for this one's end: it is another of its push.
+  if (deploy.strict !== null && deploy.cancelRequestedBy === null) {
+    const others = (await listSiblings(q, deploy.strict.pushId)).filter(({ id }) => id !== deploy.id)
+    return new SlipwayError('conflict', tellBroken(findBroken(others)))
   }
   const ran = deploy.commandsRan ? tellCommands(await listCommandsBegun(q, deploy.id)) : ''
   const by = deploy.cancelRequestedBy

@@ -101,6 +101,7 @@ export function makeScriptedDeploys(options: {
         releaseId: null,
         releaseNumber: null,
         supersededBy: null,
+        strict: null,
         cancelRequestedBy: null,
         waitingFor: null,
         cancelRequested: false,

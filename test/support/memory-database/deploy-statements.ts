@@ -25,6 +25,8 @@ function deployOf(t: Tables, work: Work, d: DeployRow): object {
       waiting_for: waits ? d.waiting_for : null,
       commands_ran: d.commands_ran,
       force_rebuild: d.force_rebuild,
+      push_id: d.push_id,
+      swap_agreed: d.swap_agreed,
     },
     serves: d.state === 'live' && isLed.length > 0,
     ...{ error_code: d.error_code, error_message: d.error_message },

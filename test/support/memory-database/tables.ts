@@ -48,6 +48,7 @@ export interface DeployRow {
   replaceable: boolean
   priority: number
   force_rebuild: boolean
+  swap_agreed: boolean | null
 }
 
 export interface StepRow {

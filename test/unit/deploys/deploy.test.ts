@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
-import { type DeployState, deploySteps, hasEnded, mayMove, renderLine } from '../../../src/deploys/deploy.ts'
+import {
+  type DeployState,
+  type DeployStep,
+  deploySteps,
+  hasEnded,
+  mayMove,
+  renderLine,
+} from '../../../src/deploys/deploy.ts'
 import { planNext } from '../../../src/deploys/plan.ts'
 
 const states: DeployState[] = ['waiting', 'running', 'live', 'failed', 'cancelled', 'superseded']
@@ -18,7 +25,7 @@ describe('the life of a deploy', () => {
 })
 
 describe('planNext', () => {
-  const going = { failed: false, cancelRequested: false, superseded: false }
+  const going = { failed: false, cancelRequested: false, superseded: false, awaitsOthers: false }
 
   it('does the steps in their order', () => {
     const done: (typeof deploySteps)[number][] = []
@@ -31,6 +38,15 @@ describe('planNext', () => {
 
   it('swaps again when the end was not recorded: the proxy was put back in between', () => {
     expect(planNext({ ...going, done: deploySteps })).toEqual({ do: 'swap' })
+  })
+
+  it('waits before the swap for the others of its strict push', () => {
+    const checked: DeployStep[] = ['build', 'release-commands', 'start', 'check']
+    expect(planNext({ ...going, done: checked, awaitsOthers: true })).toEqual({ do: 'wait' })
+    expect(planNext({ ...going, done: checked.slice(0, 3), awaitsOthers: true })).toEqual({ do: 'check' })
+    expect(planNext({ ...going, done: checked, awaitsOthers: true, cancelRequested: true })).toEqual({
+      end: 'cancelled',
+    })
   })
 
   it('cancels and fails at any point before the end, and a failure is what is told', () => {

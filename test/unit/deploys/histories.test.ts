@@ -71,7 +71,7 @@ function makeEnvironment(supersede: 'waiting' | 'running') {
 
   const arrive = (kind: DeployKind): void => {
     const id = all.length + 1
-    const { replaced, interrupted } = planArrival(kind, line(), supersede)
+    const { replaced, interrupted } = planArrival({ kind }, line(), supersede)
     for (const other of [...replaced, ...interrupted].map(find)) {
       // Only pushes replace, and only pushes are replaced.
       expect([kind, other.kind]).toEqual(['push', 'push'])
@@ -116,11 +116,13 @@ function makeEnvironment(supersede: 'waiting' | 'running') {
     const next = planNext({
       ...{ done: entry.done, failed: entry.failed, cancelRequested: entry.cancelRequested },
       superseded: entry.supersededBy !== null,
+      awaitsOthers: false,
     })
     if ('end' in next) {
       if (next.end === 'superseded') expect(entry.supersededBy).not.toBeNull()
       return move(entry, next.end)
     }
+    if (next.do === 'wait') throw new Error('nobody waits for others here')
     entry.step = next.do
     if (fails) entry.failed = true
     else {
@@ -196,7 +198,7 @@ describe('every history', () => {
     fc.assert(
       fc.property(steps, supersede, fc.boolean(), (step, setting, isEnding) => {
         const line: InLine[] = [{ id: 1, state: 'running', step, waitsForSlot: false, isEnding, ...placeOf('push') }]
-        expect(planArrival('push', line, setting).interrupted).toEqual([])
+        expect(planArrival({ kind: 'push' }, line, setting).interrupted).toEqual([])
       }),
     )
   })

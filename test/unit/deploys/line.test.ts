@@ -19,15 +19,15 @@ describe('what a newer deploy takes the place of', () => {
       entry(4, { kind: 'promotion' }),
       entry(5, { kind: 'deploy' }),
     ]
-    expect(planArrival('push', line, 'waiting')).toEqual({ replaced: [2], interrupted: [] })
+    expect(planArrival({ kind: 'push' }, line, 'waiting')).toEqual({ replaced: [2], interrupted: [] })
     for (const kind of ['deploy', 'promotion', 'rollback'] as const) {
-      expect(planArrival(kind, line, 'running')).toEqual({ replaced: [], interrupted: [] })
+      expect(planArrival({ kind }, line, 'running')).toEqual({ replaced: [], interrupted: [] })
     }
   })
 
   it('is also a push whose build waits for a slot: nothing of it has begun', () => {
     const line = [entry(1, { state: 'running', step: 'build', waitsForSlot: true })]
-    expect(planArrival('push', line, 'waiting')).toEqual({ replaced: [], interrupted: [1] })
+    expect(planArrival({ kind: 'push' }, line, 'waiting')).toEqual({ replaced: [], interrupted: [1] })
   })
 
   it.each([
@@ -39,15 +39,15 @@ describe('what a newer deploy takes the place of', () => {
     ['swap', false],
   ] as const)('with supersede: running, in step %s: %s', (step, isInterrupted) => {
     const line = [entry(1, { state: 'running', step })]
-    expect(planArrival('push', line, 'running').interrupted).toEqual(isInterrupted ? [1] : [])
-    expect(planArrival('push', line, 'waiting').interrupted).toEqual([])
+    expect(planArrival({ kind: 'push' }, line, 'running').interrupted).toEqual(isInterrupted ? [1] : [])
+    expect(planArrival({ kind: 'push' }, line, 'waiting').interrupted).toEqual([])
   })
 
   it('is never one that ends already, nor one that a person asked for', () => {
     const ending = entry(1, { state: 'running', step: 'build', isEnding: true })
     const byHand = entry(1, { state: 'running', step: 'build', kind: 'deploy', waitsForSlot: true })
-    expect(planArrival('push', [ending], 'running').interrupted).toEqual([])
-    expect(planArrival('push', [byHand], 'running').interrupted).toEqual([])
+    expect(planArrival({ kind: 'push' }, [ending], 'running').interrupted).toEqual([])
+    expect(planArrival({ kind: 'push' }, [byHand], 'running').interrupted).toEqual([])
   })
 })
 
