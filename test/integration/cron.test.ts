@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../../src/kernel/clock.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeSlots } from '../../src/kernel/slots.ts'
+import { forgetOldRuns } from '../../src/nightly/index.ts'
 import type { ServerPlace } from '../../src/postgres/index.ts'
 import { heldPlace } from '../support/held-place.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
@@ -322,6 +323,37 @@ describe('a server that ends', () => {
     cron.start()
     await untilEnded(1)
     expect([await runs(), await countOf('a')]).toEqual([[{ label: 'a', ...done }], 1])
+  })
+})
+
+describe('what is over', () => {
+  it('leaves no container, also when Slipway ended before it could remove one', async () => {
+    await live([counting('a')])
+    const { id } = await cron.runNow(await idOf(), 'a', 'ada')
+    const [{ deployId } = { deployId: 0 }] = await spine.db.query<{ deployId: number }>(
+      'select deploy_id as "deployId" from cron_runs',
+    )
+    const spec = (await spine.deploys.readSpec(deployId)).job({ runId: id, label: 'a' })
+    await spine.runtime.start(spec, AbortSignal.timeout(5_000))
+    await spine.db.query(`update cron_runs set state = 'failed', finished_at = now()`)
+    expect(containers()).toHaveLength(1)
+    cron.start()
+    await until('it is gone', async () => containers().length === 0)
+    expect(spine.runtime.names()).toEqual(['slw-spine-test--shop-v1-1'])
+  })
+
+  it('is forgotten after so many days, but not what still goes', async () => {
+    await live([counting('a'), counting('b'), counting('c')])
+    const id = await idOf()
+    for (const label of ['a', 'b', 'c']) await cron.runNow(id, label, 'ada')
+    await spine.db.query(
+      `update cron_runs set state = 'succeeded', finished_at = now() - interval '91 days' where label = 'a'`,
+    )
+    await spine.db.query(
+      `update cron_runs set state = 'succeeded', finished_at = now() - interval '89 days' where label = 'b'`,
+    )
+    expect(await forgetOldRuns(spine.db, 90, AbortSignal.timeout(5_000))).toEqual({ runs: 1 })
+    expect((await runs()).map(({ label }) => label)).toEqual(['b', 'c'])
   })
 })
 
