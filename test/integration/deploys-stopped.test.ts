@@ -45,7 +45,10 @@ describe('an environment that is stopped', () => {
     await untilNothingRuns()
     await until('the routes are level', async () => (await routes())['sets'] === 0)
     expect(await routes()).toEqual(stoppedRoutes)
-    expect(await spine.db.query('select 1 from addresses where instance_id is not null')).toEqual([])
+    // Freed after the proxy has let go of its set.
+    await until('its address is free', async () => {
+      return (await spine.db.query('select 1 from addresses where instance_id is not null')).length === 0
+    })
     expect(await spine.db.query(`select actor, data from events where kind = 'environment.stopped'`)).toEqual([
       { actor: 'ada', data: { environment: 'test' } },
     ])
