@@ -13,6 +13,10 @@ export function classifyRef(ref: string): RefKind {
   if (name.startsWith('refs/slipway/')) return refused('refs/slipway is Slipway’s own')
   const [, folder, rest = ''] = /^refs\/([a-z]+)\/(.+)$/s.exec(name) ?? []
   if (folder === 'heads' && rest === 'HEAD') return refused('a branch cannot be called HEAD')
+  // With refs/heads/refs/heads/main in a repository, Git finds main ambiguous, and nobody can push to it any more.
+  if ((folder === 'heads' || folder === 'tags') && rest.startsWith('refs/')) {
+    return refused(`the name of a ${folder === 'heads' ? 'branch' : 'tag'} cannot begin with refs/`)
+  }
   if (folder !== 'heads' && folder !== 'tags' && folder !== 'notes') {
     return refused(`only branches, tags and notes can be pushed, not ${quote(name)}`)
   }

@@ -17,6 +17,8 @@ describe('what a ref is', () => {
   it.each([
     ['refs/slipway/deploys/1', 'Slipway’s own'],
     ['refs/heads/HEAD', 'HEAD'],
+    ['refs/heads/refs/heads/main', 'name of a branch cannot begin with refs/'],
+    ['refs/tags/refs/heads/main', 'name of a tag cannot begin with refs/'],
     ['refs/heads/', 'only branches'],
     ['refs/changes/01/1/1', 'only branches, tags and notes can be pushed'],
     ['refs/replace/a', 'only branches'],
