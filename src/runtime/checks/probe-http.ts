@@ -71,7 +71,9 @@ export function probeHttp(
 }
 
 function answer(response: IncomingMessage, firstLine: string): ProbeResult {
-  return { kind: 'answer', status: response.statusCode ?? 0, reason: response.statusMessage ?? '', firstLine }
+  // Bytes, each as a letter: as such a secret with an umlaut in it would be masked nowhere.
+  const reason = Buffer.from(response.statusMessage ?? '', 'latin1').toString('utf8')
+  return { kind: 'answer', status: response.statusCode ?? 0, reason, firstLine }
 }
 
 function failure(error: Error): ProbeResult {

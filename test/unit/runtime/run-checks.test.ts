@@ -155,6 +155,13 @@ describe('checks that fail say what happened', () => {
     expect(other.hint).toContain('port: 5000')
   })
 
+  it('what it says beside its status is read as UTF-8', async () => {
+    const reason = Buffer.from('no é here').toString('latin1')
+    const { run } = await makeCheck(await serve((_, res) => res.writeHead(500, reason).end()))
+    const error = await failure(run)
+    expect(error.message).toBe('The app answered GET / with 500 no é here, within 1.5 s.')
+  })
+
   it('it answers 500, with the first line of the answer', async () => {
     const port = await serve((_, res) => res.writeHead(500).end('\nno such table: users\nat line 3'))
     const { run } = await makeCheck(port)
