@@ -27,11 +27,16 @@ export interface Client {
 }
 
 /** For a whole call. The server answers in milliseconds; a frozen one must not hold a script. */
-const callMs = 30_000
+const usualCallMs = 30_000
 const largestAnswer = 32 * 1024 * 1024
 
-export function makeClient(options: { origin: string; token: string | null; version: string }): Client {
-  const { origin, token } = options
+export function makeClient(options: {
+  origin: string
+  token: string | null
+  version: string
+  callMs?: number
+}): Client {
+  const { origin, token, callMs = usualCallMs } = options
   const headers = (): Record<string, string> => ({
     'user-agent': `slipway-cli/${options.version}`,
     ...(token === null ? {} : { authorization: `Bearer ${token}` }),
@@ -66,6 +71,8 @@ export function makeClient(options: { origin: string; token: string | null; vers
         const res = await answerTo(await send(method, path, { signal, headers }, text))
         return readJson(origin, res.statusCode ?? 0, res.headers['content-type'] ?? '', await readAll(res)) as T
       } catch (error) {
+        // Node tells a time limit as any other abort.
+        if (signal.aborted && !(error instanceof Failure)) throw noAnswer(origin, callMs, method)
         throw toFailure(origin, error)
       }
     },
@@ -194,6 +201,16 @@ function notSlipway(origin: string, why: string): Failure {
   )
 }
 
+function noAnswer(origin: string, ms: number, method: string): Failure {
+  return new Failure(
+    exits.unreachable,
+    `${origin} took the request and gave no answer in ${ms / 1000} s.`,
+    method === 'GET'
+      ? 'Sites may well go on. On the server’s machine, the log in its data folder says what it waits for.'
+      : 'Whether it was done is not known: look before you ask again (slipway activity).',
+  )
+}
+
 /** Anything that is not an answer is a server that cannot be reached. */
 function toFailure(origin: string, error: unknown): unknown {
   if (error instanceof Failure || !(error instanceof Error)) return error
@@ -207,10 +224,9 @@ function toFailure(origin: string, error: unknown): unknown {
     ETIMEDOUT: 'no answer in time',
     EHOSTUNREACH: 'there is no way to this host',
   }
-  const why = error.name === 'TimeoutError' ? `no answer in ${callMs / 1000} s` : (whys[code] ?? error.message)
   return new Failure(
     exits.unreachable,
-    `${origin} cannot be reached: ${why}.`,
+    `${origin} cannot be reached: ${whys[code] ?? error.message}.`,
     'Is the server running? Another one: slipway login URL, or set SLIPWAY_URL.',
   )
 }
