@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Client } from './client.ts'
-import { exits, Failure } from './failure.ts'
+import { exits, Failure, Problem } from './failure.ts'
 import { confirmByName } from './prompt.ts'
 import type { CommonOptions, Session } from './session.ts'
 
@@ -23,6 +23,8 @@ interface Doomed {
 }
 
 const lookEveryMs = 500
+/** The removal goes on in a server that is started again; one that stays away is told. */
+const awayMs = 60_000
 
 /** Asks, removes, and waits until it is gone. */
 export async function remove({ client, out }: Session, doomed: Doomed, options: RemoveOptions): Promise<void> {
@@ -43,19 +45,33 @@ export async function remove({ client, out }: Session, doomed: Doomed, options: 
     out.line(`${title} is being removed.`)
     return
   }
-  await untilGone(api, path)
+  await untilGone(api, path, title)
   out.data({ removed: true })
   out.line(`Removed ${title}.`)
 }
 
-async function untilGone(api: Client, path: string): Promise<void> {
+async function untilGone(api: Client, path: string, title: string): Promise<void> {
+  let awaySince: number | null = null
   for (;;) {
     try {
       await api.call('GET', path)
+      awaySince = null
     } catch (error) {
-      if (error instanceof Failure && error.exit === exits.notFound) return
-      throw error
+      if (!(error instanceof Failure)) throw error
+      if (error.exit === exits.notFound) return
+      if (!isAway(error)) throw error
+      awaySince ??= performance.now()
+      if (performance.now() - awaySince > awayMs)
+        throw new Failure(
+          error.exit,
+          error.message,
+          `The removal of ${title} was begun and goes on when Slipway is back.`,
+        )
     }
     await setTimeout(lookEveryMs)
   }
+}
+
+function isAway(error: Failure): boolean {
+  return error.exit === exits.unreachable || (error instanceof Problem && error.code === 'unavailable')
 }
