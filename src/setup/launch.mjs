@@ -7,10 +7,12 @@ import { createHash } from 'node:crypto'
 import {
   closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -98,6 +100,12 @@ async function ensureModules(tools) {
   const lock = openSync(join(root, 'package-lock.json'), 'r')
   spawnSync('flock', ['3'], { stdio: ['ignore', 'ignore', 'inherit', lock] })
   if (!areModulesThere(tools)) {
+    // npm ci would empty the folder behind a link, which others stand on.
+    if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+      refuse(
+        `${modules} is a link to ${readlinkSync(modules)}, where packages of package-lock.json are missing. Install them there, or remove the link.`,
+      )
+    }
     const record = join(modules, '.package-lock.json')
     const before = existsSync(record) ? readFileSync(record) : null
     const verb = before === null ? ['ci'] : ['install', '--no-save']

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { copyFile, lstat, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -56,6 +56,17 @@ describe('npm start’s launcher', () => {
     await writeFile(join(root, 'package-lock.json'), lock.replaceAll('1.0.0', '1.0.1'))
     expect(await outputOfStart()).toContain('(npm install)')
     expect(await outputOfStart()).not.toContain('Installing')
+  })
+
+  it('installs nothing through a link: what is behind it belongs to others', async () => {
+    const shared = join(root, 'shared')
+    await mkdir(join(shared, 'theirs'), { recursive: true })
+    await symlink(shared, join(root, 'node_modules'))
+    const starting = launch()
+    expect(await starting.ended).toBe(1)
+    expect(starting.output()).toContain(`is a link to ${shared}`)
+    expect(existsSync(join(shared, 'theirs'))).toBe(true)
+    expect((await lstat(join(root, 'node_modules'))).isSymbolicLink()).toBe(true)
   })
 
   it('adds the tools of tests to a running server’s packages without taking one of them away', async () => {
