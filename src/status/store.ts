@@ -66,7 +66,9 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
        select (array_agg(branch order by id))[1] as branch from deploys where release_id = r.id
      ) src on true
      left join lateral (
-       select count(*)::int as instances, count(down_since)::int as down, bool_or(crash_loop_since is not null) as loops
+       -- A worker is started after the swap: for that while it is not up, but nothing has crashed.
+       select count(*)::int as instances, bool_or(crash_loop_since is not null) as loops,
+         (count(down_since) filter (where process = 'web' or end_count > 0 or down_since < now() - interval '15 s'))::int as down
        from instances where release_id = r.id and state = 'serving'
      ) i on true
      left join lateral (

@@ -143,6 +143,22 @@ describe('the status of all environments', () => {
     await kept
   })
 
+  it('calls a worker crashed that ended or does not come up, not one that is being started', async () => {
+    const releaseId = await goLive()
+    await server.pool.query(
+      `insert into instances (release_id, deploy_id, position, port, state, drain_ms, stop_ms, process, down_since)
+       select $1, max(id), 1, 8080, 'serving', 0, 0, 'worker', now() from deploys where release_id = $1`,
+      [releaseId],
+    )
+    const set = (change: string) =>
+      server.pool.query(`update instances set ${change} where release_id = $1`, [releaseId])
+    expect((await testOf()).state).toBe('running')
+    await set('end_count = 1')
+    expect((await testOf()).state).toBe('crashed')
+    await set(`end_count = 0, down_since = now() - interval '20 s'`)
+    expect((await testOf()).state).toBe('crashed')
+  })
+
   it('takes as many statements for a thousand apps as for one, and reads by index what grows with time', async () => {
     await server.pool.query(`
       with a as (insert into apps (name, default_branch) select 'many' || n, 'main' from generate_series(1, 1000) n returning id, name),
