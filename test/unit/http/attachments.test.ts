@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import WebSocket from 'ws'
+import { makeAttachments } from '../../../src/http/attachments.ts'
+import { type HttpServer, startHttpServer } from '../../../src/http/server.ts'
+import { encodeContent, windowBytes } from '../../../src/kernel/attachment.ts'
+import { silentLogger } from '../../../src/kernel/logger.ts'
+import type { AttachedClient } from '../../../src/runtime/index.ts'
+
+const id = '0123456789abcdef'
+const token = { authorization: 'Bearer right' }
+
+/** The door for connections to commands, with a command that does what the test says. */
+describe('a connection to a command', () => {
+  let server: HttpServer
+  let work: (client: AttachedClient) => Promise<void>
+  const open: WebSocket[] = []
+
+  beforeEach(async () => {
+    work = async (client) => client.end()
+    const upgrades = makeAttachments({
+      accounts: {
+        authenticate: async (given) => (given.reveal() === 'right' ? { name: 'ada', role: 'admin' } : null),
+        setAdminToken: async () => undefined,
+      },
+      runs: { appOf: (one) => (one === id ? 'shop' : null), connect: async (_id, client) => work(client) },
+      logger: silentLogger,
+      pingMs: 50,
+    })
+    server = await startHttpServer((_req, res) => res.end('plain'), { host: '127.0.0.1', port: 0 }, upgrades)
+  })
+  afterEach(async () => {
+    for (const socket of open.splice(0)) socket.terminate()
+    await server.close(100)
+  })
+
+  const connect = (
+    headers: Record<string, string>,
+    { path = `/api/v1/runs/${id}/attachment`, ...options }: WebSocket.ClientOptions & { path?: string } = {},
+  ): WebSocket => {
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}${path}`, { headers, ...options })
+    open.push(socket)
+    socket.on('error', () => undefined)
+    return socket
+  }
+  const answerTo = (socket: WebSocket): Promise<number> =>
+    new Promise((resolve) => {
+      socket.once('open', () => resolve(101))
+      socket.once('unexpected-response', (_req, res) => resolve(res.statusCode ?? 0))
+    })
+  const endOf = (socket: WebSocket): Promise<number> => new Promise((resolve) => socket.once('close', resolve))
+
+  it('needs a token, a run, and no browser', async () => {
+    expect(await answerTo(connect({}))).toBe(401)
+    expect(await answerTo(connect({ authorization: 'Bearer wrong' }))).toBe(401)
+    expect(await answerTo(connect({ ...token, origin: 'http://evil.example' }))).toBe(403)
+    expect(await answerTo(connect(token, { path: `/api/v1/runs/${'f'.repeat(16)}/attachment` }))).toBe(404)
+    // What is no such address is answered as if nothing had been asked for.
+    expect(await answerTo(connect(token, { path: '/api/v1/apps' }))).toBe(200)
+    expect(await answerTo(connect(token))).toBe(101)
+  })
+
+  it('ends when more comes than there is room for, and lets signals pass input that nobody takes', async () => {
+    const signals: string[] = []
+    let took = 0
+    work = async (client) => {
+      client.listen({
+        input: (content) => {
+          took += content.length
+          return new Promise(() => undefined)
+        },
+        endInput: () => undefined,
+        resize: async () => undefined,
+        signal: async (name) => void signals.push(name),
+      })
+      await new Promise((resolve) => client.gone.addEventListener('abort', resolve))
+    }
+    const socket = connect(token)
+    await answerTo(socket)
+    const chunk = encodeContent('stdin', Buffer.alloc(32 * 1024))
+    for (let sent = 0; sent < windowBytes; sent += 32 * 1024) socket.send(chunk)
+    socket.send('{"type":"signal","name":"SIGINT"}')
+    while (signals.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(took).toBe(32 * 1024)
+    socket.send(chunk)
+    expect(await endOf(socket)).toBe(1008)
+  })
+
+  it('sends no more than there is room for to one who does not read, and all of it to one who does', async () => {
+    let sent = 0
+    work = async (client) => {
+      for (; sent < 3 * windowBytes; sent += 64 * 1024) await client.send('stdout', Buffer.alloc(64 * 1024))
+      client.end()
+    }
+    const socket = connect(token)
+    let came = 0
+    socket.on('message', (data: Buffer) => (came += data.length - 1))
+    await answerTo(socket)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect([sent, came]).toEqual([windowBytes, windowBytes])
+    const ended = endOf(socket)
+    for (const wanted of [2, 3]) {
+      socket.send(JSON.stringify({ type: 'more', bytes: windowBytes }))
+      while (came < wanted * windowBytes) await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    expect(await ended).toBe(1000)
+    expect(came).toBe(3 * windowBytes)
+  })
+
+  it('is over for whoever answers no ping', async () => {
+    const gone = new Promise<unknown>((resolve) => {
+      work = (client) =>
+        new Promise((done) =>
+          client.gone.addEventListener('abort', () => {
+            resolve(client.gone.reason)
+            done()
+          }),
+        )
+    })
+    const socket = connect(token, { autoPong: false })
+    const ended = endOf(socket)
+    expect(await gone).toMatchObject({ code: 'cancelled' })
+    expect(await ended).toBe(1006)
+  })
+})
