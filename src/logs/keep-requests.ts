@@ -8,11 +8,14 @@ import { encodeLine, stampOf } from './line.ts'
 import type { RequestFeed, RequestLine } from './requests.ts'
 import * as store from './store.ts'
 import type { Queryable } from '../postgres/database.ts'
+import type { Masks } from '../vars/index.ts'
 
 interface Needs {
   readonly feed: RequestFeed
   readonly journals: Journals
   readonly db: Queryable
+  /** A path may hold a secret: the address of a hook, a key in it. Without it nothing is masked. */
+  readonly masks?: Pick<Masks, 'ofEnvironment'>
   /** Where it is noted how far the proxy's lines were read. */
   readonly folder: string
   readonly clock: Clock
@@ -30,7 +33,7 @@ const mostRemembered = 10_000
 
 /** Keeps what the proxy says of requests, each in the log of its environment. Ends with the signal. */
 export async function keepRequests(
-  { feed, journals, db, folder, clock, logger }: Needs,
+  { feed, journals, db, masks, folder, clock, logger }: Needs,
   signal: AbortSignal,
 ): Promise<void> {
   const whose = makeLookUp(db, clock)
@@ -45,9 +48,13 @@ export async function keepRequests(
     for (const line of fresh) {
       const owner = await whose(line)
       if (owner === null) continue
-      const encoded = encodeRequest(line, owner.release)
+      const { environmentId, app, environment, release } = owner
+      // As long as it is not known what is secret, nothing is kept.
+      const masker = await masks?.ofEnvironment(environmentId).catch(() => null)
+      if (masker === null) continue
+      const encoded = encodeRequest({ ...line, path: masker?.mask(line.path) ?? line.path }, release)
       bytes += encoded.length
-      journals.open({ ...owner, journal: 'router' }).append(encoded)
+      journals.open({ app, environment, journal: 'router' }).append(encoded)
     }
     await budget.spend(bytes, signal)
     if (clock.monotonicMs() - notedMs < noteEveryMs) return

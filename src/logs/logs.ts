@@ -21,7 +21,7 @@ export function makeLogs<R extends Runtime>(options: {
   /** null: the proxy tells nothing of its requests. */
   readonly requests: RequestFeed | null
   readonly db: Queryable
-  readonly masks?: Pick<Masks, 'ofRelease'>
+  readonly masks?: Pick<Masks, 'ofEnvironment' | 'ofRelease'>
   readonly folder: string
   readonly limits: LogLimits
   readonly clock: Clock

@@ -87,6 +87,7 @@ export async function findNewestDeployLines(
 }
 
 export interface RequestOwner {
+  readonly environmentId: number
   readonly app: string
   readonly environment: string
   /** `v12`; null when it is not known any more. */
@@ -102,7 +103,7 @@ export async function findRequestOwner(
   const ofRelease = [routeKey, releaseSet].find((key) => key?.startsWith('r')) ?? null
   const ofDeploy = releaseSet?.startsWith('d') === true ? releaseSet : null
   const [found] = await q.query<RequestOwner>(
-    `select a.name as app, e.name as environment, 'v' || r.number as release
+    `select e.id as "environmentId", a.name as app, e.name as environment, 'v' || r.number as release
      from environments e
      join apps a on a.id = e.app_id
      left join releases r on r.environment_id = e.id and r.id = coalesce($2::bigint,

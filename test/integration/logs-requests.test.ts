@@ -4,6 +4,7 @@ import { systemClock } from '../../src/kernel/clock.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { keepRequests } from '../../src/logs/keep-requests.ts'
 import type { RequestOwner } from '../../src/logs/store.ts'
+import { makeMasker } from '../../src/vars/mask/masker.ts'
 import { makeLogFolder, makeTestJournals, readJournal } from '../support/kept-logs.ts'
 import { ask, type Backend, startBackend, startTestProxy, type TestProxy } from '../support/proxy.ts'
 
@@ -51,9 +52,13 @@ const db = {
   query: <R>(_sql: string, [environmentId, releaseId, address]: readonly unknown[] = []) => {
     const release = releaseId === 13 ? 'v2' : releaseId === 12 || address === '127.0.0.1' ? 'v1' : null
     const environment = environmentId === 8 ? 'two' : 'test'
-    const found: RequestOwner = { app: 'shop', environment, release }
+    const found: RequestOwner = { environmentId: environmentId === 8 ? 8 : 7, app: 'shop', environment, release }
     return Promise.resolve([found] as R[])
   },
+}
+
+const masks = {
+  ofEnvironment: (id: number) => Promise.resolve(makeMasker(id === 7 ? ['hush & hush'] : ['of-another-one'])),
 }
 
 /** Keeps what comes until `count` lines are there, like one life of Slipway. */
@@ -62,7 +67,7 @@ async function keepUntil(count: number, from = proxy): Promise<string[]> {
   const over = new AbortController()
   const feed = from.requests
   if (feed === null) throw new Error('The proxy tells nothing.')
-  const parts = { feed, journals, db, folder, clock: systemClock, logger: silentLogger }
+  const parts = { feed, journals, db, masks, folder, clock: systemClock, logger: silentLogger }
   const keeping = keepRequests(parts, over.signal)
   const place = { app: 'shop', environment: 'test', journal: 'router' }
   for (let i = 0; i < 200; i += 1) {
@@ -91,6 +96,12 @@ describe('requests', () => {
     ])
     const other = await readJournal(folder, { app: 'shop', environment: 'two', journal: 'router' })
     expect(other).toEqual([expect.stringMatching(/^router GET \/of-another 200 /)])
+  })
+
+  it('are kept without the secrets of their environment, however these stand in the path', async () => {
+    const before = (await keepUntil(4)).length
+    await ask(proxy.port, 'test--shop.localhost', { path: '/hook/hush%20%26%20hush/of-another-one' })
+    expect((await keepUntil(before + 1)).slice(before)).toEqual(['router GET /hook/[masked]/of-another-one 200 T'])
   })
 
   it('a path may be anything that passes the proxy', async () => {
