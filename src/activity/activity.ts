@@ -8,9 +8,12 @@ import * as store from './store.ts'
 export interface Activity {
   /** What fits, the newest first, at most `limit`; `before` goes on behind the last entry of an earlier page. */
   list(filter: ActivityFilter, page: { limit: number; before: number | null }): Promise<Entry[]>
-  /** What fits and happens from now on, in the order of its transactions, until the signal fires. */
   /** Throws `bad_request` for what no entry had as its cursor. */
   readonly assertCursor: (text: string) => void
+  /**
+   * What fits and happens behind the entry with the cursor `after` (null: from now on), in the order of its transactions, until
+   * the signal fires.
+   */
   follow(filter: ActivityFilter, options: { after: string | null; signal: AbortSignal }): AsyncIterable<FollowedEntry>
 }
 
@@ -49,9 +52,11 @@ export function makeActivity({ db, everyMs = lookMs }: { db: Queryable; everyMs?
     async *follow(filter, { after, signal }) {
       let from = after === null ? await store.findEnd(db) : store.parseCursor(after)
       while (!signal.aborted) {
-        const { rows, end } = await store.listAfter(db, filter, { from, limit: batch })
+        // Asked before: what is below it and is not found now never will be, so it is not looked through again.
+        const end = await store.findEnd(db)
+        const rows = await store.listAfter(db, filter, { from, limit: batch })
         for (const row of rows) yield { ...toEntry(row), cursor: store.renderCursor(row) }
-        from = end
+        from = rows.at(-1) ?? end
         if (rows.length < batch) await delay(everyMs, undefined, { signal }).catch(() => undefined)
       }
     },

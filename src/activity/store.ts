@@ -76,24 +76,21 @@ export async function findEnd(q: Queryable): Promise<Place> {
 /**
  * What comes behind a place, in the order in which transactions began. Only of those below the oldest that still runs: one
  * that commits late would be passed by otherwise, and never be seen.
- * @returns the rows, and the place to go on from
  */
 export async function listAfter(
   q: Queryable,
   filter: ActivityFilter,
   { from, limit }: { from: Place; limit: number },
-): Promise<{ rows: EventRow[]; end: Place }> {
+): Promise<EventRow[]> {
   const values: unknown[] = [from.xid, from.id]
   const where = conditions(filter, values)
-  const rows = await q.query<EventRow>(
+  return q.query<EventRow>(
     `select ${columns} from events
      where (xid, id) > ($1::xid8, $2) and xid < pg_snapshot_xmin(pg_current_snapshot())
        ${where.map((one) => `and ${one}`).join(' ')}
      order by events.xid, id limit $${values.push(limit)}`,
     values,
   )
-  const last = rows.at(-1)
-  return { rows, end: last === undefined ? from : { xid: last.xid, id: last.id } }
 }
 
 export const renderCursor = ({ xid, id }: Place): string => `${xid}-${id}`

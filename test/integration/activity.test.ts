@@ -128,6 +128,28 @@ describe('activity', () => {
     await database.drop()
   })
 
+  it('is looked through once by whoever follows, also where nothing of it fits', async () => {
+    const over = new AbortController()
+    const begins: bigint[] = []
+    const db = {
+      query: <Row extends object>(sql: string, values?: readonly unknown[]) => {
+        if (sql.includes('from events')) begins.push(BigInt(String(values?.[0])))
+        return server.pool.query<Row>(sql, values)
+      },
+    }
+    const nothing = { ...everything, by: 'nobody' }
+    const following = (async () => {
+      const entries = makeActivity({ db, everyMs: 10 }).follow(nothing, { after: null, signal: over.signal })
+      for await (const entry of entries) expect(entry).toBeUndefined()
+    })()
+    await eventually(() => begins.length > 0, 'it looks')
+    const first = begins[0] as bigint
+    for (let n = 0; n < 5; n += 1) await write({ kind: 'early.one' })
+    await eventually(() => (begins.at(-1) as bigint) >= first + 5n, 'it goes on behind what does not concern it')
+    over.abort()
+    await following
+  })
+
   it('asks by index only', async () => {
     await server.pool.query(
       `insert into events (kind, app_id, environment, actor) select 'x.y', n % 500, 'test', 'p' || n % 100 from generate_series(1, 20000) n`,
