@@ -1,4 +1,5 @@
 import type { AppConfig } from '../builds/index.ts'
+import type { EnvironmentState } from '../environments/index.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { Scale } from './plan-instances.ts'
 
@@ -59,11 +60,8 @@ export async function findServed(q: Queryable, environmentId: number): Promise<S
 }
 
 /** Whether somebody has stopped the environment; locked until the transaction ends. */
-export async function lockState(
-  tx: Transaction,
-  environmentId: number,
-): Promise<'active' | 'stopped' | 'removing' | null> {
-  const rows = await tx.query<{ state: 'active' | 'stopped' | 'removing' }>(
+export async function lockState(tx: Transaction, environmentId: number): Promise<EnvironmentState | null> {
+  const rows = await tx.query<{ state: EnvironmentState }>(
     'select state from environments where id = $1 for no key update',
     [environmentId],
   )

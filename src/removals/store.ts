@@ -1,3 +1,4 @@
+import type { EnvironmentState } from '../environments/index.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 
 /*
@@ -12,7 +13,7 @@ export interface GoingEnvironment {
   readonly name: string
   readonly label: string
   readonly live: boolean
-  readonly state: 'active' | 'stopped' | 'removing'
+  readonly state: EnvironmentState
   readonly removedBy: string | null
 }
 

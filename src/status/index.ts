@@ -4,7 +4,7 @@ import type { Queryable } from '../postgres/database.ts'
 import { listUnapplied, type Summary, summarize, type UnappliedChange } from './status.ts'
 import { type EnvironmentFacts, listFacts, listProcessChanges, listVariableChanges } from './store.ts'
 
-export type { EnvironmentState, Message } from './status.ts'
+export type { Condition, Message } from './status.ts'
 
 /** What is to be said of every environment: how far it is behind its branch, what has changed, what happened last. */
 export interface Statuses {

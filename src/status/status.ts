@@ -1,10 +1,12 @@
+import type { EnvironmentState } from '../environments/index.ts'
+
 /*
  * What is to be said of an environment. Pure: everything was read before.
  */
 
 /** What is known of an environment. */
 export interface StatusFacts {
-  readonly wanted: 'active' | 'stopped' | 'removing'
+  readonly wanted: EnvironmentState
   /** What its route points to; null when nothing has gone live yet. */
   readonly live: {
     readonly commit: string
@@ -40,13 +42,14 @@ export interface UnappliedChange {
 }
 
 export interface Summary {
-  readonly state: EnvironmentState
+  readonly state: Condition
   /** Undeployed commits; null when unknown. */
   readonly undeployed: number | null
   readonly messages: readonly Message[]
 }
 
-export type EnvironmentState = 'not-deployed' | 'running' | 'partly' | 'crashed' | 'stopped' | 'removing'
+/** How an environment is; what somebody wants it to be is its state. */
+export type Condition = 'not-deployed' | 'running' | 'partly' | 'crashed' | 'stopped' | 'removing'
 
 export interface Message {
   readonly code: MessageCode
@@ -96,7 +99,7 @@ export function summarize(facts: StatusFacts): Summary {
   return { state: stateOf(facts), undeployed: undeployedOf(facts), messages }
 }
 
-function stateOf({ wanted, live }: StatusFacts): EnvironmentState {
+function stateOf({ wanted, live }: StatusFacts): Condition {
   if (wanted !== 'active') return wanted
   if (live === null) return 'not-deployed'
   if (live.instances > 0 && live.down >= live.instances) return 'crashed'
