@@ -50,6 +50,19 @@ async function goLive(commit = deployed): Promise<number> {
   return releaseId
 }
 
+type Given = readonly [state: 'serving' | 'draining' | 'retired', how?: { down?: boolean; isLoop?: boolean }]
+
+async function addInstances(releaseId: number, given: readonly Given[]): Promise<void> {
+  for (const [at, [state, { down = false, isLoop = false } = {}]] of given.entries()) {
+    await server.pool.query(
+      `insert into instances (release_id, deploy_id, position, port, state, drain_ms, stop_ms, down_since, crash_loop_since)
+       select $1, (select max(id) from deploys where release_id = $1), $2, 8080, $3, 1000, 1000,
+         case when $4 then now() end, case when $5 then now() end`,
+      [releaseId, at + 1, state, down, isLoop],
+    )
+  }
+}
+
 async function moveBranch(name: string, commit: string): Promise<void> {
   await server.environments.pinDefaultBranch(app, 'main')
   await server.pool.query(
@@ -90,6 +103,57 @@ describe('the status of an environment', () => {
     expect(await testOf()).toMatchObject({ undeployed: null })
     server.counted.between = { added: 1, left: 2 }
     expect(codes((await testOf())['messages'])).toEqual(['succeeded', 'undeployed', 'rewritten'])
+  })
+
+  it('takes no count of what was live before', async () => {
+    await goLive()
+    await moveBranch('main', head)
+    expect(await testOf()).toMatchObject({ undeployed: 3 })
+    server.counted.between = null
+    await goLive('d'.repeat(40))
+    expect(await testOf()).toMatchObject({ undeployed: null })
+  })
+
+  it('tells of the instances that serve it, of what drains in it, and of the last deploy that has ended', async () => {
+    const before = await goLive(head)
+    const live = await goLive()
+    await addInstances(live, [
+      ['serving'],
+      ['serving', { down: true, isLoop: true }],
+      ['serving'],
+      ['retired', { down: true }],
+    ])
+    await addInstances(before, [['draining'], ['draining'], ['retired']])
+    const { id: liveEnvironment } = await server.environments.get(app, 'live')
+    const { releaseId: elsewhere } = await addRelease(server.pool, liveEnvironment, { commit: head })
+    await addInstances(elsewhere, [['draining'], ['serving', { down: true }]])
+    await server.pool.query(
+      `insert into deploys (environment_id, kind, commit, requested_by, state, step, started_at)
+       values ($1, 'push', $2, 'ada', 'running', 'check', now())`,
+      [test, head],
+    )
+    const statuses = makeStatuses({
+      db: server.pool,
+      commits: { countBetween: async () => null },
+      logger: silentLogger,
+    })
+    const told = (await statuses.ofApp(appId)).find(({ facts }) => facts.environmentId === test)
+    expect(told).toMatchObject({
+      state: 'partly',
+      facts: {
+        live: { commit: deployed, branch: 'main', instances: 3, down: 1, isCrashLoop: true },
+        draining: 1,
+        lastDeploy: { state: 'live', commandsRan: false },
+        deploying: { step: 'check' },
+      },
+    })
+    expect(told?.messages[0]?.text).toBe('Ends again and again: 1 of 3 instances down')
+    await server.pool.query('update instances set down_since = null, crash_loop_since = null where release_id = $1', [
+      live,
+    ])
+    expect((await statuses.ofApp(appId)).find(({ facts }) => facts.environmentId === test)).toMatchObject({
+      ...{ state: 'running', facts: { live: { instances: 3, down: 0, isCrashLoop: false } } },
+    })
   })
 
   it('names what was changed since', async () => {
