@@ -16,8 +16,6 @@ const headLengths = { usual: 24, many: 8 }
 const manyPatterns = 2_000
 /** A line that is at least this long may be the first part of one that was cut at 8 KiB. */
 const mayBeCut = (8 * 1024) / 3
-/** Secrets with the same beginning, of which more is looked for. */
-const mostAlike = 16
 
 /** Where a text left off in the middle of a secret. */
 interface Carry {
@@ -34,13 +32,15 @@ export function makeMasker(secrets: Iterable<string>): Masker {
   if (patterns.length === 0) return asItIs
   const headLength = patterns.length > manyPatterns ? headLengths.many : headLengths.usual
   const automaton = makeAutomaton(patterns.map((pattern) => pattern.slice(0, headLength)))
-  /** By the state that the head ends in. */
+  /** By the state that the head ends in, sorted. */
   const rests = new Map<number, string[]>()
   for (const pattern of patterns.filter(({ length }) => length > headLength)) {
     const state = automaton.stateOf(pattern.slice(0, headLength))
-    const alike = rests.get(state) ?? []
-    if (alike.length < mostAlike) rests.set(state, [...alike, pattern.slice(headLength)])
+    const alike = rests.get(state)
+    if (alike === undefined) rests.set(state, [pattern.slice(headLength)])
+    else alike.push(pattern.slice(headLength))
   }
+  for (const alike of rests.values()) alike.sort()
 
   const scan = (text: string, carry: Carry): { text: string; carry: Carry } => {
     const out = makeCutter(text)
@@ -83,17 +83,45 @@ export function makeMasker(secrets: Iterable<string>): Masker {
   }
 }
 
-/** How far the text goes on like one of these, and what is left of those that it ends in the middle of. */
+/**
+ * How far the text goes on like one of these, which are sorted, and what is left of those that it ends in the middle of. Those that it
+ * is still like stand together, so that it costs little more when very many secrets begin alike.
+ */
 function follow(text: string, from: number, rests: readonly string[]): { end: number; rests: string[] } {
-  let end = from
-  const left: string[] = []
-  for (const rest of rests) {
-    let i = 0
-    while (i < rest.length && from + i < text.length && rest.charCodeAt(i) === text.charCodeAt(from + i)) i += 1
-    end = Math.max(end, from + i)
-    if (from + i === text.length && i < rest.length) left.push(rest.slice(i))
+  let first = 0
+  let last = rests.length
+  let length = 0
+  for (; from + length < text.length; length += 1) {
+    const code = text.charCodeAt(from + length)
+    const next = findCode(rests, code, { first, last, at: length })
+    if (next === last || codeAt(rests, next, length) !== code) return { end: from + length, rests: [] }
+    last = findCode(rests, code + 1, { first: next, last, at: length })
+    first = next
   }
-  return { end, rests: left }
+  const left = rests.slice(first, last).filter((rest) => rest.length > length)
+  return { end: from + length, rests: left.map((rest) => rest.slice(length)) }
+}
+
+/** The first of these, alike up to `at`, that goes on with this sign or a higher one. */
+function findCode(
+  rests: readonly string[],
+  code: number,
+  { first, last, at }: { first: number; last: number; at: number },
+): number {
+  let low = first
+  let high = last
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (codeAt(rests, middle, at) < code) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Below all signs where it has ended. */
+function codeAt(rests: readonly string[], index: number, at: number): number {
+  const rest = rests[index] as string
+  return at < rest.length ? rest.charCodeAt(at) : -1
 }
 
 /** Puts marks where pieces are cut out; pieces that touch or overlap become one mark. They come in the order of their ends. */

@@ -61,6 +61,24 @@ describe('a masker', () => {
     )
   })
 
+  it('leaves nothing of secrets that begin alike, however many', () => {
+    for (const count of [2, 20, 300]) {
+      const all = Array.from(
+        { length: count },
+        (_, n) => `https://hooks.example.com/services/T0/${n * 7919}/${'xy'.repeat(n % 9)}"&z`,
+      )
+      const masker = makeMasker(all)
+      for (const one of all)
+        expect([one, masker.mask(`before ${one} behind`)]).toEqual([one, `before ${maskText} behind`])
+      const filler = '.'.repeat(8 * 1024 - 40)
+      const line = masker.lines()
+      const one = all.at(-1) as string
+      expect([line(`${filler}${one.slice(0, 40)}`), line(`${one.slice(40)} behind`)]).toEqual([
+        ...[`${filler}${maskText}`, `${maskText} behind`],
+      ])
+    }
+  })
+
   it('masks on both sides of every place where a long line is cut', () => {
     for (const value of ['short-secret-1', 'a-longer-secret-'.repeat(20)]) {
       for (let inside = 1; inside < value.length; inside += 1) {
