@@ -32,7 +32,8 @@ export function supersededBy(newer: Pick<Deploy, 'id' | 'commit'>): { message: s
 
 function tellCommands(commands: readonly CommandRecord[]): string {
   const told = commands.map(({ label, exitCode }) => {
-    if (exitCode === null) return `“${label}” was stopped`
+    // A shell as a container's first process does not hear SIGTERM, and may have come to its end in its time to leave.
+    if (exitCode === null) return `“${label}” was told to stop (its output says how far it came)`
     return exitCode === 0 ? `“${label}” ran to its end` : `“${label}” ended with exit code ${exitCode}`
   })
   return ` Of its release commands ${told.join(', ')}.`

@@ -80,7 +80,7 @@ describe('a deploy that', () => {
     const { output } = await pushing
     expect(output).toContain('told to stop')
     expect(output).toMatch(
-      /Cancelled by admin\. Of its release commands “migrations” ran to its end, “import” was stopped\./,
+      /Cancelled by admin\. Of its release commands “migrations” ran to its end, “import” was told to stop \(its output says how far it came\)\./,
     )
     expect((await readLog(slipway, id)).map(({ text }) => text)).not.toContain('never')
     await expectUntouched()

@@ -108,7 +108,7 @@ describe('cancelling', () => {
     await spine.deploys.cancel(id, 'ada')
     const log = await spine.log(id)
     expect(log).toContain(
-      'error: Cancelled by ada. Of its release commands “migrations” ran to its end, “slow” was stopped.',
+      'error: Cancelled by ada. Of its release commands “migrations” ran to its end, “slow” was told to stop (its output says how far it came).',
     )
     expect(log.at(-1)).toMatch(/status=cancelled$/)
     expect(spine.runtime.names()).toEqual([])
