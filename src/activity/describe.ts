@@ -73,6 +73,7 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   },
   'vars.key-changed': () => 'changed the key that variables are sealed with',
   'push.received': ({ data }) => `pushed ${listUpdates(data['updates'])}`,
+  'push.rejected': ({ data }) => `pushed ${listUpdates(data['updates'])}, which was rejected: ${text(data['reason'])}`,
   'deploy.queued': (event) => {
     const { data } = event
     const branch = text(data['branch'])

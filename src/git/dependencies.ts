@@ -11,4 +11,6 @@ export interface GitDependencies {
   readonly deploys: Deploys
   readonly repositories: Repositories
   readonly logger: Logger
+  /** Fires when Slipway stops. */
+  readonly stopped: AbortSignal
 }

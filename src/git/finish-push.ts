@@ -1,12 +1,13 @@
-import type { Environment } from '../environments/index.ts'
+import type { App, Environment } from '../environments/index.ts'
 import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { GitDependencies } from './dependencies.ts'
-import { type AcceptedUpdate, type ArrivedBranch, planDeploys } from './plan-push.ts'
+import { type AcceptedUpdate, type ArrivedBranch, asAccepted, planDeploys } from './plan-push.ts'
 import type { Queued } from './push-messages.ts'
 import type { PushOptions } from './push-options.ts'
 import { heldRefs, zeroId } from './repositories.ts'
 import * as store from './store.ts'
+import type { Verdict } from './strict-verdict.ts'
 
 /** A push whose refs have moved. */
 export interface MovedPush {
@@ -39,12 +40,7 @@ export async function finishPush(deps: GitDependencies, push: MovedPush): Promis
 async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedPush): Promise<Omit<Finished, 'held'>> {
   const open = await store.closePush(tx, push.id, 'received')
   const app = await deps.environments.getApp(push.app)
-  const branches = push.moved.flatMap((u) => (u.branch === null || u.new === zeroId ? [] : [u.branch]))
-  const defaultBranch = await deps.environments.noteArrivedBranches(tx, app, branches)
-  if (defaultBranch !== null && defaultBranch !== app.defaultBranch) {
-    // Before the commit: should that fail, the same is done again.
-    await deps.repositories.setHead(app.name, defaultBranch)
-  }
+  await noteArrived(deps, tx, app, push.moved)
   const environments = await deps.environments.list(app.name, tx)
   const arrived = planDeploys(push.moved, push.options, environments)
   if (open) await recordPush(tx, app.id, push)
@@ -69,7 +65,46 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
   return { environments, arrived, queued }
 }
 
-async function recordPush(tx: Transaction, appId: number, push: MovedPush): Promise<void> {
+/** A branch that arrived may become the app's default. */
+async function noteArrived(
+  deps: GitDependencies,
+  tx: Transaction,
+  app: App,
+  moved: readonly AcceptedUpdate[],
+): Promise<void> {
+  const branches = moved.flatMap((u) => (u.branch === null || u.new === zeroId ? [] : [u.branch]))
+  const defaultBranch = await deps.environments.noteArrivedBranches(tx, app, branches)
+  if (defaultBranch !== null && defaultBranch !== app.defaultBranch) {
+    // Before the commit: should that fail, the same is done again.
+    await deps.repositories.setHead(app.name, defaultBranch)
+  }
+}
+
+/** Records what became of a strict push, and ends its lease. It happens once, however often it is called. */
+export async function closeStrictPush(
+  deps: GitDependencies,
+  push: store.UnfinishedPush,
+  { accepted, reason }: Pick<Verdict, 'accepted' | 'reason'>,
+): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    if (!(await store.closeStrict(tx, push.id, accepted ? 'received' : 'rejected'))) return
+    const app = await deps.environments.getApp(push.app)
+    if (accepted) {
+      const moved = push.updates.flatMap((update) => asAccepted(update))
+      await noteArrived(deps, tx, app, moved)
+      await recordPush(tx, app.id, { ...push, moved })
+    } else {
+      const data = { push: push.id, updates: push.updates, reason }
+      await appendEvent(tx, { kind: 'push.rejected', appId: app.id, by: push.pushedBy, data })
+    }
+  })
+}
+
+async function recordPush(
+  tx: Transaction,
+  appId: number,
+  push: Pick<MovedPush, 'id' | 'pushedBy' | 'moved'>,
+): Promise<void> {
   await store.recordBranches(tx, appId, push.moved.flatMap(branchMove))
   const updates = push.moved.map(({ ref, old, new: to }) => ({ ref, old, new: to }))
   await appendEvent(tx, { kind: 'push.received', appId, by: push.pushedBy, data: { push: push.id, updates } })
@@ -80,12 +115,13 @@ function branchMove({ branch, new: to }: AcceptedUpdate): store.BranchMove[] {
 }
 
 /** Best effort: what is left of a push that died here is found at the next start. */
-async function holdByDeploys(
+export async function holdByDeploys(
   { repositories, logger }: GitDependencies,
-  push: MovedPush,
+  push: Pick<MovedPush, 'id' | 'app' | 'held'>,
   queued: readonly Queued[],
 ): Promise<void> {
   try {
+    if (queued.length + push.held.length === 0) return
     await repositories.moveRefs(push.app, [
       ...queued.map(({ deployId, commit }) => ({ ref: heldRefs.ofDeploy(deployId), old: null, new: commit })),
       ...push.held.map((ref) => ({ ref, old: null, new: zeroId })),

@@ -28,6 +28,8 @@ const conversationMs = 30_000
 
 const lastWords = {
   refused: ' !     Slipway does not answer, so this push is refused. Try again; if it goes on, look at its log.\n',
+  undecided:
+    ' !     Slipway was stopped. This strict push is neither accepted nor rejected yet: that is decided when Slipway is back and its deploys have ended.\n',
   kept: ' !     Slipway was stopped. The push is kept, and its deploys go on when Slipway is back.\n',
 }
 
@@ -36,7 +38,7 @@ export function makeHooks(deps: HookDependencies): Hooks {
   return {
     meet(push, pipes) {
       const hook = openHook(pipes, deps.logger)
-      const onClosing = (): void => hook.leave(hook.reported ? lastWords.kept : lastWords.refused)
+      const onClosing = (): void => hook.leave(lastWords[hook.lastWords])
       closing.signal.addEventListener('abort', onClosing, { once: true })
       pipes.talk.on('close', () => closing.signal.removeEventListener('abort', onClosing))
       if (closing.signal.aborted) onClosing()
@@ -49,7 +51,8 @@ export function makeHooks(deps: HookDependencies): Hooks {
 interface Hook extends HookPipes {
   /** Fires when nothing that was given arrives any more. */
   readonly gone: AbortSignal
-  reported: boolean
+  /** What it is told when Slipway stops now. */
+  lastWords: keyof typeof lastWords
   /** Ends it with these words to the pusher; without a report git refuses every ref. */
   leave(words?: string): void
 }
@@ -62,7 +65,7 @@ function openHook(pipes: HookPipes, logger: Logger): Hook {
   return {
     ...pipes,
     gone: gone.signal,
-    reported: false,
+    lastWords: 'refused',
     leave(words = '') {
       if (pipes.lines.writable) pipes.lines.end(words)
       if (pipes.talk.writable) pipes.talk.end()
@@ -113,9 +116,12 @@ async function answerHook(
       if (gone.aborted || !hook.lines.writable) return
       if (!hook.lines.write(`${sanitizeLine(text)}\n`)) await drained(hook.lines, gone)
     },
+    undecided() {
+      hook.lastWords = 'undecided'
+    },
     report(reports) {
       if (!hook.talk.writable) return
-      hook.reported = true
+      hook.lastWords = 'kept'
       hook.talk.write(Buffer.concat([...reports.map((report) => encodePkt(reportLine(report))), flushPkt]))
     },
   }

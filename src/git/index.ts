@@ -50,7 +50,9 @@ const refsAtOnce = 500
 /** How often it is looked whether the last push to an app that goes is over. */
 const untilIdleMs = 250
 
-export function makeGit(deps: GitDependencies): Git {
+export function makeGit(given: Omit<GitDependencies, 'stopped'>): Git {
+  const stop = new AbortController()
+  const deps: GitDependencies = { ...given, stopped: stop.signal }
   const hooks = makeHooks({
     logger: deps.logger,
     receive: (push, request, answer) => receivePush(deps, push, request, answer),
@@ -111,6 +113,9 @@ export function makeGit(deps: GitDependencies): Git {
         await setTimeout(untilIdleMs, undefined, { signal })
       }
     },
-    stop: () => hooks.close(),
+    stop() {
+      stop.abort()
+      hooks.close()
+    },
   }
 }

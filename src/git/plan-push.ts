@@ -16,6 +16,13 @@ export interface AcceptedUpdate extends RefUpdate {
   readonly branch: string | null
 }
 
+/** An update that was accepted before, as it is written down; none for what cannot be pushed. */
+export function asAccepted(update: RefUpdate): AcceptedUpdate[] {
+  const found = classifyRef(update.ref)
+  if (found.kind === 'refused') return []
+  return [{ ...update, kind: found.kind, branch: found.kind === 'branch' ? found.branch : null }]
+}
+
 export interface RefReport {
   readonly ref: string
   /** null: it moved. Else why not, in one line. */
@@ -44,6 +51,8 @@ export interface PushFacts {
   readonly names: readonly string[]
   /** The refs whose update is not a fast-forward; only those of `updatesToCompare` count. */
   readonly forced: ReadonlySet<string>
+  /** Refs that wait for the end of a strict push, and what is told of it. */
+  readonly leased: ReadonlyMap<string, string>
 }
 
 export function planPush(request: PushRequest, options: PushOptions, facts: PushFacts): PushPlan {
@@ -59,8 +68,9 @@ export function planPush(request: PushRequest, options: PushOptions, facts: Push
   if (accepted.length === 0) return { accepted, refused }
   const whole = refuseWhole(accepted, options, facts)
   if (whole !== null) return refuseAll(request, whole)
-  if (request.atomic && refused.length > 0) {
-    const others = accepted.map(({ ref }) => ({ ref, refused: 'an atomic push moves all or nothing' }))
+  if ((request.atomic || options.strict) && refused.length > 0) {
+    const kind = options.strict ? 'a strict' : 'an atomic'
+    const others = accepted.map(({ ref }) => ({ ref, refused: `${kind} push moves all or nothing` }))
     return { accepted: [], refused: [...refused, ...others] }
   }
   return { accepted, refused }
@@ -78,9 +88,11 @@ function guardOf(branch: string, environments: readonly Environment[]): Environm
 function refuseUpdate(
   update: RefUpdate,
   branch: string | null,
-  { app, environments, forced }: PushFacts,
+  { app, environments, forced, leased }: PushFacts,
 ): string | null {
   if (update.old === zeroId && update.new === zeroId) return 'there is no such branch or tag to delete'
+  const lease = leased.get(update.ref)
+  if (lease !== undefined) return lease
   const guard = branch === null ? null : guardOf(branch, environments)
   if (guard === null) return null
   const setting = `slipway envs set ${guard.name} --allow-forced-push -a ${app}`

@@ -4,6 +4,8 @@ import type { SlipwayError } from '../kernel/errors.ts'
 import { plainLine } from '../kernel/terminal-text.ts'
 import type { AcceptedUpdate, ArrivedBranch } from './plan-push.ts'
 import { zeroId } from './repositories.ts'
+import type { Lease } from './store.ts'
+import type { Verdict } from './strict-verdict.ts'
 
 /*
  * What a pusher is told beside the log of the deploys, line by line.
@@ -152,6 +154,34 @@ export function tellShownBefore({ deployId }: Queued, environment: string): stri
 
 function inWords(all: readonly string[]): string {
   return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1) ?? ''}`
+}
+
+export function tellStrict(arrived: readonly ArrivedBranch[], queued: readonly Queued[]): string[] {
+  if (queued.length === 0) return []
+  const branches = inWords(arrived.map(({ branch }) => branch).slice(0, listed))
+  const names = inWords(queued.map(({ environment }) => environment))
+  const many = arrived.length > 1 ? 'move' : 'moves'
+  return [detail(`Strict: ${branches} ${many} when ${names} ${queued.length > 1 ? 'are' : 'is'} live, and else not`)]
+}
+
+/** The last words of a strict push. */
+export function tellVerdict(app: string, arrived: readonly ArrivedBranch[], verdict: Verdict): string[] {
+  if (verdict.accepted) {
+    return arrived.slice(0, listed).map(({ branch, commit }) => step(`Accepted: ${branch} is at ${short(commit)} now`))
+  }
+  const live = verdict.deploys.filter(({ state }) => state === 'live').map(({ environment }) => environment)
+  return [
+    wrong(`Rejected, ${verdict.reason}. No branch has moved.`),
+    ...live.map((name) =>
+      wrong(`${name} serves this push. To go back: slipway deploy ${name} --commit <earlier one> -a ${app}`),
+    ),
+  ]
+}
+
+/** Why nobody else may move a ref now, in one line. */
+export function describeLease({ pushId, pushedBy, since }: Lease): string {
+  const at = `${since.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+  return `a strict push of ${pushedBy} (push ${pushId}, since ${at}) holds this until its deploys have ended; try again then`
 }
 
 /** The log cannot be followed any more, but the deploy goes on. */

@@ -8,11 +8,13 @@ export interface PushOptions {
   readonly skipDeploy: boolean
   /** Each deploy makes a build of its own, shared with no other. */
   readonly forceRebuild: boolean
+  /** The branches move only when every deploy goes live. */
+  readonly strict: boolean
   /** Deploy to these environments instead of those that follow the branch; empty: those that follow. */
   readonly environments: readonly string[]
 }
 
-const known = '-o nowait, -o skip-deploy, -o env=<name>, -o force-rebuild'
+const known = '-o nowait, -o skip-deploy, -o env=<name>, -o force-rebuild, -o strict'
 
 /** Reads `git push -o …`; throws `bad_request` that names what is not known: an option that is ignored would be a surprise. */
 export function parsePushOptions(given: readonly string[]): PushOptions {
@@ -20,25 +22,30 @@ export function parsePushOptions(given: readonly string[]): PushOptions {
   let nowait = false
   let skipDeploy = false
   let forceRebuild = false
+  let strict = false
   for (const option of given) {
     if (option === 'nowait') nowait = true
     else if (option === 'skip-deploy') skipDeploy = true
     else if (option === 'force-rebuild') forceRebuild = true
+    else if (option === 'strict') strict = true
     else if (option.startsWith('env=')) environments.add(parseEnvironment(option.slice('env='.length)))
-    else if (option === 'strict')
-      throw new SlipwayError('bad_request', 'The push option strict is not there yet.', { hint: `There are: ${known}` })
     else
       throw new SlipwayError('bad_request', `There is no push option ${quote(option)}.`, {
         hint: `There are: ${known}`,
       })
   }
-  if (skipDeploy && (environments.size > 0 || forceRebuild)) {
-    const other = forceRebuild ? 'force-rebuild' : 'env'
-    throw new SlipwayError('bad_request', `The push options skip-deploy and ${other} contradict each other.`, {
-      hint: 'Leave one of them out.',
-    })
-  }
-  return { nowait, skipDeploy, forceRebuild, environments: [...environments] }
+  if (skipDeploy && strict) throw contradictionError('skip-deploy', 'strict')
+  if (skipDeploy && forceRebuild) throw contradictionError('skip-deploy', 'force-rebuild')
+  if (skipDeploy && environments.size > 0) throw contradictionError('skip-deploy', 'env')
+  // Whether a strict push is accepted is known when its deploys have ended.
+  if (nowait && strict) throw contradictionError('nowait', 'strict')
+  return { nowait, skipDeploy, forceRebuild, strict, environments: [...environments] }
+}
+
+function contradictionError(one: string, other: string): SlipwayError {
+  return new SlipwayError('bad_request', `The push options ${one} and ${other} contradict each other.`, {
+    hint: 'Leave one of them out.',
+  })
 }
 
 function parseEnvironment(name: string): string {

@@ -3,6 +3,7 @@ import { type App, firstEnvironments } from '../environments/index.ts'
 import { actAs } from '../kernel/actor.ts'
 import { asSlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
+import { beginStrictPush, type BegunStrict } from './begin-strict.ts'
 import type { GitDependencies } from './dependencies.ts'
 import { type Finished, finishPush, type MovedPush } from './finish-push.ts'
 import { followDeploys } from './follow-deploys.ts'
@@ -20,21 +21,28 @@ import * as say from './push-messages.ts'
 import { parsePushOptions, type PushOptions } from './push-options.ts'
 import type { PushRequest } from './push-request.ts'
 import { recoverPush } from './recover-pushes.ts'
+import { settleStrictPush } from './settle-strict.ts'
 import * as store from './store.ts'
 
 /** Where the answer goes. */
 export interface PushAnswer {
   /** A `remote:` line; resolves when the way to the client has room for more. */
   line(text: string): Promise<void>
-  /** Tells git which refs moved. Called once, before any deploy is followed: a lost connection then changes nothing any more. */
+  /**
+   * Tells git which refs moved. Called once, before any deploy is followed: a lost connection then changes nothing any more. Of a
+   * strict push it is told when they have ended.
+   */
   report(reports: readonly RefReport[]): void
+  /** Called before a strict push is begun: from then on it goes on even if nothing is reported. */
+  undecided(): void
   /** Fires when nobody reads on. */
   readonly gone: AbortSignal
 }
 
 /**
  * A push whose objects have arrived, as a list of steps: decide, note it down, move the refs, queue the deploys, answer,
- * follow. Every step before `report` may refuse; none after it can.
+ * follow. Every step before `report` may refuse; none after it can. A strict push leaves its refs where they are, and moves them
+ * when its deploys are live (settle-strict.ts).
  */
 export async function receivePush(
   deps: GitDependencies,
@@ -45,7 +53,7 @@ export async function receivePush(
   let received: Received
   try {
     const { name, origin = null } = push.principal
-    received = await actAs({ name, origin }, () => takeIn(deps, push, request))
+    received = await actAs({ name, origin }, () => takeIn(deps, push, request, answer))
   } catch (thrown) {
     const error = asSlipwayError(thrown)
     if (error.code === 'internal') deps.logger.error('a push could not be received', { app: push.app, error: thrown })
@@ -53,11 +61,30 @@ export async function receivePush(
     answer.report(refuseAll(request, oneLine(error.message)).refused)
     return
   }
+  if (received.strict !== null) return followStrict(deps, push.app, { received, strict: received.strict }, answer)
   answer.report(received.reports)
   await tell(answer, received.lines)
   if (received.options.nowait) await tell(answer, received.queued.flatMap(say.tellNotWaiting))
   else await followDeploys(deps, received.queued, answer)
   await received.held
+}
+
+async function followStrict(
+  deps: GitDependencies,
+  app: string,
+  { received, strict }: { received: Received; strict: BegunStrict },
+  answer: PushAnswer,
+): Promise<void> {
+  // Whoever reads: it is settled when its deploys have ended.
+  const settling = settleStrictPush(deps, strict.push)
+  await tell(answer, received.lines)
+  await followDeploys(deps, received.queued, answer)
+  const verdict = await settling
+  // Slipway stops: the next start settles it.
+  if (verdict === null) return
+  await tell(answer, say.tellVerdict(app, strict.arrived, verdict))
+  const refused = verdict.accepted ? null : verdict.reason
+  answer.report([...strict.push.updates.map(({ ref }) => ({ ref, refused })), ...received.reports])
 }
 
 interface Received {
@@ -66,18 +93,37 @@ interface Received {
   readonly queued: readonly say.Queued[]
   readonly options: PushOptions
   readonly held: Promise<void>
+  /** Null: the push is not strict, or nothing of it was accepted. */
+  readonly strict: BegunStrict | null
 }
 
-async function takeIn(deps: GitDependencies, push: OpenPush, request: PushRequest): Promise<Received> {
+async function takeIn(
+  deps: GitDependencies,
+  push: OpenPush,
+  request: PushRequest,
+  answer: Pick<PushAnswer, 'undecided'>,
+): Promise<Received> {
   const options = parsePushOptions(request.options)
   const plan = await decide(deps, push, request, options)
-  const nothing: Received = { reports: plan.refused, lines: [], queued: [], options, held: Promise.resolve() }
+  const nothing: Received = {
+    ...{ reports: plan.refused, lines: [], queued: [], options, held: Promise.resolve() },
+    strict: null,
+  }
   if (plan.accepted.length === 0) return nothing
 
   const there = await deps.environments.findApp(push.app)
   const { app, created } =
     there === null ? await deps.environments.ensureApp(push.app, push.principal.name) : { app: there, created: false }
   assertStays(app)
+  if (options.strict) {
+    const { accepted } = plan
+    const pushedBy = push.principal.name
+    answer.undecided()
+    const strict = await beginStrictPush(deps, { app, pushedBy, accepted, options, given: request.options })
+    const { arrived, queued } = strict
+    const lines = [...linesFor(app.name, created, accepted, strict), ...say.tellStrict(arrived, queued)]
+    return { ...nothing, lines, queued, strict }
+  }
   const { pushId, moved, lost, held } = await moveNoted(deps, { app, push, request, plan })
   const reports = [...moved.map(({ ref }) => ({ ref, refused: null })), ...lost, ...plan.refused]
   if (moved.length === 0) {
@@ -88,7 +134,8 @@ async function takeIn(deps: GitDependencies, push: OpenPush, request: PushReques
   const finished = await finishWithPatience(deps, journal)
   if (finished === null) return { ...nothing, reports, lines: say.tellNotQueued(app.name, moved) }
   const { queued } = finished
-  return { reports, lines: linesFor(app.name, created, moved, finished), queued, options, held: finished.held }
+  const lines = linesFor(app.name, created, moved, finished)
+  return { ...nothing, reports, lines, queued, held: finished.held }
 }
 
 /** Notes the push down, then moves its refs; should that break off, the note is cleared up before the error goes on. */
@@ -123,7 +170,9 @@ async function decide(
   for (const update of updatesToCompare(request, there)) {
     if (!(await deps.repositories.isAncestor(push.app, update.old, update.new))) forced.add(update.ref)
   }
-  return planPush(request, options, { app: push.app, environments: there, names, forced })
+  const leases = await store.listLeases(deps.db, push.app)
+  const leased = new Map(leases.map((lease) => [lease.ref, say.describeLease(lease)]))
+  return planPush(request, options, { app: push.app, environments: there, names, forced, leased })
 }
 
 /** The refs have moved: a database that is away for a moment must not lose their deploys. */
@@ -140,7 +189,12 @@ async function finishWithPatience(deps: GitDependencies, journal: MovedPush): Pr
   return null
 }
 
-function linesFor(app: string, created: boolean, moved: readonly AcceptedUpdate[], finished: Finished): string[] {
+function linesFor(
+  app: string,
+  created: boolean,
+  moved: readonly AcceptedUpdate[],
+  finished: Omit<Finished, 'held'>,
+): string[] {
   return [
     ...(created ? say.tellNewApp(app, finished.environments) : []),
     ...say.tellArrived(app, finished.arrived, created),

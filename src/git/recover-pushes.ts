@@ -1,21 +1,25 @@
 import type { Deploy } from '../deploys/index.ts'
-import { classifyRef } from './classify-refs.ts'
 import type { GitDependencies } from './dependencies.ts'
 import { finishPush } from './finish-push.ts'
-import type { AcceptedUpdate } from './plan-push.ts'
+import { type AcceptedUpdate, asAccepted } from './plan-push.ts'
 import { parsePushOptions } from './push-options.ts'
 import type { RefUpdate } from './push-request.ts'
 import { heldRefs, zeroId } from './repositories.ts'
+import { settleStrictPush } from './settle-strict.ts'
 import * as store from './store.ts'
 
 /**
  * Finishes what a crash interrupted between Git and the database: a push whose branches moved is received and its deploys
- * are queued; one whose branches did not move is lost, as its client was told. Called at start, before any push is let in.
+ * are queued; one whose branches did not move is lost, as its client was told. A strict push is settled when its deploys have
+ * ended. Called at start, before any push is let in.
  */
 export async function recoverPushes(deps: GitDependencies): Promise<{ received: number; lost: number }> {
   const result = { received: 0, lost: 0 }
-  for (const push of await store.findUnfinishedPushes(deps.db)) result[await recoverPush(deps, push)] += 1
-  await releaseForgotten(deps)
+  for (const push of await store.findUnfinishedPushes(deps.db, 'receiving')) result[await recoverPush(deps, push)] += 1
+  const strict = await store.findUnfinishedPushes(deps.db, 'strict')
+  await releaseForgotten(deps, new Set(strict.map(({ id }) => id)))
+  // In the background: their deploys go on when everything has started.
+  for (const push of strict) void settleStrictPush(deps, push)
   return result
 }
 
@@ -43,11 +47,9 @@ async function findMoved(
 ): Promise<AcceptedUpdate[]> {
   const now = await deps.repositories.listRefs(push.app, 'refs/')
   return push.updates.flatMap((update) => {
-    const found = classifyRef(update.ref)
-    if (found.kind === 'refused') return []
-    const branch = found.kind === 'branch' ? found.branch : null
-    const moved = stands(update, now) && (branch === null || update.new === zeroId || held.has(update.new))
-    return moved ? [{ ...update, kind: found.kind, branch }] : []
+    const moved = (branch: string | null): boolean =>
+      stands(update, now) && (branch === null || update.new === zeroId || held.has(update.new))
+    return asAccepted(update).filter(({ branch }) => moved(branch))
   })
 }
 
@@ -56,10 +58,11 @@ function stands(update: RefUpdate, now: ReadonlyMap<string, string>): boolean {
 }
 
 /** Commits that are still held by pushes of which nothing is left to do. */
-async function releaseForgotten(deps: GitDependencies): Promise<void> {
+async function releaseForgotten(deps: GitDependencies, open: ReadonlySet<number>): Promise<void> {
   for (const { name } of await deps.environments.listApps()) {
     if (!(await deps.repositories.exists(name))) continue
-    const forgotten = await deps.repositories.listRefs(name, 'refs/slipway/pushes/')
+    const all = await deps.repositories.listRefs(name, heldRefs.ofPushes)
+    const forgotten = new Map([...all].filter(([ref]) => !open.has(pushOf(ref))))
     if (forgotten.size === 0) continue
     const held = await findDeploysOf(deps, name, new Set(forgotten.values()))
     await deps.repositories.moveRefs(name, [
@@ -68,6 +71,8 @@ async function releaseForgotten(deps: GitDependencies): Promise<void> {
     ])
   }
 }
+
+const pushOf = (ref: string): number => Number(ref.slice(heldRefs.ofPushes.length).split('/')[0])
 
 async function findDeploysOf(deps: GitDependencies, app: string, commits: ReadonlySet<string>): Promise<Deploy[]> {
   const lists = (await deps.environments.list(app)).map((e) => deps.deploys.list(e.id, { limit: 100 }))

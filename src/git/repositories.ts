@@ -69,5 +69,6 @@ export const zeroId = '0'.repeat(40)
 export const heldRefs = {
   ofDeploys: 'refs/slipway/deploys/',
   ofDeploy: (deployId: number): string => `refs/slipway/deploys/${deployId}`,
+  ofPushes: 'refs/slipway/pushes/',
   ofPush: (pushId: number): string => `refs/slipway/pushes/${pushId}/`,
 } as const

@@ -1,7 +1,8 @@
-import type { Queryable } from '../postgres/database.ts'
+import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { RefUpdate } from './push-request.ts'
+import type { StrictDeploy } from './strict-verdict.ts'
 
-/** A push whose refs may have moved without its deploys being queued. */
+/** A push whose refs may have moved without its deploys being queued, or a strict one that is not settled. */
 export interface UnfinishedPush {
   readonly id: number
   readonly app: string
@@ -59,10 +60,11 @@ export async function markBranchesKnown(q: Queryable, appId: number): Promise<vo
   await q.query('update apps set branches_known = true where id = $1', [appId])
 }
 
-export async function findUnfinishedPushes(q: Queryable): Promise<UnfinishedPush[]> {
+export async function findUnfinishedPushes(q: Queryable, state: 'receiving' | 'strict'): Promise<UnfinishedPush[]> {
   const rows = await q.query<{ id: number; app: string; pushed_by: string; updates: RefUpdate[]; options: string[] }>(
     `select p.id, a.name as app, p.pushed_by, p.updates, p.options
-     from pushes p join apps a on a.id = p.app_id where p.state = 'receiving' order by p.id`,
+     from pushes p join apps a on a.id = p.app_id where p.state = $1 order by p.id`,
+    [state],
   )
   return rows.map(({ pushed_by: pushedBy, ...row }) => ({ ...row, pushedBy }))
 }
@@ -82,4 +84,73 @@ export async function listCommitsToHold(
        or (b.state = 'succeeded' and b.image_removed_at is null))`,
     [app, keepDays],
   )
+}
+
+/** What a strict push holds, for whoever pushes to the same. */
+export interface Lease {
+  readonly ref: string
+  readonly pushId: number
+  readonly pushedBy: string
+  readonly since: Date
+}
+
+const selectLeases = `select l.ref, p.id as "pushId", p.pushed_by as "pushedBy", p.created_at as since
+  from ref_leases l join pushes p on p.id = l.push_id`
+
+export async function listLeases(q: Queryable, app: string): Promise<Lease[]> {
+  return q.query(`${selectLeases} where l.app_id = (select id from apps where name = $1)`, [app])
+}
+
+/** Returns one that another push holds; then the transaction is to be rolled back. Null: all are held. */
+export async function takeLeases(
+  tx: Transaction,
+  { appId, pushId, refs }: { appId: number; pushId: number; refs: readonly string[] },
+): Promise<Lease | null> {
+  // In one order: two pushes of the same refs never wait for each other.
+  const taken = await tx.query(
+    `insert into ref_leases (app_id, ref, push_id) select $1, ref, $2 from unnest($3::text[]) as r (ref) order by ref
+     on conflict do nothing returning ref`,
+    [appId, pushId, refs],
+  )
+  if (taken.length === refs.length) return null
+  const held = await tx.query<Lease>(
+    `${selectLeases} where l.app_id = $1 and l.ref = any($3) and l.push_id <> $2 order by l.ref limit 1`,
+    [appId, pushId, refs],
+  )
+  return held[0] as Lease
+}
+
+/** Its deploys are queued: from now on it is settled by what becomes of them. False when it was closed meanwhile. */
+export async function openStrictPush(tx: Transaction, id: number, deployCount: number): Promise<boolean> {
+  const rows = await tx.query(
+    `update pushes set state = 'strict', deploy_count = $2 where id = $1 and state = 'receiving' returning id`,
+    [id, deployCount],
+  )
+  return rows.length === 1
+}
+
+/** Ends the lease, too. False when someone else has closed it. */
+export async function closeStrict(tx: Transaction, id: number, state: 'received' | 'rejected'): Promise<boolean> {
+  const rows = await tx.query(`update pushes set state = $2 where id = $1 and state = 'strict' returning id`, [
+    id,
+    state,
+  ])
+  await tx.query('delete from ref_leases where push_id = $1', [id])
+  return rows.length === 1
+}
+
+/** Null when the push is settled, or gone with its app. */
+export async function findStrictDeploys(
+  q: Queryable,
+  pushId: number,
+): Promise<{ expected: number; deploys: StrictDeploy[] } | null> {
+  const rows = await q.query<{ expected: number; deploys: StrictDeploy[] | null }>(
+    `select p.deploy_count as expected,
+       (select json_agg(json_build_object('id', d.id, 'environment', e.name, 'state', d.state) order by d.id)
+        from deploys d join environments e on e.id = d.environment_id
+        where d.push_id = p.id and d.swap_agreed is not null) as deploys
+     from pushes p where p.id = $1 and p.state = 'strict'`,
+    [pushId],
+  )
+  return rows[0] === undefined ? null : { expected: rows[0].expected, deploys: rows[0].deploys ?? [] }
 }

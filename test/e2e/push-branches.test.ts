@@ -6,6 +6,9 @@ import { ensureBaseImage } from '../support/base-image.ts'
 import { type Clone, makeClone, makeSlipway, page, type Slipway } from '../support/slipway.ts'
 import { type Cli, makeCli } from '../support/slipway-cli.ts'
 
+const failsInLive =
+  'FROM slipway-test/busybox:1\nCOPY www /www\nCMD [ "$STAGE" = live ] && exit 3; exec httpd -f -p $PORT -h /www\n'
+
 /** Which environments a push reaches, and what its branches may do. */
 describe('branches and environments', () => {
   let slipway: Slipway
@@ -34,6 +37,30 @@ describe('branches and environments', () => {
     expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' })
     return stdout
   }
+
+  it('a strict push moves its branch when all environments are live, and nobody swaps when one cannot', async () => {
+    const strict = await makeClone(slipway, 'strict')
+    const serves = async (): Promise<string[]> => Promise.all([bodyOf('test--strict'), bodyOf('strict')])
+    const remoteHead = async (): Promise<string> =>
+      (await strict.git('ls-remote', 'slipway', 'refs/heads/main')).output.trim()
+    await strict.write(page('one'))
+    await strict.push('main')
+    await slipwayCli('envs', 'set', 'live', '--deploy-on-push', '-a', 'strict')
+    await strict.write({ 'www/index.html': 'two\n' })
+    const accepted = await strict.push('main', '-o', 'strict')
+    expect(accepted.results).toMatchObject([{ status: 'live' }, { status: 'live' }])
+    expect([accepted.code, await serves()]).toEqual([0, ['two\n', 'two\n']])
+    const before = await remoteHead()
+
+    // Where STAGE is live, the app ends.
+    await strict.write({ 'www/index.html': 'three\n', Dockerfile: failsInLive })
+    const rejected = await strict.push('main', '-o', 'strict')
+    expect(rejected.output).toMatch(/! \[remote rejected\] HEAD -> main \(strict: deploy \d+ to test: failed/)
+    expect(rejected.output).toContain('The deploy to live of the same strict push did not go live')
+    expect(rejected.results).toMatchObject([{ status: 'failed' }, { status: 'failed' }])
+    expect([rejected.code, await serves(), await remoteHead()]).toEqual([1, ['two\n', 'two\n'], before])
+    await strict.remove()
+  })
 
   it('the push options nowait, skip-deploy and env do what they say, and no other is taken', async () => {
     await shop.write({ 'www/index.html': 'skipped\n' })

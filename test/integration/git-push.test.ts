@@ -294,7 +294,7 @@ describe('push options', () => {
     const unknown = await clone.git('push', '-o', 'rebuild', 'divio', 'main')
     expect(unknown.code).toBe(1)
     expect(unknown.output).toContain('There is no push option “rebuild”')
-    expect(unknown.output).toContain('There are: -o nowait, -o skip-deploy, -o env=<name>, -o force-rebuild')
+    expect(unknown.output).toContain('There are: -o nowait, -o skip-deploy, -o env=<name>, -o force-rebuild, -o strict')
   })
 
   it('nowait returns when queued', async () => {

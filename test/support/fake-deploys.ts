@@ -53,9 +53,12 @@ export function makeFakeDeploys(): FakeDeploys {
         [request.environmentId],
       )
       const rows = await tx.query<{ id: number }>(
-        `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state)
-         values ($1, $2, $3, $4, $5, $6, 'waiting') returning id`,
-        [request.environmentId, request.kind, request.branch, request.commit, request.requestedBy, request.pushId],
+        `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, swap_agreed)
+         values ($1, $2, $3, $4, $5, $6, 'waiting', $7) returning id`,
+        [
+          ...[request.environmentId, request.kind, request.branch, request.commit, request.requestedBy],
+          ...[request.pushId, request.strict === true ? false : null],
+        ],
       )
       requests.push(request)
       return { deployId: rows[0]?.id as number, replaced: replaced.map(({ id }) => id), ahead: 0 }

@@ -204,7 +204,7 @@ export async function expectNothingLeft(server: GitServer): Promise<void> {
 }
 
 async function unfinished({ db, dataDir }: GitServer): Promise<string[]> {
-  const pushes = await db.query<{ id: number }>(`select id from pushes where state = 'receiving'`)
+  const pushes = await db.query<{ id: number }>(`select id from pushes where state in ('receiving', 'strict')`)
   const apps = new Set((await db.query<{ name: string }>('select name from apps')).map(({ name }) => `${name}.git`))
   const repositories = readdirSync(join(dataDir, 'repositories')).filter(
     (name) => name !== '.empty.git' && !apps.has(name),

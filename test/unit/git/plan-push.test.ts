@@ -29,7 +29,7 @@ const environment = (name: string, change: Partial<Environment> = {}): Environme
 })
 const environments = [environment('test'), environment('live')]
 const names = ['test', 'live']
-const facts = { app: 'shop', environments, names, forced: new Set<string>() }
+const facts = { app: 'shop', environments, names, forced: new Set<string>(), leased: new Map<string, string>() }
 
 const request = (updates: readonly RefUpdate[], atomic = false): PushRequest => ({ updates, options: [], atomic })
 const update = (ref: string, old = a, to = b): RefUpdate => ({ ref, old, new: to })
@@ -45,6 +45,20 @@ describe('what a push may do', () => {
     const plan = planPush(request([update('refs/heads/dev'), update('refs/changes/1')], true), none, facts)
     expect(plan.accepted).toEqual([])
     expect(plan.refused.map(({ ref }) => ref).sort()).toEqual(['refs/changes/1', 'refs/heads/dev'])
+  })
+
+  it('takes nothing of a strict push with one wrong ref', () => {
+    const strict = parsePushOptions(['strict'])
+    const plan = planPush(request([update('refs/heads/dev'), update('refs/changes/1')]), strict, facts)
+    expect(plan.accepted).toEqual([])
+    expect(plan.refused).toContainEqual({ ref: 'refs/heads/dev', refused: 'a strict push moves all or nothing' })
+  })
+
+  it('refuses what a strict push holds, and takes the others', () => {
+    const leased = new Map([['refs/heads/dev', 'wait']])
+    const plan = planPush(request([update('refs/heads/dev'), update('refs/heads/x')]), none, { ...facts, leased })
+    expect(plan.refused).toEqual([{ ref: 'refs/heads/dev', refused: 'wait' }])
+    expect(plan.accepted).toMatchObject([{ ref: 'refs/heads/x' }])
   })
 
   it('refuses to delete what is not there', () => {

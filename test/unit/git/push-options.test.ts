@@ -3,7 +3,13 @@ import { parsePushOptions } from '../../../src/git/push-options.ts'
 
 describe('push options', () => {
   it('are none by default', () => {
-    expect(parsePushOptions([])).toEqual({ nowait: false, skipDeploy: false, forceRebuild: false, environments: [] })
+    expect(parsePushOptions([])).toEqual({
+      nowait: false,
+      skipDeploy: false,
+      forceRebuild: false,
+      strict: false,
+      environments: [],
+    })
   })
 
   it('name environments once each', () => {
@@ -11,11 +17,12 @@ describe('push options', () => {
       nowait: true,
       skipDeploy: false,
       forceRebuild: false,
+      strict: false,
       environments: ['live', 'test'],
     })
   })
 
-  it.each([['strict'], ['NOWAIT'], ['env='], ['env=a b'], ['nowait=1'], [''], ['\u001b[31m']])(
+  it.each([['strict=1'], ['NOWAIT'], ['env='], ['env=a b'], ['nowait=1'], [''], ['\u001b[31m']])(
     '%j is refused',
     (option) => {
       expect(() => parsePushOptions([option])).toThrow(expect.objectContaining({ code: 'bad_request' }))
@@ -26,8 +33,14 @@ describe('push options', () => {
     expect(parsePushOptions(['force-rebuild'])).toMatchObject({ forceRebuild: true, environments: [] })
   })
 
+  it('ask for all or nothing', () => {
+    expect(parsePushOptions(['strict', 'env=live'])).toMatchObject({ strict: true, environments: ['live'] })
+  })
+
   it('that contradict each other are refused', () => {
     expect(() => parsePushOptions(['skip-deploy', 'env=live'])).toThrow('contradict each other')
     expect(() => parsePushOptions(['force-rebuild', 'skip-deploy'])).toThrow('contradict each other')
+    expect(() => parsePushOptions(['strict', 'nowait'])).toThrow('nowait and strict contradict each other')
+    expect(() => parsePushOptions(['strict', 'skip-deploy'])).toThrow('skip-deploy and strict contradict each other')
   })
 })
