@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { exits, Failure } from './failure.ts'
 import { renderFailure } from './output.ts'
 import { type CommonOptions, openSession, type Run } from './session.ts'
+import { usageFailure } from './usage-failure.ts'
 import { addActivityVerb } from './verbs/activity.ts'
 import { addAppVerbs } from './verbs/apps.ts'
 import { addCronVerbs } from './verbs/cron.ts'
@@ -86,19 +87,6 @@ Of run: the command’s own; 125 when it did not run.
 Example:
   $ slipway login http://slipway.localhost:8080
   $ slipway deploy live`
-
-/** Commander's own words: “error: unknown command 'x'\n(Did you mean y?)”. */
-function usageFailure(text: string, words: string): { message: string; hint: string } {
-  const [message = '', ...more] = text
-    .replace(/^error: /, '')
-    .trim()
-    .split('\n')
-  const hint = more.join(' ').replace(/^\((.*)\)$/, '$1')
-  return {
-    message: `${message.charAt(0).toUpperCase()}${message.slice(1).replace(/\.$/, '')}.`,
-    hint: hint === '' ? `See how: ${words} --help` : hint,
-  }
-}
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exits.done : exits.wrongUse

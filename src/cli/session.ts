@@ -69,10 +69,14 @@ function tokenFor(config: ConfigFile, origin: string, env: NodeJS.ProcessEnv): s
 /** Visible ASCII only: a token goes into headers and into Git's credential protocol. */
 export function checkToken(token: string): string {
   if (/^[\x21-\x7e]{1,512}$/.test(token)) return token
-  throw new Failure(
-    exits.wrongUse,
-    'This is not a token: it is empty, too long, or holds spaces or control characters.',
-  )
+  if (token === '') {
+    throw new Failure(
+      exits.wrongUse,
+      'No token was given; an empty one is not a token.',
+      'Type it where it is asked, or give it with SLIPWAY_TOKEN or --token.',
+    )
+  }
+  throw new Failure(exits.wrongUse, 'This is not a token: it is too long, or holds spaces or control characters.')
 }
 
 /** The environment of a verb that takes it as [ENV] or as -e; `test` when neither is given. */

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { Command } from 'commander'
 import type { Protection } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
-import type { Output } from '../output.ts'
+import { ago, type Output } from '../output.ts'
 import { askSecret } from '../prompt.ts'
 import {
   type CommonOptions,
@@ -99,7 +99,10 @@ function show(out: Output, protection: Protection): void {
   out.line()
   out.table(
     ['WHO', 'SINCE'],
-    [...protection.users.map(({ name, since }) => [name, since]), ...protection.ranges.map((range) => [range, '-'])],
+    [
+      ...protection.users.map(({ name, since }) => [name, ago(since)]),
+      ...protection.ranges.map((range) => [range, '-']),
+    ],
   )
 }
 

@@ -88,30 +88,38 @@ async function showAll({ client, out }: Session, name: string | undefined): Prom
     one.state,
     one.release ?? '-',
     ago(one.since),
-    one.release === null ? '-' : progressOf(one.undeployed, one.unapplied),
+    one.release === null
+      ? '-'
+      : progressOf(
+          one.undeployed,
+          one.unapplied,
+          one.messages.some(({ code }) => code === 'no-branch'),
+        ),
     one.messages.find(({ code }) => pressing.has(code))?.text ?? '',
   ])
   if (rows.length > 0) out.table(['APP', 'ENVIRONMENT', 'STATE', 'RUNS', 'SINCE', 'TO DEPLOY', ''], rows)
   return exits.done
 }
 
-function rowOf({ environment, running, lastDeploy, undeployed, unapplied }: Status): string[] {
+/** One line of the table of an app's environments. */
+export function rowOf({ environment, running, lastDeploy, undeployed, unapplied, messages }: Status): string[] {
+  const hasNoBranch = messages.some(({ code }) => code === 'no-branch')
   return [
     environment.name,
     running?.release ?? '-',
     running?.commit.slice(0, 10) ?? '-',
     ago(running?.since ?? null),
-    running === null ? '-' : describeHealth(running),
+    running === null ? (environment.state === 'stopped' ? 'stopped' : '-') : describeHealth(running),
     lastDeploy === null ? '-' : `${lastDeploy.id} ${describeState(lastDeploy)}`,
-    running === null ? '-' : progressOf(undeployed, unapplied),
+    running === null ? '-' : progressOf(undeployed, unapplied, hasNoBranch),
     environment.url,
   ]
 }
 
 /** How far the branch and the settings are ahead, briefly. */
-function progressOf(undeployed: number | null, unapplied: Status['unapplied']): string {
+function progressOf(undeployed: number | null, unapplied: Status['unapplied'], hasNoBranch: boolean): string {
   const parts = [
-    ...(undeployed === null ? ['?'] : []),
+    ...(undeployed === null ? [hasNoBranch ? 'no branch' : '?'] : []),
     ...(undeployed === null || undeployed === 0 ? [] : [`${undeployed} commit${undeployed === 1 ? '' : 's'}`]),
     ...(unapplied.length === 0 ? [] : ['changes']),
   ]
@@ -127,9 +135,10 @@ function printStatus(out: Output, status: Status): void {
     [
       'Runs',
       running === null
-        ? 'nothing yet'
+        ? `nothing${lastDeploy === null ? ' yet' : ''}`
         : `${running.release} (${running.commit.slice(0, 10)}) since ${ago(running.since)}`,
     ],
+    ['Pushes', environment.held ? `held: they deploy nothing until slipway deploy ${environment.name}` : null],
     ['Health', running === null ? null : describeHealth(running)],
     ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
     ['Error', lastDeploy?.error?.message ?? null],

@@ -1,0 +1,44 @@
+import { describe, expect, it } from '@jest/globals'
+import { usageFailure } from '../../../src/cli/usage-failure.ts'
+import { rowOf } from '../../../src/cli/verbs/status.ts'
+
+type Status = Parameters<typeof rowOf>[0]
+
+const status = (fields: object): Status =>
+  ({
+    environment: { name: 'qa', url: 'http://qa--shop.localhost', state: 'active' },
+    running: null,
+    lastDeploy: null,
+    undeployed: null,
+    unapplied: [],
+    messages: [],
+    ...fields,
+  }) as unknown as Status
+
+describe('the table of environments', () => {
+  it('tells a stopped environment from one that never ran', () => {
+    const stopped = status({ environment: { name: 'qa', url: '', state: 'stopped' } })
+    expect([rowOf(stopped)[4], rowOf(status({}))[4]]).toEqual(['stopped', '-'])
+  })
+
+  it('says that the followed branch is not there', () => {
+    const running = { release: 'v1', commit: '348207ded9', since: null, health: 'up', instances: [] }
+    const messages = [{ code: 'no-branch', text: '' }]
+    expect(rowOf(status({ running, messages }))[6]).toBe('no branch')
+    expect(rowOf(status({ running }))[6]).toBe('?')
+  })
+})
+
+describe('an unknown command', () => {
+  const hint = (text: string, words = 'slipway'): string => usageFailure(text, words).hint
+
+  it('that another platform has leads to ours, never to the one that is spelt alike', () => {
+    expect(hint("error: unknown command 'destroy'\n(Did you mean deploy?)")).toMatch(/apps remove/)
+    expect(hint("error: unknown command 'config:set'")).toMatch(/slipway vars/)
+  })
+
+  it('else leads to what is spelt alike, or to help', () => {
+    expect(hint("error: unknown command 'depoly'\n(Did you mean deploy?)")).toBe('Did you mean deploy?')
+    expect(hint("error: unknown command 'ps'", 'slipway apps')).toBe('See how: slipway apps --help')
+  })
+})
