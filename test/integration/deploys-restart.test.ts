@@ -125,6 +125,8 @@ describe('a scale', () => {
     await spine.log(await spine.deploy('live', commitOf('b')))
     await waitFor('the older ones', 10_000, async () => (await shown('live')).length === 4)
     expect(await runs()).toEqual(['web 3 → 3', 'worker 1 → 1'])
+    const again = await spine.log((await processes.restart(live, 'ada')).deployId)
+    expect(again).toContain('detail: 3 × web; after the swap 1 × worker')
     const told = await spine.db.query(
       `select kind, actor, data from events where kind = 'environment.scaled' order by id`,
     )

@@ -181,6 +181,22 @@ describe('a password', () => {
       await status({ ...from('203.0.113.9'), headers: { ...from('203.0.113.9').headers, ...basic('anna', 's3cret') } }),
     ).toBe(200)
   })
+
+  it('that is right is no guess, and guesses do not shut out who needs none', async () => {
+    const passwords = [await hash('anna', 's3cret')]
+    const inside = from('203.0.113.21')
+    await protect('p', { passwords })
+    const codes = async (password: string): Promise<number[]> => {
+      const all = new Set<number>()
+      for (let i = 0; i < 25; i += 1)
+        all.add(await status({ ...inside, headers: { ...inside.headers, ...basic('anna', password) } }))
+      return [...all]
+    }
+    expect(await codes('s3cret')).toEqual([200])
+    expect(await codes('wrong')).toEqual([401, 429])
+    await protect('pa', { passwords, allowed: rangePrefixes('203.0.113.21/32') })
+    expect(await codes('wrong')).toEqual([200])
+  })
 })
 
 describe('addresses', () => {
