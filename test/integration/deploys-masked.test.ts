@@ -26,6 +26,12 @@ async function kept(): Promise<string> {
 }
 
 describe('a secret in a deploy', () => {
+  it('hides nothing of the line that scripts read', async () => {
+    await set('LIKE_IT', 'environment=test')
+    const id = await spine.deploy('test', commitOf('a'))
+    expect((await spine.log(id)).at(-1)).toBe(`machine: slipway: deploy=${id} environment=test release=v1 status=live`)
+  })
+
   it('is masked in what builds and release commands print, in other forms, too', async () => {
     await set('PASSWORD', secret)
     await set('PLAIN', 'not-a-secret', {})
