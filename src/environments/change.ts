@@ -40,7 +40,7 @@ function changedMeanwhile({ name, app, version }: Environment, seen: number): Sl
   return new SlipwayError(
     'conflict',
     `${name} of ${app} was changed meanwhile: it is version ${version} now, not ${seen}. Nothing was changed by this.`,
-    { hint: `Look at it, and then change it: slipway envs list -a ${app}` },
+    { hint: `Look at it, and then change it: slipway envs list --json -a ${app}` },
   )
 }
 

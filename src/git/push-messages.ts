@@ -80,7 +80,7 @@ function tellBranch(
 
 function tellHeld(app: string, { name }: Environment): string[] {
   return [
-    detail(`${name} follows it, but is held since it was rolled back: this push is not deployed there`),
+    detail(`${name} follows it, but is held: this push is not deployed there`),
     detail(`To deploy it:                slipway deploy ${name} -a ${app}`),
     detail(`To deploy on pushes again:   slipway envs set ${name} --no-hold -a ${app}`),
     machineLine('-', name, 'skipped'),

@@ -15,7 +15,7 @@ it('says that an environment is held, and how to deploy it and to let pushes dep
   const test = { name: 'test', app: 'shop', deployOnPush: true } as Environment
   const arrived = { branch: 'main', commit: 'a'.repeat(40), followers: [test], deployTo: [], skipped: [], held: [test] }
   const lines = tellArrived('shop', [arrived], false).join('\n')
-  expect(lines).toContain('test follows it, but is held since it was rolled back')
+  expect(lines).toContain('test follows it, but is held: this push is not deployed there')
   expect(lines).toContain('slipway deploy test -a shop')
   expect(lines).toContain('slipway envs set test --no-hold -a shop')
   expect(lines).toContain('slipway: deploy=- environment=test release=- status=skipped')
