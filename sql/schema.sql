@@ -574,6 +574,8 @@ CREATE INDEX deploys_by_release ON public.deploys USING btree (release_id);
 
 CREATE INDEX deploys_by_superseding ON public.deploys USING btree (superseded_by) WHERE (superseded_by IS NOT NULL);
 
+CREATE INDEX deploys_ended ON public.deploys USING btree (environment_id, finished_at DESC, id DESC) WHERE (finished_at IS NOT NULL);
+
 CREATE INDEX deploys_leases ON public.deploys USING btree (lease_until) WHERE (state = 'running'::text);
 
 CREATE INDEX deploys_strict ON public.deploys USING btree (push_id) WHERE (swap_agreed IS NOT NULL);

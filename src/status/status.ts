@@ -17,7 +17,7 @@ export interface StatusFacts {
     readonly down: number
     readonly isCrashLoop: boolean
   } | null
-  /** The newest deploy that has ended. */
+  /** The deploy that ended last. */
   readonly lastDeploy: {
     readonly state: 'live' | 'failed' | 'cancelled' | 'superseded'
     readonly finishedAt: Date

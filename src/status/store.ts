@@ -73,7 +73,8 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
      ) i on true
      left join lateral (
        select state, finished_at, commands_ran from deploys
-       where environment_id = e.id and finished_at is not null order by id desc limit 1
+       where environment_id = e.id and finished_at is not null
+       order by finished_at desc, id desc limit 1
      ) d on true
      left join deploys n on n.environment_id = e.id and n.state = 'running'
      left join drains dr on dr.environment_id = e.id

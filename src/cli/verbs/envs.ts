@@ -166,11 +166,18 @@ async function setEnvironment(session: Session, [name]: [string | undefined], op
   const change = readChange(options, limits !== null)
   const { out } = session
   const path = environmentPath(await session.app(), chooseEnvironment(name, options))
-  if (limits !== null) await setLimits(session, path, limits)
-  if (change === null) return out.data(await session.client().call<Environment>('GET', path))
+  if (change === null) {
+    if (options.ifVersion !== undefined) {
+      throw new Failure(exits.wrongUse, '--if-version is not for limits alone: they have no version.')
+    }
+    if (limits !== null) await setLimits(session, path, limits)
+    return out.data(await session.client().call<Environment>('GET', path))
+  }
   const headers: Record<string, string> =
     options.ifVersion === undefined ? {} : { 'if-match': `"${options.ifVersion}"` }
   const environment = await session.client().call<ChangedEnvironment>('PATCH', path, change, headers)
+  // Only when nobody else has changed it.
+  if (limits !== null) await setLimits(session, path, limits)
   out.data(environment)
   out.line(describeFollowing(environment))
   noteMissingBranch(out, environment)
