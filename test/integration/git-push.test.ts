@@ -322,7 +322,7 @@ describe('push options', () => {
   })
 
   it.each([
-    [['strict'], 'The push option strict is not there yet'],
+    [['strict', 'nowait'], 'contradict each other'],
     [['fast'], 'There is no push option “fast”'],
     [['env=staging'], 'has no environment “staging”; it has: test, live'],
     [['env=--x'], 'cannot be the name of an environment'],
