@@ -546,6 +546,8 @@ ALTER TABLE ONLY public.variables
 
 CREATE INDEX addresses_free ON public.addresses USING btree (reusable_at) WHERE (instance_id IS NULL);
 
+CREATE INDEX apps_removing ON public.apps USING btree (id) WHERE (removing_since IS NOT NULL);
+
 CREATE INDEX apps_with_release_addresses ON public.apps USING btree (id) WHERE (release_addresses <> 'protected'::text);
 
 CREATE INDEX builds_by_commit ON public.builds USING btree (app_id, commit);

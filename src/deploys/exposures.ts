@@ -81,25 +81,29 @@ interface Row {
   readonly ranges: readonly string[]
 }
 
+const ruled = `select environment_id from environment_passwords union select environment_id from environment_ranges
+    union select environment_id from environment_rules
+    union select l.id from environments l join apps b on b.id = l.app_id where l.live and b.release_addresses <> 'protected'`
+
 const selectExposures = `select e.id, coalesce(u.only_releases, false) as only_releases, a.release_addresses,
     u.max_requests, u.visitor_rate, u.visitor_requests,
     array(select hash from environment_passwords p where p.environment_id = e.id order by hash) as hashes,
     array(select text(range) from environment_ranges g where g.environment_id = e.id order by range) as ranges
-  from (
-    select environment_id from environment_passwords union select environment_id from environment_ranges
-    union select environment_id from environment_rules
-    union select l.id from environments l join apps b on b.id = l.app_id where l.live and b.release_addresses <> 'protected'
-  ) ruled
-  join environments e on e.id = ruled.environment_id
+  from environments e
   join apps a on a.id = e.app_id
   left join environment_rules u on u.environment_id = e.id`
 
+/** Those that differ from what holds for all: few, and looked up by their ids, or all environments are read for them. */
 export async function listExposures(q: Queryable): Promise<Exposures> {
-  return toExposures(await q.query<Row>(selectExposures))
+  return toExposures(await q.query<Row>(`${selectExposures} where e.id = any(array(${ruled}))`))
 }
 
 export async function findExposures(q: Queryable, environmentId: number): Promise<Exposures> {
-  return toExposures(await q.query<Row>(`${selectExposures} where ruled.environment_id = $1`, [environmentId]))
+  return toExposures(
+    await q.query<Row>(`${selectExposures} join (${ruled}) r on r.environment_id = e.id where r.environment_id = $1`, [
+      environmentId,
+    ]),
+  )
 }
 
 /** Of an environment that nothing leads to any more. */
