@@ -58,8 +58,10 @@ export function makeStateNotes({ runtime, journals, clock }: Needs): StateNotes 
     async catchUp(containerId, { place, from }) {
       await settle(containerId)
       const found = await runtime.inspect(containerId)
-      if (found?.state !== 'running' || found.startedAt === null || found.labels[labelNames.kind] !== 'instance') return
+      if (found === null || found.startedAt === null || found.labels[labelNames.kind] !== 'instance') return
       const before = begun.get(found.name)
+      // One that ends at once is hardly ever seen running, after a restart of Slipway above all.
+      if (found.state !== 'running' && before !== undefined) return
       begun.delete(found.name)
       begun.set(found.name, found.startedAt.getTime())
       if (begun.size > mostRemembered) begun.delete(begun.keys().next().value ?? '')
