@@ -70,6 +70,8 @@ describe('Slipway as three containers', () => {
     await containers.start('slipway')
     await untilReady()
     await containers.stop('postgres')
+    // What was asked a moment ago is answered once more.
+    await waitFor('Slipway to miss the database', 30_000, async () => !(await answers('slipway.localhost', '/readyz')))
     await containers.start('postgres')
     await waitFor('the database', 30_000, () => answers('slipway.localhost', '/readyz'))
     await push('v2')
