@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Queryable } from '../postgres/database.ts'
-import { describeEvent } from './describe.ts'
+import { assertKind, describeEvent } from './describe.ts'
 import type { ActivityFilter } from './store.ts'
 import * as store from './store.ts'
 
@@ -10,6 +10,8 @@ export interface Activity {
   list(filter: ActivityFilter, page: { limit: number; before: number | null }): Promise<Entry[]>
   /** Throws `bad_request` for what no entry had as its cursor. */
   readonly assertCursor: (text: string) => void
+  /** Throws `bad_request` for a kind that no entry can have. */
+  readonly assertKind: (kind: string) => void
   /**
    * What fits and happens behind the entry with the cursor `after` (null: from now on), in the order of its transactions, until
    * the signal fires.
@@ -48,6 +50,7 @@ export function makeActivity({ db, everyMs = lookMs }: { db: Queryable; everyMs?
     async list(filter, page) {
       return (await store.listNewest(db, filter, page)).map(toEntry)
     },
+    assertKind,
     assertCursor: (text) => void store.parseCursor(text),
     async *follow(filter, { after, signal }) {
       let from = after === null ? await store.findEnd(db) : store.parseCursor(after)

@@ -1,3 +1,6 @@
+import { SlipwayError } from '../kernel/errors.ts'
+import { quote } from '../kernel/names.ts'
+
 /** What is told of an event. */
 export interface Told {
   readonly kind: string
@@ -108,6 +111,24 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   'instance.restarted': (event) => `${instance(event)} is up again`,
   'instance.crash-loop': (event) => `${instance(event)} ends again and again${ended(event)}`,
   'instance.recovered': (event) => `${instance(event)} has stayed up`,
+}
+
+/**
+ * Throws `bad_request` for a kind that no entry can have, and names those that there are. `deploy` stands for all about deploys,
+ * `deploy.failed` for one kind.
+ */
+export function assertKind(asked: string): void {
+  const kinds = Object.keys(sentences)
+  const [group = ''] = asked.split('.', 1)
+  const ofGroup = kinds.filter((kind) => kind.startsWith(`${group}.`))
+  if (kinds.includes(asked) || (asked === group && ofGroup.length > 0)) return
+  const groups = [...new Set(kinds.map((kind) => kind.split('.', 1)[0]))]
+  throw new SlipwayError('bad_request', `Nothing that is done is of the kind ${quote(asked)}.`, {
+    hint:
+      ofGroup.length > 0
+        ? `Of ${group} there are: ${ofGroup.join(', ')}`
+        : `There are: ${groups.join(', ')}; or one alone, such as deploy.failed`,
+  })
 }
 
 const protects: Readonly<Record<string, string>> = {

@@ -45,7 +45,7 @@ function assertProcess(process: string, { app, environment, processes }: Scaled)
 
 function assertCount(process: string, count: number, { app, environment, live }: Scaled): void {
   if (!Number.isInteger(count) || count < 0 || count > mostInstances) {
-    const range = `${process} can have 0 to ${mostInstances} instances, not ${count}`
+    const range = `${process} can have ${process === 'web' ? 1 : 0} to ${mostInstances} instances, not ${count}`
     throw new SlipwayError('bad_request', `${range}: all instances of an app share one machine.`)
   }
   if (process !== 'web') return

@@ -83,7 +83,7 @@ describe('an app with several processes', () => {
     expect((await slipway.get('shop.localhost')).status).toBe(200)
     expect((await run('scale', 'live')).stdout).toMatch(/web +3 +3 .*\nworker +2 +2 /)
     for (const [args, said] of [
-      [['live', 'web=-1'], 'web can have 0 to 50 instances, not -1'],
+      [['live', 'web=-1'], 'web can have 1 to 50 instances, not -1'],
       [['live', 'worker=10,000'], 'worker can have 0 to 50 instances, not 10000'],
       [['live', 'web=0'], 'web needs at least one instance'],
       [['test', 'web=2'], 'Only the live environment has more than one web'],

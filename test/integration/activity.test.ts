@@ -70,7 +70,11 @@ describe('activity', () => {
     expect(await whats(`by=grace&limit=2&before=${next}`)).toEqual(['a deploy failed: m2', 'a deploy failed: m1'])
     expect(await whats('kind=push')).toEqual(['pushed '])
     expect(await whats('kind=push.received')).toHaveLength(1)
-    expect(await whats('kind=pus')).toEqual([])
+    const slip = await api('/apps/shop/activity?kind=pus')
+    expect([slip.status, slip.json]).toEqual([
+      400,
+      expect.objectContaining({ detail: expect.stringContaining('“pus”') }),
+    ])
     expect(await whats('environment=live')).toEqual([])
     expect(await whats('environment=test')).toHaveLength(5)
     for (const wrong of ['kind=%25', 'limit=0', 'before=x', 'by=%00', 'deploy=-1', 'nothing=1'])
@@ -193,6 +197,10 @@ describe('slipway activity', () => {
     ).toEqual(['test  grace: a deploy failed: m3', 'test  grace: a deploy failed: m4'])
     expect(shown.stderr).toMatch(/Older: the same with --before \d+/)
     expect((await cli.run(['activity', '--all', '-e', 'test'])).code).toBe(2)
+    for (const more of [[], ['--export'], ['-f']]) {
+      const unknown = await cli.run(['activity', '--all', '--kind', 'nonsense', ...more])
+      expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringMatching(/“nonsense”\.\n.*There are: app, /)])
+    }
   })
 
   it('exports all as JSON lines', async () => {

@@ -96,7 +96,14 @@ describe('slipway vars', () => {
       [from('GOOD=1\nnonsense\n', 'import'), 2, /Standard input, line 2: is not NAME=value/],
       [from('x', 'set', 'GOOD', 'BETTER'), 2, /one after the other/],
       [from('', 'import'), 2, /has no variables/],
-      [vars('import', 'not-there.env'), 2, /cannot be read/],
+      [from('', 'set', 'GOOD'), 2, /Nothing was given as the value of GOOD\. Nothing was changed\.[^]*GOOD=$/m],
+      [from('\n', 'set', 'GOOD'), 2, /Nothing was given/],
+      [
+        vars('import', 'not-there.env'),
+        2,
+        /not-there\.env cannot be read: there is no such file\. Nothing was changed/,
+      ],
+      [vars('import', cli.home), 2, /cannot be read: it is a folder/],
       [vars('set', '-e', 'stage', 'GOOD=1'), 4, /has no environment/],
       [vars('set'), 2, /missing required argument/i],
     ]

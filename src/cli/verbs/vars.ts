@@ -197,8 +197,18 @@ async function setVariables(session: Session, [given]: [string[]], options: Chan
   return begin.set(pairs)
 }
 
+/** A file that is empty by accident, or a pipe from a command that failed, must not take a value away. */
 async function askValue(name: string, raw: boolean): Promise<string> {
-  if (process.stdin.isTTY) return askSecret(`${name}: `)
+  const value = process.stdin.isTTY ? await askSecret(`${name}: `) : await readValue(name, raw)
+  if (value !== '') return value
+  throw new Failure(
+    exits.wrongUse,
+    `Nothing was given as the value of ${name}. Nothing was changed.`,
+    `If it is to be empty: ${name}=`,
+  )
+}
+
+async function readValue(name: string, raw: boolean): Promise<string> {
   const text = await readText(name)
   return raw ? text : text.replace(/\r?\n$/, '')
 }
@@ -230,11 +240,21 @@ async function importVariables(
 async function readFileOf(file: string): Promise<Uint8Array> {
   const { readFile } = await import('node:fs/promises')
   return readFile(file).catch((error: unknown) => {
-    throw new Failure(
-      exits.wrongUse,
-      `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
-    )
+    throw new Failure(exits.wrongUse, `${file} cannot be read: ${whyNotRead(error)}. Nothing was changed.`)
   })
+}
+
+function whyNotRead(error: unknown): string {
+  switch (error instanceof Error && 'code' in error ? error.code : null) {
+    case 'ENOENT':
+      return 'there is no such file'
+    case 'EACCES':
+      return 'you may not'
+    case 'EISDIR':
+      return 'it is a folder'
+    default:
+      return error instanceof Error ? error.message : String(error)
+  }
 }
 
 function readPairs(text: string, where: string): Pair[] {

@@ -42,6 +42,14 @@ export interface Diagnosis {
   readonly hint: string
 }
 
+const seeLog = 'See its log above.'
+
+/** What can be said to an app that wrote nothing: there is no log to see. */
+export function hintWithoutLog(hint: string): string {
+  const rest = hint.replace(seeLog, '').trim()
+  return rest === '' ? 'Let the app say why it ends, on its standard output or standard error.' : rest
+}
+
 /** Why the HTTP check failed, for the one who pushed. `listeners` null: could not be seen. */
 export function explainHttp(
   result: ProbeResult,
@@ -61,7 +69,7 @@ export function explainHttp(
           }
         : {
             message: `Port ${facts.port.port} of the app could not be connected to ${within}.`,
-            hint: 'The app may be too busy to accept connections; see its log above.',
+            hint: `The app may be too busy to accept connections. ${seeLog}`,
           }
     case 'broken':
       return {
@@ -73,7 +81,7 @@ export function explainHttp(
         message: `The app answered GET ${path} with ${describeResult(result)}, ${within}.`,
         hint:
           rules.path === null
-            ? 'Anything below 500 is good. See the answer and the app’s log above, or set health.path in slipway.yml.'
+            ? `Anything below 500 is good. To ask for another path: health.path in slipway.yml. ${seeLog}`
             : `health.status in slipway.yml asks for ${rules.status.from}-${rules.status.to}. Probes carry the environment’s Host: the app must know it.`,
       }
   }
@@ -136,7 +144,7 @@ export function explainEnd(instance: Instance | null, memoryBytes: number): Diag
   if (instance.restarts > 0) {
     return {
       message: `The app ended and was started again ${instance.restarts === 1 ? 'once' : `${instance.restarts} times`} while it was checked.`,
-      hint: 'See its log above.',
+      hint: seeLog,
     }
   }
   return explainExit(instance.exitCode ?? -1)
@@ -150,6 +158,6 @@ function explainExit(code: number): Diagnosis {
   if (code === 126 || code === 127) {
     return { message, hint: 'The command, or one that it calls, is not in the image or not executable.' }
   }
-  if (code > 128) return { message, hint: `It was ended by signal ${code - 128}. See its log above.` }
-  return { message, hint: 'See its log above.' }
+  if (code > 128) return { message, hint: `It was ended by signal ${code - 128}. ${seeLog}` }
+  return { message, hint: seeLog }
 }

@@ -2,7 +2,7 @@ import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
 import type { Runtime } from '../runtime.ts'
 import { failedCheck, type CheckContext, type CheckRequest } from './check.ts'
 import { runHealthcheck, runSelfTests } from './exec-checks.ts'
-import { explainEnd } from './judge.ts'
+import { explainEnd, hintWithoutLog } from './judge.ts'
 import { probeUntilHealthy, waitUntilOpen } from './probe-loop.ts'
 import { watchProcess } from './watch-process.ts'
 
@@ -110,8 +110,9 @@ async function withLog(
   const log = await runtime.logs(instance.containerId, logLines).catch(() => ['(the log could not be read)'])
   const newest = log.length === 1 ? 'The last line' : `The last ${log.length} lines`
   const heading = log.length === 0 ? 'The app wrote nothing to its log.' : `${newest} of its log:`
+  const hint = log.length === 0 && failure.hint !== undefined ? hintWithoutLog(failure.hint) : failure.hint
   return new SlipwayError(failure.code, failure.message, {
-    ...(failure.hint === undefined ? {} : { hint: failure.hint }),
+    ...(hint === undefined ? {} : { hint }),
     evidence: [...failure.evidence, heading, ...log],
     cause: failure.cause,
   })

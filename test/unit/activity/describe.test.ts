@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
-import { describeEvent, sentences } from '../../../src/activity/describe.ts'
+import { assertKind, describeEvent, sentences } from '../../../src/activity/describe.ts'
 
 const src = join(import.meta.dirname, '../../../src')
 
@@ -60,6 +60,21 @@ describe('the sentence of an event', () => {
     expect(
       told('push.received', { updates: [...updates.slice(0, 3), { ref: 'refs/heads/old', new: '0'.repeat(40) }] }),
     ).toBe('pushed main (abcdef0123), a (abcdef0123), b (abcdef0123) and 1 more')
+  })
+
+  it('can be asked for by its kind or what it is about, and by nothing else', () => {
+    for (const kind of ['deploy', 'deploy.failed', 'vars', 'instance.crash-loop'])
+      expect(() => assertKind(kind)).not.toThrow()
+    expect(() => assertKind('nonsense')).toThrow(
+      expect.objectContaining({
+        code: 'bad_request',
+        hint: expect.stringMatching(/^There are: app, .*push, deploy, .*;/),
+      }),
+    )
+    expect(() => assertKind('deploy.lost')).toThrow(
+      expect.objectContaining({ hint: expect.stringMatching(/^Of deploy there are: .*deploy\.failed/) }),
+    )
+    expect(() => assertKind('dep')).toThrow('“dep”')
   })
 
   it('is the kind itself for what nobody described, and never fails on odd data', () => {

@@ -26,6 +26,7 @@ describe('a scale', () => {
     expect(refusal({ worker: count })).toBe(
       `worker can have 0 to 50 instances, not ${count}: all instances of an app share one machine.`,
     )
+    expect(refusal({ web: count })).toMatch(/^web can have 1 to 50 instances, not /)
   })
 
   it('leaves web at least one, and exactly one where the environment is not live', () => {

@@ -260,6 +260,21 @@ describe('checks that fail say what happened', () => {
     expect((await failure(run)).message).toContain('exit code 3')
   })
 
+  it.each([
+    [{ exitCode: 3 }, 'See its log above.', /^Let the app say why it ends/],
+    [{ exitCode: 139 }, 'It was ended by signal 11. See its log above.', /^It was ended by signal 11\.$/],
+  ])('nobody is sent to a log in which is nothing (%j)', async (how, withLog, without) => {
+    const { run, runtime, instance } = await makeCheck(await serve((_, res) => res.end()))
+    runtime.end(instance.containerId, how)
+    const silent = await failure(run)
+    expect([silent.hint, silent.evidence]).toEqual([
+      expect.stringMatching(without),
+      expect.arrayContaining(['The app wrote nothing to its log.']),
+    ])
+    runtime.writeLog(instance.containerId, 'no database')
+    expect((await failure(run)).hint).toBe(withLog)
+  })
+
   it('it ended and the engine told nobody: looked at once more when all has passed, and when a check failed', async () => {
     let onAnswer = (): void => undefined
     const port = await serve((_, res) => res.end(onAnswer))

@@ -49,6 +49,7 @@ const summary = (of: string): string =>
 export function activityRoutes(needs: Needs): Route[] {
   const { activity, environments } = needs
   const answer = async (appId: number | null, asked: z.output<typeof ofApp>, request: Accepting) => {
+    if (asked.kind !== undefined) activity.assertKind(asked.kind)
     const filter = { appId, ...filterOf(asked) }
     const type = request.accepts(['application/json', ...streamTypes])
     if (type === 'text/event-stream') {
