@@ -22,7 +22,7 @@ export default {
       name: 'modules-stay-inside',
       severity: 'error',
       from: { path: src(modules) },
-      to: { path: '^src/(adapters|http|cli|setup|dashboard|main|config)' },
+      to: { path: '^src/(adapters|http|cli|server|setup|dashboard|main|config)' },
     },
     {
       name: 'only-the-index-of-a-module',
@@ -33,7 +33,7 @@ export default {
     {
       name: 'main-uses-the-index',
       severity: 'error',
-      from: { path: '^src/main\\.ts$' },
+      from: { path: '^src/(main\\.ts$|server/)' },
       to: { path: src(modules), pathNot: '^src/[^/]+/index\\.ts$' },
     },
     ...layers.map((_, i) => ({

@@ -13,7 +13,7 @@ import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
 import type { KeyRotation, Vars } from '../vars/index.ts'
 
-/** What the HTTP side needs of the rest; main.ts gives it. */
+/** What the HTTP side needs of the rest; server/open-doors.ts gives it. */
 export interface HttpNeeds {
   readonly accounts: Accounts
   readonly environments: Environments

@@ -1,0 +1,129 @@
+import { join } from 'node:path'
+import { makeAccounts } from '../accounts/index.ts'
+import { makeActivity } from '../activity/index.ts'
+import { makeBuilder } from '../adapters/docker/index.ts'
+import { makeGitCli } from '../adapters/git-cli/git-cli.ts'
+import { makeBuilds } from '../builds/index.ts'
+import { makeCron } from '../cron/index.ts'
+import { makeDeployReads, makeDeploys, makeProcesses } from '../deploys/index.ts'
+import { makeEnvironments } from '../environments/index.ts'
+import { makeGit } from '../git/index.ts'
+import { systemClock } from '../kernel/clock.ts'
+import { makeMutex } from '../kernel/mutex.ts'
+import { makeSlots } from '../kernel/slots.ts'
+import { makeLogs } from '../logs/index.ts'
+import { copyProtection, makeProtection } from '../protection/index.ts'
+import { makeRemovals } from '../removals/index.ts'
+import { makeAddresses, passwordHash } from '../routing/index.ts'
+import { makeRuns } from '../runs/index.ts'
+import { makeStatuses } from '../status/index.ts'
+import { makeKeyRotation, makeMasks, makeReleaseVariables, makeSecretsSource, makeVars } from '../vars/index.ts'
+import { buildSettings } from './build-settings.ts'
+import type { Ground } from './lay-ground.ts'
+import { makeNights, makeUpkeep } from './upkeep.ts'
+
+/** What is refused in good time has a floor of its own; below this not even an engine’s answer can be written. */
+const leastFreeBytes = 64 * 1024 ** 2
+
+export type Modules = ReturnType<typeof makeModules>
+type Nouns = ReturnType<typeof makeNouns>
+type Building = ReturnType<typeof makeBuilding>
+type Serving = ReturnType<typeof makeServing>
+
+/** All modules, lowest layer first; what a layer is given comes from those above it here. Nothing runs yet. */
+export function makeModules(ground: Ground) {
+  const nouns = makeNouns(ground)
+  const building = makeBuilding(ground)
+  const serving = makeServing(ground, nouns, building)
+  return { ...nouns, ...building, ...serving, ...makeAround(ground, { ...nouns, ...building, ...serving }) }
+}
+
+/** Apps, environments, their variables and addresses; who may do what. */
+function makeNouns({ settings, secrets, db, keys, logger, stop }: Ground) {
+  const addresses = makeAddresses(settings)
+  const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
+  const masks = makeMasks(makeSecretsSource({ db, keys }))
+  const vars = makeVars({ db, keys, masks })
+  const keepSecretKey = secrets.keepInstallationKey
+  return {
+    addresses,
+    masks,
+    vars,
+    rotation: makeKeyRotation({ db, keys, keepSecretKey, logger, closing: stop.signal }),
+    environments: makeEnvironments({ db, copyVariables: vars.copyVariables, copyProtection, isReserved }),
+    accounts: makeAccounts({ db }),
+  }
+}
+
+/** From a commit to an image, and what keeps the host from filling up. */
+function makeBuilding({ settings, root, db, engine, runtime, logger }: Ground) {
+  const gitCli = makeGitCli({ ...settings, hooksDir: join(root, 'hooks') })
+  const { installation } = settings
+  const network = runtime.networks.builds.name
+  const builder = makeBuilder({ engine, installation, network, minFreeBytes: leastFreeBytes, logger })
+  const upkeep = makeUpkeep({ settings, db, engine, logger }, builder)
+  const { source } = gitCli
+  const builds = makeBuilds({ db, source, builder, settings: buildSettings(settings), disk: upkeep.disk })
+  return { gitCli, builder, builds, ...upkeep }
+}
+
+/** What runs: deploys and their instances, what is run beside them, their output, who is let in. */
+function makeServing(ground: Ground, { addresses, masks }: Nouns, { builds, memory }: Building) {
+  const { settings, db, keys, runtime, proxy, range, logger } = ground
+  const clock = systemClock
+  const logs = makeLogs({
+    ...{ db, masks, runtime, clock, logger },
+    requests: proxy.requests,
+    folder: join(settings.dataDir, 'logs', 'environments'),
+    limits: settings.logs,
+  })
+  const runs = makeRuns({
+    ...{ db, runtime, logger },
+    limits: settings.runs,
+    readOneOff: (environmentId, runId) => deploys.oneOff(environmentId, runId),
+  })
+  const deploys = makeDeploys({
+    ...{ db, place: db, builds, masks, memory, runs, addresses, range, clock, logger },
+    variables: makeReleaseVariables({ db, keys, masks }),
+    runtime: logs.runtime,
+    router: proxy.router,
+    onLive: (tx, live) => cron.replaceJobs(tx, live),
+    whileRoutesHold: makeMutex(),
+    installation: settings.installation,
+    installationKey: keys.derivation,
+  })
+  const protection = makeProtection({
+    db,
+    hash: async (credentials) => passwordHash(await proxy.passwordKey(), credentials),
+    apply: (environmentId) => deploys.applyExposure(environmentId),
+  })
+  const cron = makeCron({
+    ...{ db, place: db, deploys, masks, memory, clock, logger },
+    runtime: logs.runtime,
+    slots: makeSlots(settings.cronSlots),
+    note: (at, text) => logs.note(at, text),
+  })
+  const processes = makeProcesses({ db, deploys })
+  return { logs, runs, deploys, processes, protection, cron }
+}
+
+/** What drives those: pushes, removals, nights; and what only reads. */
+function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Building & Serving) {
+  const { environments, deploys, images, builder, retention, cron, logs } = below
+  const { repositories } = below.gitCli
+  const git = makeGit({ db, environments, deploys, repositories, logger })
+  const removals = makeRemovals({
+    ...{ db, environments, deploys, images, builder, git, clock: systemClock, logger },
+    endJobs: (id, signal) => cron.end(id, signal),
+    removeLogs: (environment) => logs.journals.remove(environment),
+  })
+  const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
+  return {
+    git,
+    removals,
+    nightly,
+    reads: makeDeployReads({ db }),
+    statuses: makeStatuses({ db, commits: repositories, logger }),
+    activity: makeActivity({ db }),
+  }
+}
