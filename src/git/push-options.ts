@@ -14,10 +14,14 @@ export interface PushOptions {
   readonly environments: readonly string[]
 }
 
+export const mostPushOptions = 50
+export const longestPushOption = 1_000
+
 const known = '-o nowait, -o skip-deploy, -o env=<name>, -o force-rebuild, -o strict'
 
 /** Reads `git push -o …`; throws `bad_request` that names what is not known: an option that is ignored would be a surprise. */
 export function parsePushOptions(given: readonly string[]): PushOptions {
+  assertFew(given)
   const environments = new Set<string>()
   let nowait = false
   let skipDeploy = false
@@ -40,6 +44,17 @@ export function parsePushOptions(given: readonly string[]): PushOptions {
   // Whether a strict push is accepted is known when its deploys have ended.
   if (nowait && strict) throw contradictionError('nowait', 'strict')
   return { nowait, skipDeploy, forceRebuild, strict, environments: [...environments] }
+}
+
+function assertFew(given: readonly string[]): void {
+  if (given.length > mostPushOptions)
+    throw new SlipwayError('bad_request', `A push may have at most ${mostPushOptions} push options.`, {
+      hint: 'Leave out what is given twice.',
+    })
+  const tooLong = given.find((option) => option.length > longestPushOption)
+  if (tooLong === undefined) return
+  const message = `The push option ${quote(tooLong)} is longer than ${longestPushOption} characters: there is none such.`
+  throw new SlipwayError('bad_request', message, { hint: `There are: ${known}` })
 }
 
 function contradictionError(one: string, other: string): SlipwayError {

@@ -1,5 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import { PktReader, textOf } from './pkt-line.ts'
+import { longestPushOption, mostPushOptions } from './push-options.ts'
 
 /** One ref that a client wants to create, move or delete. */
 export interface RefUpdate {
@@ -20,8 +21,6 @@ export interface PushRequest {
 }
 
 export const mostUpdates = 2_000
-const mostOptions = 50
-const longestOption = 1_000
 
 /** `old new ref`, as the client and the hook send it. */
 export function parseRefUpdate(line: string): RefUpdate {
@@ -70,8 +69,12 @@ export function readHookConversation(on: {
     else if (stage === 'updates') {
       if (updates.length === mostUpdates) throw tooManyUpdates()
       updates.push(parseRefUpdate(line))
-    } else if (stage === 'options' && options.length < mostOptions && line.length <= longestOption) options.push(line)
+    } else if (stage === 'options') keepOption(line)
     else throw malformed()
+  }
+  // Of what is too long or too many only so much is kept as shows it: it is refused in words, not here.
+  const keepOption = (line: string): void => {
+    if (options.length <= mostPushOptions) options.push(line.slice(0, longestPushOption + 1))
   }
   return {
     write(chunk) {

@@ -297,6 +297,14 @@ describe('push options', () => {
     expect(unknown.output).toContain('There are: -o nowait, -o skip-deploy, -o env=<name>, -o force-rebuild, -o strict')
   })
 
+  it('that is longer than any, or one of very many, is refused in words', async () => {
+    const long = await clone.git('push', '-o', `env=${'x'.repeat(4_000)}`, 'divio', 'main')
+    expect(long.code).toBe(1)
+    expect(long.output).toMatch(/! {5}The push option “env=x{75}…” is longer than 1000 characters/)
+    const many = Array.from({ length: 60 }, () => ['-o', 'nowait']).flat()
+    expect((await clone.git('push', ...many, 'divio', 'main')).output).toContain('at most 50 push options')
+  })
+
   it('nowait returns when queued', async () => {
     const release = server.deploys.hold()
     const { code, output } = await clone.git('push', '-o', 'nowait', 'divio', 'main')

@@ -29,6 +29,21 @@ describe('push options', () => {
     },
   )
 
+  it.each([[`env=${'x'.repeat(4_000)}`], ['strict'.repeat(1_000)], ['x'.repeat(1_001)]])(
+    'that are longer than any are refused by name, and not repeated whole',
+    (option) => {
+      const name = option.slice(0, 79)
+      const refusal = { message: `The push option “${name}…” is longer than 1000 characters: there is none such.` }
+      expect(() => parsePushOptions(['nowait', option])).toThrow(expect.objectContaining(refusal))
+    },
+  )
+
+  it('are at most 50', () => {
+    const many = (count: number): string[] => Array.from({ length: count }, () => 'nowait')
+    expect(parsePushOptions(many(50))).toMatchObject({ nowait: true })
+    expect(() => parsePushOptions(many(51))).toThrow('at most 50 push options')
+  })
+
   it('ask for a build of their own', () => {
     expect(parsePushOptions(['force-rebuild'])).toMatchObject({ forceRebuild: true, environments: [] })
   })

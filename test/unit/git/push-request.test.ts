@@ -56,6 +56,14 @@ describe('what git tells its hook', () => {
     expect(converse(plain).requests).toMatchObject([{ options: [], atomic: false }])
   })
 
+  it('has no more of the push options than is needed to refuse them', () => {
+    const begin = [encodePkt('version=1\0push-options\n'), flushPkt, encodePkt(`${zero} ${one} refs/heads/a`), flushPkt]
+    const long = [encodePkt('x'.repeat(60_000)), ...Array.from({ length: 500 }, () => encodePkt('nowait')), flushPkt]
+    const [request] = converse([...begin, ...long]).requests
+    expect(request?.options.length).toBe(51)
+    expect(request?.options[0]?.length).toBe(1_001)
+  })
+
   it.each([
     ['another version', [encodePkt('version=2\n')]],
     ['no greeting', [flushPkt]],
