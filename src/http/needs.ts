@@ -108,8 +108,11 @@ export interface RunningRelease {
 
 export interface RunningInstance {
   readonly name: string
-  /** `silent`: it runs, but nothing listens on its port; `crashed`: it ended, and is not back yet. */
-  readonly state: 'running' | 'silent' | 'restarting' | 'stopped' | 'crashed' | 'unknown'
+  /**
+   * `starting`: a worker before its first start, which is right after the swap; `silent`: it runs, but nothing listens on its
+   * port; `crashed`: it ended, and is not back yet.
+   */
+  readonly state: 'starting' | 'running' | 'silent' | 'restarting' | 'stopped' | 'crashed' | 'unknown'
   /** How often it ended and was started again, as far as anybody counted. */
   readonly restarts: number
   readonly startedAt: Date | null

@@ -17,6 +17,8 @@ interface Parts {
 /** A status page must not hang with the engine. */
 const inspectMs = 3_000
 const connectMs = 1_000
+/** So long after the swap its workers may take to start before they are called stopped. */
+const workersStartMs = 15_000
 
 /** What serves and what runs beside it, as the database knows it and the engine sees it. */
 export function makeRunningReleases(parts: Parts): RunningReleases {
@@ -28,7 +30,11 @@ export function makeRunningReleases(parts: Parts): RunningReleases {
       ])
       const containerIds = records.flatMap(({ containerId }) => containerId ?? [])
       const uses = use ? await measureUse(containerIds, parts.readUse) : new Map<string, InstanceUse>()
-      const seen = await Promise.all(records.map((record) => lookAt(record, parts, uses)))
+      const mayStart = (record: InstanceRecord): boolean => {
+        if (record.deployId !== serving?.deployId) return record.state !== 'draining'
+        return Date.now() - serving.since.getTime() < workersStartMs
+      }
+      const seen = await Promise.all(records.map((one) => lookAt(one, { ...parts, uses, mayStart: mayStart(one) })))
       const sets = Map.groupBy(records, ({ deployId }) => deployId)
       const of = (set: readonly InstanceRecord[]): RunningInstance[] =>
         set.flatMap((record) => seen[records.indexOf(record)] ?? [])
@@ -55,8 +61,7 @@ export function makeRunningReleases(parts: Parts): RunningReleases {
 
 async function lookAt(
   record: InstanceRecord,
-  { runtime, listens = isOpen }: Parts,
-  uses: ReadonlyMap<string, InstanceUse>,
+  { runtime, listens = isOpen, uses, mayStart }: Parts & { uses: ReadonlyMap<string, InstanceUse>; mayStart: boolean },
 ): Promise<RunningInstance> {
   const { containerId, address, process, position, releaseNumber } = record
   const seen =
@@ -71,6 +76,8 @@ async function lookAt(
     state.state === 'running' && process === 'web' && address !== null && !(await listens({ ...record, address }))
   const use = containerId === null ? null : (uses.get(containerId) ?? null)
   const name = `v${releaseNumber} ${process}.${position}`
+  if (state.state === 'stopped' && mayStart && isNewWorker(record))
+    return { name, ...state, state: 'starting', use, crash: null }
   return withCrash(record, { name, ...state, ...(isSilent ? { state: 'silent' as const } : {}), use })
 }
 
@@ -79,14 +86,17 @@ async function isOpen(place: { address: string; port: number }): Promise<boolean
   return outcome === 'open'
 }
 
+/** A worker is down until it is started, which is after the swap. */
+function isNewWorker({ process, endCount, downSince }: InstanceRecord): boolean {
+  return process !== 'web' && endCount === 0 && downSince !== null
+}
+
 /** What the engine shows is how it is now; what it went through is recorded. */
 function withCrash(record: InstanceRecord, seen: Omit<RunningInstance, 'crash'>): RunningInstance {
   const { downSince, crashLoopSince, endCount, lastExitCode, lastOutOfMemory } = record
   const restarts = Math.max(endCount, seen.restarts)
   const since = crashLoopSince ?? downSince
-  // A worker is down until it is started, which is after the swap.
-  const isNew = record.process !== 'web' && endCount === 0
-  if (since === null || isNew) return { ...seen, restarts, crash: null }
+  if (since === null || isNewWorker(record)) return { ...seen, restarts, crash: null }
   const isDown = downSince !== null && (seen.state === 'stopped' || seen.state === 'restarting')
   const crash = { since, exitCode: lastExitCode, outOfMemory: lastOutOfMemory, isLoop: crashLoopSince !== null }
   return { ...seen, ...(isDown ? { state: 'crashed' as const } : {}), restarts, crash }

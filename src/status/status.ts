@@ -24,8 +24,10 @@ export interface StatusFacts {
     readonly commandsRan: boolean
   } | null
   readonly deploying: { readonly id: number; readonly step: string | null; readonly since: Date } | null
-  /** Releases that finish what they have. */
+  /** Earlier releases that finish what they have. */
   readonly draining: number
+  /** So do instances of the live release, from before a restart. */
+  readonly drainsItself: boolean
   /** The branch it follows, and its newest commit; null where there is none. */
   readonly branch: string | null
   readonly head: string | null
@@ -162,14 +164,14 @@ function tellProgress(facts: StatusFacts): Message[] {
   return messages
 }
 
-function tellDraining({ draining }: StatusFacts): Message[] {
-  if (draining === 0) return []
-  return [
-    {
-      code: 'draining',
-      text: `${count(draining, 'earlier release')} still ${draining === 1 ? 'finishes' : 'finish'} what came before the swap`,
-    },
-  ]
+function tellDraining({ draining, drainsItself }: StatusFacts): Message[] {
+  const who = [
+    ...(draining === 0 ? [] : [count(draining, 'earlier release')]),
+    ...(drainsItself ? ['earlier instances of this release'] : []),
+  ].join(' and ')
+  if (who === '') return []
+  const verb = draining === 1 && !drainsItself ? 'finishes' : 'finish'
+  return [{ code: 'draining', text: capital(`${who} still ${verb} what came before the swap`) }]
 }
 
 /** The same commit needs no counting. */
@@ -183,4 +185,5 @@ function isRewritten(commits: StatusFacts['commits']): commits is { undeployed: 
 }
 
 const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
+const capital = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`
 const iso = (date: Date): string => `${date.toISOString().slice(0, 19)}Z`

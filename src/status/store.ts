@@ -37,13 +37,14 @@ interface FactsRow {
   deploying_step: string | null
   deploying_since: Date | null
   draining: number
+  drains_itself: boolean
 }
 
 /** Of one app, or of all: one statement, whatever their number. The database is asked for the last deploy by index. */
 export async function listFacts(q: Queryable, appId: number | null): Promise<EnvironmentFacts[]> {
   const rows = await q.query<FactsRow>(
     `with drains as (
-       select r.environment_id, count(distinct i.release_id)::int as releases
+       select r.environment_id, array_agg(distinct i.release_id) as releases
        from instances i join releases r on r.id = i.release_id where i.state = 'draining' group by 1
      )
      select e.id as environment_id, a.name as app, e.name as environment, e.label, e.live as is_live, e.state as wanted,
@@ -53,7 +54,8 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
        coalesce(i.instances, 0) as instances, coalesce(i.down, 0) as down, coalesce(i.loops, false) as loops,
        d.state as last_state, d.finished_at as last_finished_at, d.commands_ran as last_commands_ran,
        n.id as deploying, n.step as deploying_step, n.started_at as deploying_since,
-       coalesce(dr.releases, 0) as draining
+       coalesce(cardinality(array_remove(dr.releases, t.release_id)), 0) as draining,
+       coalesce(t.release_id = any(dr.releases), false) as drains_itself
      from environments e
      join apps a on a.id = e.app_id
      left join branches br on br.app_id = a.id and br.name = coalesce(e.branch, a.default_branch)
@@ -68,7 +70,8 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
      left join lateral (
        -- A worker is started after the swap: for that while it is not up, but nothing has crashed.
        select count(*)::int as instances, bool_or(crash_loop_since is not null) as loops,
-         (count(down_since) filter (where process = 'web' or end_count > 0 or down_since < now() - interval '15 s'))::int as down
+         (count(down_since) filter (where process = 'web' or end_count > 0
+           or greatest(down_since, t.changed_at) < now() - interval '15 s'))::int as down
        from instances where release_id = r.id and state = 'serving'
      ) i on true
      left join lateral (
@@ -112,6 +115,7 @@ function toFacts(row: FactsRow): EnvironmentFacts {
         : { state, finishedAt, commandsRan: row.last_commands_ran === true && state !== 'live' },
     deploying: row.deploying === null || since === null ? null : { id: row.deploying, step: row.deploying_step, since },
     draining: row.draining,
+    drainsItself: row.drains_itself,
     branch: row.branch,
     head: row.head,
     commits:

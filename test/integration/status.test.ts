@@ -52,13 +52,13 @@ async function goLive(commit = deployed): Promise<number> {
 
 type Given = readonly [state: 'serving' | 'draining' | 'retired', how?: { down?: boolean; isLoop?: boolean }]
 
-async function addInstances(releaseId: number, given: readonly Given[]): Promise<void> {
+async function addInstances(releaseId: number, given: readonly Given[], behind = 0): Promise<void> {
   for (const [at, [state, { down = false, isLoop = false } = {}]] of given.entries()) {
     await server.pool.query(
       `insert into instances (release_id, deploy_id, position, port, state, drain_ms, stop_ms, down_since, crash_loop_since)
        select $1, (select max(id) from deploys where release_id = $1), $2, 8080, $3, 1000, 1000,
          case when $4 then now() end, case when $5 then now() end`,
-      [releaseId, at + 1, state, down, isLoop],
+      [releaseId, behind + at + 1, state, down, isLoop],
     )
   }
 }
@@ -156,12 +156,18 @@ describe('the status of an environment', () => {
         deploying: { step: 'check' },
       },
     })
+    expect(told?.facts.drainsItself).toBe(false)
     expect(told?.messages[0]?.text).toBe('Ends again and again: 1 of 3 instances down')
     await server.pool.query('update instances set down_since = null, crash_loop_since = null where release_id = $1', [
       live,
     ])
     expect((await statuses.ofApp(appId)).find(({ facts }) => facts.environmentId === test)).toMatchObject({
       ...{ state: 'running', facts: { live: { instances: 3, down: 0, isCrashLoop: false } } },
+    })
+    // A restart: the same release takes the place of its own earlier instances.
+    await addInstances(live, [['draining']], 5)
+    expect((await statuses.ofApp(appId)).find(({ facts }) => facts.environmentId === test)).toMatchObject({
+      facts: { draining: 1, drainsItself: true },
     })
   })
 
@@ -229,7 +235,10 @@ describe('the status of all environments', () => {
     expect((await testOf()).state).toBe('running')
     await set('end_count = 1')
     expect((await testOf()).state).toBe('crashed')
-    await set(`end_count = 0, down_since = now() - interval '20 s'`)
+    await set(`end_count = 0, down_since = now() - interval '1 minute'`)
+    // Its time begins with the swap: the checks before that may have taken long.
+    expect((await testOf()).state).toBe('running')
+    await server.pool.query(`update routes set changed_at = now() - interval '20 s' where release_id = $1`, [releaseId])
     expect((await testOf()).state).toBe('crashed')
   })
 

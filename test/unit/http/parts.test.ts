@@ -13,6 +13,9 @@ describe('health of a release', () => {
     [['running'], 'up'],
     [['running', 'restarting'], 'partly'],
     [['stopped', 'restarting'], 'down'],
+    [['running', 'starting'], 'up'],
+    [['running', 'stopped', 'starting'], 'partly'],
+    [['starting'], 'down'],
     [[], 'down'],
     [['running', 'unknown'], 'unknown'],
   ] as const)('%j is %s', (states, health) => {
@@ -45,8 +48,9 @@ describe('what runs', () => {
   }
 
   it('is what serves and what drains beside it; an engine that says nothing makes an instance unknown, never gone', async () => {
+    let since = new Date(1)
     const running = makeRunningReleases({
-      reads: { findServing: async () => ({ releaseId: 3, deployId: 7, number: 12, commit: 'c', since: new Date(1) }) },
+      reads: { findServing: async () => ({ releaseId: 3, deployId: 7, number: 12, commit: 'c', since }) },
       deploys: { listInstances: (async () => records) as unknown as Deploys['listInstances'] },
       runtime: {
         inspect: async (id) => {
@@ -91,6 +95,11 @@ describe('what runs', () => {
     })
     const old = { name: 'v11 web.1', state: 'running', restarts: 0, startedAt: new Date(1), crash: null }
     expect(beside).toEqual([{ release: 11, deployId: 6, state: 'draining', instances: [{ ...old, use: null }] }])
+    since = new Date()
+    const fresh = (await running.find(1)).serving?.instances.map(({ name, state }) => `${name} ${state}`)
+    expect(fresh).toEqual(
+      expect.arrayContaining(['v12 web.2 crashed', 'v12 worker.1 running', 'v12 worker.2 starting']),
+    )
     const used = (await running.find(1, { use: true })).beside[0]?.instances[0]?.use
     expect(used?.memoryBytes).toBe(1024)
     // 100 ms of processor time between two looks that are 400 ms apart, or more on a busy machine.

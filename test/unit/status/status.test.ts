@@ -10,6 +10,7 @@ const facts: StatusFacts = {
   lastDeploy: { state: 'live', finishedAt: at, commandsRan: false },
   deploying: null,
   draining: 0,
+  drainsItself: false,
   branch: 'main',
   head: 'a',
   commits: null,
@@ -70,6 +71,12 @@ describe('what is said of an environment', () => {
       'All commits deployed',
       '1 earlier release still finishes what came before the swap',
     ])
+    expect(textsOf({ drainsItself: true }).at(-1)).toBe(
+      'Earlier instances of this release still finish what came before the swap',
+    )
+    expect(textsOf({ draining: 2, drainsItself: true }).at(-1)).toBe(
+      '2 earlier releases and earlier instances of this release still finish what came before the swap',
+    )
   })
 })
 

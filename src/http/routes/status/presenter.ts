@@ -8,7 +8,7 @@ import { environmentSchema } from '../environments/presenter.ts'
 
 const instanceSchema = z.strictObject({
   name: z.string(),
-  state: z.enum(['running', 'silent', 'restarting', 'stopped', 'crashed', 'unknown']),
+  state: z.enum(['starting', 'running', 'silent', 'restarting', 'stopped', 'crashed', 'unknown']),
   /** How often it ended and was started again, as far as anybody counted. */
   restarts: z.number().int(),
   startedAt: time.nullable(),
@@ -50,7 +50,7 @@ export const statusSchema = z.strictObject({
       release: z.string(),
       commit: z.string(),
       since: time,
-      /** `up`: all instances run and listen; `partly`, `down`; `unknown` when the engine says nothing about one. */
+      /** `up`: all instances run and listen, or are workers that are started now; `partly`, `down`; `unknown` when the engine says nothing about one. */
       health: z.enum(['up', 'partly', 'down', 'unknown']),
       instances: z.array(instanceSchema),
     })
@@ -130,9 +130,10 @@ type InstanceState = z.input<typeof instanceSchema>['state']
 
 export function healthOf(states: readonly InstanceState[]): 'up' | 'partly' | 'down' | 'unknown' {
   if (states.includes('unknown')) return 'unknown'
-  const up = states.filter((state) => state === 'running').length
+  const due = states.filter((state) => state !== 'starting')
+  const up = due.filter((state) => state === 'running').length
   if (up === 0) return 'down'
-  return up === states.length ? 'up' : 'partly'
+  return up === due.length ? 'up' : 'partly'
 }
 
 export function presentLine(newestFirst: readonly Deploy[]) {
