@@ -1,5 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import { quote } from '../kernel/names.ts'
+import { shortCommit } from '../kernel/short-commit.ts'
 
 /** What is told of an event. */
 export interface Told {
@@ -22,7 +23,7 @@ type Sentence = (event: Told) => string
 const deploy = ({ deployId }: Told): string => (deployId === null ? 'a deploy' : `deploy ${deployId}`)
 const to = ({ environment }: Told): string => (environment === null ? '' : ` to ${environment}`)
 const text = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value) : '')
-const short = (value: unknown): string => text(value).slice(0, 10)
+const short = (value: unknown): string => shortCommit(text(value))
 const instance = ({ data }: Told): string => {
   const process = text(data['process']) || 'web'
   return `instance ${process}.${text(data['position'])} of v${text(data['release'])}`

@@ -1,3 +1,5 @@
+import { shortCommit } from '../kernel/short-commit.ts'
+
 /*
  * A deploy: the act that makes a release live. This file is the whole of its life: the states, the steps in their order,
  * and which state may follow which. No input or output happens here.
@@ -93,7 +95,7 @@ const marks: Readonly<Record<LogKind, string>> = {
 
 /** The line under which a build's output stands, up to the next step's. Foreign text is never of this kind. */
 export function buildHeading(commit: string): Pick<LogLine, 'kind' | 'text'> {
-  return { kind: 'step', text: `Building ${commit.slice(0, 7)} without layer cache` }
+  return { kind: 'step', text: `Building ${shortCommit(commit)} without layer cache` }
 }
 
 export function isBuildHeading({ kind, text }: Pick<LogLine, 'kind' | 'text'>): boolean {

@@ -24,6 +24,7 @@ import { planStart, stopServing } from './stop-serving.ts'
 import { closeLine, type Doomed, takeDown } from './take-down.ts'
 import { tellLine } from './tell-line.ts'
 import { supersededBy } from './why-it-ends.ts'
+import { shortCommit } from '../kernel/short-commit.ts'
 
 /** What the rest of Slipway can ask of deploys. */
 export interface Deploys {
@@ -189,7 +190,7 @@ async function enqueue(
     await appendEvent(tx, { kind: 'deploy.superseded', ...subject, deployId: id })
   }
   await logs.append(tx, deployId, [
-    { kind: 'step', text: `Deploy ${deployId}: ${deploy.app} ${request.commit.slice(0, 7)} to ${deploy.environment}` },
+    { kind: 'step', text: `Deploy ${deployId}: ${deploy.app} ${shortCommit(request.commit)} to ${deploy.environment}` },
     ...(state === 'stopped' ? [{ kind: 'detail' as const, text: startsAgain(deploy) }] : []),
   ])
   const told = await tellLine(tx, logs, environmentId)

@@ -5,6 +5,7 @@ import { listSiblings } from './agreement-store.ts'
 import { type CommandRecord, listCommandsBegun } from './commands-store.ts'
 import type { Deploy } from './deploy.ts'
 import { getDeploy } from './store.ts'
+import { shortCommit } from '../kernel/short-commit.ts'
 
 /** Why a deploy ends that somebody, or a newer push, wants to end: in its pusher's words. */
 export async function whyItEnds(q: Queryable, deploy: Deploy): Promise<SlipwayError> {
@@ -25,7 +26,7 @@ export async function whyItEnds(q: Queryable, deploy: Deploy): Promise<SlipwayEr
 /** What the pusher of a replaced deploy is told. */
 export function supersededBy(newer: Pick<Deploy, 'id' | 'commit'>): { message: string; hint: string } {
   return {
-    message: `A newer push took the place of this one: deploy ${newer.id} (${newer.commit.slice(0, 7)}).`,
+    message: `A newer push took the place of this one: deploy ${newer.id} (${shortCommit(newer.commit)}).`,
     hint: `Follow it with: slipway deploys log ${newer.id} -f`,
   }
 }

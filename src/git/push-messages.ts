@@ -6,6 +6,7 @@ import type { AcceptedUpdate, ArrivedBranch } from './plan-push.ts'
 import { zeroId } from './repositories.ts'
 import type { Lease } from './store.ts'
 import type { Verdict } from './strict-verdict.ts'
+import { shortCommit } from '../kernel/short-commit.ts'
 
 /*
  * What a pusher is told beside the log of the deploys, line by line.
@@ -15,7 +16,6 @@ const step = (text: string): string => renderLine({ kind: 'step', text: plainLin
 const detail = (text: string): string => renderLine({ kind: 'detail', text: plainLine(text) })
 const wrong = (text: string): string => renderLine({ kind: 'error', text: plainLine(text) })
 
-const short = (commit: string): string => commit.slice(0, 7)
 const listed = 20
 
 export function tellNewApp(app: string, environments: readonly Environment[]): string[] {
@@ -40,7 +40,7 @@ function tellBranch(
   { branch, commit, followers, deployTo, skipped, held }: ArrivedBranch,
   isNew: boolean,
 ): string[] {
-  const received = step(`Received ${branch} (${short(commit)})`)
+  const received = step(`Received ${branch} (${shortCommit(commit)})`)
   if (skipped.length > 0) {
     return [
       received,
@@ -93,7 +93,7 @@ function likelyFollower(branch: string): string {
 }
 
 function deployLine(app: string, environment: string, commit: string): string {
-  return `slipway deploy ${environment} --commit ${short(commit)} -a ${app}`
+  return `slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}`
 }
 
 /** Branches that were deleted although an environment follows them. */
@@ -167,7 +167,9 @@ export function tellStrict(arrived: readonly ArrivedBranch[], queued: readonly Q
 /** The last words of a strict push. */
 export function tellVerdict(app: string, arrived: readonly ArrivedBranch[], verdict: Verdict): string[] {
   if (verdict.accepted) {
-    return arrived.slice(0, listed).map(({ branch, commit }) => step(`Accepted: ${branch} is at ${short(commit)} now`))
+    return arrived
+      .slice(0, listed)
+      .map(({ branch, commit }) => step(`Accepted: ${branch} is at ${shortCommit(commit)} now`))
   }
   const live = verdict.deploys.filter(({ state }) => state === 'live').map(({ environment }) => environment)
   return [

@@ -117,7 +117,7 @@ describe('a deploy that', () => {
     expect(second.results).toMatchObject([{ status: 'live' }])
     const { output, results } = await first
     expect(results).toMatchObject([{ status: 'superseded' }])
-    expect(output).toMatch(/A newer push took the place of this one: deploy \d+ \([0-9a-f]{7}\)/)
+    expect(output).toMatch(/A newer push took the place of this one: deploy \d+ \([0-9a-f]{10}\)/)
     expect((await slipway.get('test--shop.localhost')).body).toBe('newer\n')
     await clone.write(page('v1'))
     expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])

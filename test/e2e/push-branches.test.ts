@@ -66,7 +66,7 @@ describe('branches and environments', () => {
     await shop.write({ 'www/index.html': 'skipped\n' })
     const skipped = await shop.push('develop', '-o', 'skip-deploy')
     expect(skipped.results).toEqual([{ deploy: '-', environment: 'test', release: '-', status: 'skipped' }])
-    expect(skipped.output).toMatch(/Not deployed to test, as asked. Later: slipway deploy test --commit [0-9a-f]{7}/)
+    expect(skipped.output).toMatch(/Not deployed to test, as asked. Later: slipway deploy test --commit [0-9a-f]{10}\b/)
     expect(await bodyOf('test--shop')).toBe('one\n')
 
     for (const [option, told] of [

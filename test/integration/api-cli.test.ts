@@ -259,7 +259,7 @@ describe('deploy', () => {
       'shop',
       '--no-wait',
       '--commit',
-      someCommit.slice(0, 7),
+      someCommit.slice(0, 10),
       '--json',
     )
     const { id } = JSON.parse(queued.stdout)

@@ -34,7 +34,7 @@ describe('a push', () => {
     const commit = await clone.commit('a.txt', 'a')
     const { code, output } = await clone.git('push', 'divio', 'main')
     expect(output).toContain(`New app ${app}, with the environments test and live`)
-    expect(output).toMatch(/remote: -----> Received main \([0-9a-f]{7}\)/)
+    expect(output).toMatch(/remote: -----> Received main \([0-9a-f]{10}\)/)
     expect(output).toContain('remote: -----> Building')
     expect(output).toMatch(/remote: slipway: deploy=\d+ environment=test release=v1 status=live/)
     expect(output).toContain('* [new branch]      main -> main')
@@ -318,7 +318,7 @@ describe('push options', () => {
   it('skip-deploy keeps the commits and says how to deploy them', async () => {
     const { output } = await clone.git('push', '-o', 'skip-deploy', 'divio', 'main')
     expect(output).toContain('slipway: deploy=- environment=test release=- status=skipped')
-    expect(output).toMatch(/Later: slipway deploy test --commit [0-9a-f]{7}/)
+    expect(output).toMatch(/Later: slipway deploy test --commit [0-9a-f]{10}$/m)
     expect(server.deploys.requests).toEqual([])
   })
 

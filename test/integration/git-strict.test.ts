@@ -75,7 +75,7 @@ describe('a strict push', () => {
     await endDeploys({ test: 'live' })
     const { code, output } = await pushing
     expect(output).toContain('Strict: main moves when test is live, and else not')
-    expect(output).toContain(`Accepted: main is at ${commit.slice(0, 7)} now`)
+    expect(output).toContain(`Accepted: main is at ${commit.slice(0, 10)} now`)
     expect(output).toContain('* [new branch]      main -> main')
     expect([code, await head()]).toEqual([0, commit])
     expect((await server.environments.getApp(app)).defaultBranch).toBe('main')

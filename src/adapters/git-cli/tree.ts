@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { GitChild, SpawnGit } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
+import { shortCommit } from '../../kernel/short-commit.ts'
 
 export interface TreeEntry {
   readonly mode: string
@@ -51,7 +52,7 @@ export async function walkTree(
     const exit = await listing.exited
     if (exit.endedFor !== null) throw exit.endedFor
     if (exit.code !== 0) {
-      throw new SlipwayError('not_found', `Git cannot read the tree of the commit ${options.commit.slice(0, 12)}.`, {
+      throw new SlipwayError('not_found', `Git cannot read the tree of the commit ${shortCommit(options.commit)}.`, {
         evidence: exit.stderr.split('\n').filter((line) => line !== ''),
       })
     }

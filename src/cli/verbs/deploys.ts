@@ -15,6 +15,7 @@ import {
   withExample,
   withJson,
 } from '../session.ts'
+import { shortCommit } from '../../kernel/short-commit.ts'
 
 interface DeployOptions extends CommonOptions {
   readonly commit?: string
@@ -91,7 +92,7 @@ export async function finishRequest(
   const { out } = session
   // Whoever follows it reads the same as the first line of its log.
   if (!options.wait) {
-    const what = `${deploy.app} ${deploy.commit.slice(0, 10)} to ${deploy.environment}`
+    const what = `${deploy.app} ${shortCommit(deploy.commit)} to ${deploy.environment}`
     out.note(`Deploy ${deploy.id}: ${what}${placeOf(deploy.ahead)}`)
     out.data(deploy)
     out.line(`In line. Follow it with: slipway deploys log ${deploy.id} -f`)
@@ -121,7 +122,7 @@ async function listDeploys(
 }
 
 function rowOf(deploy: Deploy): string[] {
-  const [branch, commit] = [deploy.branch ?? '-', deploy.commit.slice(0, 10)]
+  const [branch, commit] = [deploy.branch ?? '-', shortCommit(deploy.commit)]
   const { id, release, requestedBy, createdAt } = deploy
   return [String(id), describeState(deploy), release ?? '-', branch, commit, requestedBy, ago(createdAt)]
 }

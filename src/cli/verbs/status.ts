@@ -16,6 +16,7 @@ import {
   withExample,
   withJson,
 } from '../session.ts'
+import { shortCommit } from '../../kernel/short-commit.ts'
 
 interface StatusOptions extends CommonOptions {
   readonly all?: boolean
@@ -107,7 +108,7 @@ export function rowOf({ environment, running, lastDeploy, undeployed, unapplied,
   return [
     environment.name,
     running?.release ?? '-',
-    running?.commit.slice(0, 10) ?? '-',
+    running === null ? '-' : shortCommit(running.commit),
     ago(running?.since ?? null),
     running === null ? (environment.state === 'stopped' ? 'stopped' : '-') : describeHealth(running),
     lastDeploy === null ? '-' : `${lastDeploy.id} ${describeState(lastDeploy)}`,
@@ -136,7 +137,7 @@ function printStatus(out: Output, status: Status): void {
       'Runs',
       running === null
         ? `nothing${lastDeploy === null ? ' yet' : ''}`
-        : `${running.release} (${running.commit.slice(0, 10)}) since ${ago(running.since)}`,
+        : `${running.release} (${shortCommit(running.commit)}) since ${ago(running.since)}`,
     ],
     ['Pushes', environment.held ? `held: they deploy nothing until slipway deploy ${environment.name}` : null],
     ['Health', running === null ? null : describeHealth(running)],
@@ -154,7 +155,7 @@ function printStatus(out: Output, status: Status): void {
     line.map((one) => [
       String(one.id),
       describeState(one),
-      one.commit.slice(0, 10),
+      shortCommit(one.commit),
       one.requestedBy,
       placeOf(one.ahead),
     ]),
@@ -192,7 +193,7 @@ function printToDeploy(out: Output, { commits, undeployed, unapplied, environmen
   const { app, name } = environment
   out.line()
   out.line(`The next deploy brings (slipway deploy ${name} -a ${app}):`)
-  for (const { id, author, subject } of commits) out.line(`  ${id.slice(0, 10)} ${author}: ${subject}`)
+  for (const { id, author, subject } of commits) out.line(`  ${shortCommit(id)} ${author}: ${subject}`)
   const more = (undeployed ?? 0) - commits.length
   if (more > 0) out.line(`  … and ${more} more`)
   for (const { what, names } of unapplied) out.line(`  ${what}: ${names.join(what === 'branch' ? ' → ' : ', ')}`)

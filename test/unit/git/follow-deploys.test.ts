@@ -57,17 +57,17 @@ describe('a push with several deploys', () => {
       goLive(id)
     }
     expect(await follow(queued)).toEqual([
-      '-----> Building c0ffee0 without layer cache',
+      '-----> Building c0ffee0000 without layer cache',
       '-----> One build for test and live (deploys 1 and 2); what it prints is shown once',
       '       Step 1/2',
       '       Step 2/2',
       '-----> Running one release command',
       '       migrated by 1',
-      '-----> Building c0ffee0 without layer cache',
+      '-----> Building c0ffee0000 without layer cache',
       '       What it prints is shown above, with test; also in: slipway deploys log 2',
       '-----> Running one release command',
       '       migrated by 2',
-      '-----> Building c0ffee0 without layer cache',
+      '-----> Building c0ffee0000 without layer cache',
       '       Step 1/2',
       '       Step 2/2',
       '-----> Running one release command',
