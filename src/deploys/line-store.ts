@@ -134,8 +134,9 @@ export async function requestCancel(
 }
 
 /**
- * Takes the next deploy whose environment runs none. The partial unique index decides a race: the loser sees a violation of
- * `one_running_deploy` and tries again.
+ * Takes the next deploy whose environment runs none: the first of its line and nobody behind it, also while somebody else is at
+ * that row. Strict pushes that want the same environments come first in all of them or in none, and so never wait for each other.
+ * The partial unique index decides a race: the loser sees a violation of `one_running_deploy` and tries again.
  */
 export async function claimNextDeploy(
   tx: Transaction,
@@ -146,7 +147,9 @@ export async function claimNextDeploy(
      where id = (
        select id from deploys w where state = 'waiting'
          and not exists (select 1 from deploys r where r.environment_id = w.environment_id and r.state = 'running')
-       order by priority desc, id for update skip locked limit 1
+         and not exists (select 1 from deploys f where f.environment_id = w.environment_id and f.state = 'waiting'
+           and (f.priority > w.priority or f.priority = w.priority and f.id < w.id))
+       order by priority desc, id for no key update skip locked limit 1
      ) returning id, environment_id as "environmentId"`,
     [worker],
   )

@@ -93,7 +93,10 @@ export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
     for (let claimed = await claim(); claimed !== null; claimed = await claim()) {
       begin(claimed.id, { askedMs: claimed.askedMs, takenUp: false })
       if (claimed.environmentId !== null) {
-        background.run('telling a line its places failed', tellPlaces(tools, logs, claimed.environmentId))
+        background.run(
+          'telling a line its places failed',
+          tellPlaces(tools, logs, claimed.environmentId).then((told) => told && wake()),
+        )
       }
     }
     await agreements.settle()
@@ -138,8 +141,11 @@ export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
   }
 }
 
-async function tellPlaces({ db }: Tools, logs: DeployLogs, environmentId: number): Promise<void> {
-  for (const id of await db.transaction((tx) => tellLine(tx, logs, environmentId))) logs.notify(id)
+/** True when it held deploys that wait: the line may have come to one of them meanwhile. */
+async function tellPlaces({ db }: Tools, logs: DeployLogs, environmentId: number): Promise<boolean> {
+  const told = await db.transaction((tx) => tellLine(tx, logs, environmentId))
+  for (const id of told) logs.notify(id)
+  return told.length > 0
 }
 
 /** Tries again until it is done: what is away (database, engine, proxy) is waited for, because nobody else would do it. */

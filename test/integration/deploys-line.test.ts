@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { claimNextDeploy } from '../../src/deploys/line-store.ts'
+import type { Transaction } from '../../src/postgres/database.ts'
 import { makeHeldBuild } from '../support/held-build.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
@@ -53,6 +55,25 @@ describe('the line of an environment', () => {
     const order = await spine.db.query<{ id: number }>('select id from deploys order by finished_at')
     expect(order.map(({ id }) => id)).toEqual([first, rollback, byHand])
     expect((await spine.deploys.get(byHand)).waitingFor).toBeNull()
+  })
+
+  it('is not begun with one behind its first while somebody else is at that', async () => {
+    const { id: environmentId } = await spine.environment('test')
+    await spine.deploys.stop()
+    const ids: number[] = []
+    for (const commit of ['a', 'b']) {
+      const request = { environmentId, kind: 'deploy', branch: 'main', requestedBy: 'ada', pushId: null } as const
+      const add = (tx: Transaction) => spine.deploys.request(tx, { ...request, commit: commitOf(commit) })
+      ids.push((await spine.db.transaction(add)).deployId)
+    }
+    const claim = () => spine.db.transaction((tx) => claimNextDeploy(tx, 'w'))
+    await spine.db.transaction(async (tx) => {
+      await tx.query('update deploys set waiting_for = null where id = $1', [ids[0]])
+      expect(await claim()).toBeNull()
+    })
+    expect(await claim()).toMatchObject({ id: ids[0] })
+    expect(await claim()).toBeNull()
+    await spine.db.query('delete from deploys')
   })
 
   it('never lets a push take the place of a promotion or a rollback', async () => {

@@ -107,13 +107,16 @@ export const lineStatements: Statements = {
   "select 1 from deploys where id = $1 and state = 'running'": (t, work, [id]) =>
     t.deploys.select(work, (d) => d.id === id && d.state === 'running').map(() => ({ '?column?': 1 })),
 
-  'select id from deploys w where {waits} and not exists (select 1 from deploys r where r.environment_id = w.environment_id and {busy}) order by priority desc, id for update skip locked limit 1 )':
+  'select id from deploys w where {waits} and not exists (select 1 from deploys r where r.environment_id = w.environment_id and {busy}) and not exists (select 1 from deploys f where f.environment_id = w.environment_id and {alsoWaits} and (f.priority > w.priority or f.priority = w.priority and f.id < w.id)) order by priority desc, id for no key update skip locked limit 1 )':
     (t, work, [worker], asks) => {
       const busy = t.deploys.select(work, asks('busy')).map((d) => d.environment_id)
       const ready = t.deploys
         .select(work, (d) => asks('waits')(d) && !busy.includes(d.environment_id))
         .toSorted((a, b) => b.priority - a.priority || a.id - b.id)
-      for (const { id } of ready) {
+      for (const { id, environment_id, priority } of ready) {
+        const comesBefore = (d: DeployRow): boolean =>
+          d.environment_id === environment_id && (d.priority > priority || (d.priority === priority && d.id < id))
+        if (t.deploys.select(work, (d) => asks('alsoWaits')(d) && comesBefore(d)).length > 0) continue
         if (t.deploys.lock(work, (d) => d.id === id, { skipLocked: true }).length === 0) continue
         const begun = { state: 'running', started_at: work.nowMs, waiting_for: null, ...held(worker, work) } as const
         return t.deploys
