@@ -3,9 +3,9 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { GitDependencies } from './dependencies.ts'
-import { holdByDeploys } from './finish-push.ts'
+import { holdByDeploys, requestAll } from './finish-push.ts'
 import { type AcceptedUpdate, type ArrivedBranch, planDeploys } from './plan-push.ts'
-import { describeLease, type Queued } from './push-messages.ts'
+import { describeLease, describeMoved, describeOther, type Queued } from './push-messages.ts'
 import type { PushOptions } from './push-options.ts'
 import { heldRefs, zeroId } from './repositories.ts'
 import { letGo } from './settle-strict.ts'
@@ -67,25 +67,32 @@ async function leaseAndQueue(
   pushId: number,
   { app, pushedBy, accepted, options }: StrictBeginning,
 ): Promise<Omit<BegunStrict, 'push'>> {
-  const refs = accepted.map(({ ref }) => ref)
-  const inTheWay = await store.takeLeases(tx, { appId: app.id, pushId, refs })
-  if (inTheWay !== null) throw new SlipwayError('conflict', describeLease(inTheWay))
+  await store.lockPushes(tx, app.id)
+  await lease(deps, tx, { app, pushId, updates: accepted })
   const environments = await listAsAfter(deps, tx, app, accepted)
   const arrived = planDeploys(accepted, options, environments)
-  const queued: Queued[] = []
-  for (const { branch, commit, deployTo } of arrived) {
-    for (const { id: environmentId, name: environment } of deployTo) {
-      const deploy = await deps.deploys.request(tx, {
-        ...{ environmentId, kind: 'push', branch, commit, requestedBy: pushedBy, pushId },
-        ...{ forceRebuild: options.forceRebuild, strict: true },
-      })
-      queued.push({ ...deploy, environment, commit })
-    }
-  }
+  const { forceRebuild } = options
+  const queued = await requestAll(deps, tx, arrived, { requestedBy: pushedBy, pushId, forceRebuild, strict: true })
   if (!(await store.openStrictPush(tx, pushId, queued.length))) {
     throw new SlipwayError('conflict', 'This push was given up meanwhile.', { hint: 'Push again.' })
   }
   return { environments, arrived, queued }
+}
+
+/** From here on nobody else moves the refs, and they stand where the pusher saw them. */
+async function lease(
+  { repositories }: GitDependencies,
+  tx: Transaction,
+  { app, pushId, updates }: { app: App; pushId: number; updates: readonly AcceptedUpdate[] },
+): Promise<void> {
+  const refs = updates.map(({ ref }) => ref)
+  const inTheWay = await store.takeLeases(tx, { appId: app.id, pushId, refs })
+  if (inTheWay !== null) throw new SlipwayError('conflict', describeLease(inTheWay))
+  const other = await store.findPushOnTheWay(tx, { appId: app.id, pushId, updates })
+  if (other !== null) throw new SlipwayError('conflict', describeOther(other))
+  const now = await repositories.listRefs(app.name, 'refs/')
+  const moved = updates.find(({ ref, old }) => (now.get(ref) ?? zeroId) !== old)
+  if (moved !== undefined) throw new SlipwayError('conflict', describeMoved(moved))
 }
 
 /** The environments as they will be when the branches are there: a first branch may become the default that they follow. */

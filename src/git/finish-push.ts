@@ -1,3 +1,4 @@
+import type { DeployRequest } from '../deploys/index.ts'
 import type { App, Environment } from '../environments/index.ts'
 import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
@@ -44,25 +45,28 @@ async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedP
   const environments = await deps.environments.list(app.name, tx)
   const arrived = planDeploys(push.moved, push.options, environments)
   if (open) await recordPush(tx, app.id, push)
-  const queued: Queued[] = []
-  for (const { branch, commit, deployTo } of open ? arrived : []) {
-    for (const environment of deployTo) {
-      const request = {
-        environmentId: environment.id,
-        kind: 'push',
-        branch,
-        commit,
-        requestedBy: push.pushedBy,
-      } as const
-      const deploy = await deps.deploys.request(tx, {
-        ...request,
-        pushId: push.id,
-        forceRebuild: push.options.forceRebuild,
-      })
-      queued.push({ ...deploy, environment: environment.name, commit })
-    }
-  }
+  const { forceRebuild } = push.options
+  const about = { requestedBy: push.pushedBy, pushId: push.id, forceRebuild, strict: false }
+  const queued = await requestAll(deps, tx, open ? arrived : [], about)
   return { environments, arrived, queued }
+}
+
+/** In the order of the environments, whatever that of the branches is: two pushes at once never wait for each other's lines. */
+export async function requestAll(
+  { deploys }: GitDependencies,
+  tx: Transaction,
+  arrived: readonly ArrivedBranch[],
+  about: Pick<DeployRequest, 'requestedBy' | 'pushId' | 'forceRebuild' | 'strict'>,
+): Promise<Queued[]> {
+  const wanted = arrived
+    .flatMap(({ branch, commit, deployTo }) => deployTo.map((environment) => ({ branch, commit, environment })))
+    .toSorted((a, b) => a.environment.id - b.environment.id)
+  const queued: Queued[] = []
+  for (const { branch, commit, environment } of wanted) {
+    const request = { environmentId: environment.id, kind: 'push', branch, commit } as const
+    queued.push({ ...(await deploys.request(tx, { ...request, ...about })), environment: environment.name, commit })
+  }
+  return queued
 }
 
 /** A branch that arrived may become the app's default. */

@@ -186,6 +186,15 @@ export function describeLease({ pushId, pushedBy, since }: Lease): string {
   return `a strict push of ${pushedBy} (push ${pushId}, since ${at}) holds this until its deploys have ended; try again then`
 }
 
+/** Another push was let in before a strict one of the same ref. */
+export function describeOther({ pushedBy, ref }: { pushedBy: string; ref: string }): string {
+  return `a push of ${pushedBy} moves ${ref} at this moment; fetch it, then push again`
+}
+
+export function describeMoved({ ref }: { ref: string }): string {
+  return `${ref} was moved while this push was on its way; fetch it, then push again`
+}
+
 /** The log cannot be followed any more, but the deploy goes on. */
 export function tellLostSight(queued: readonly Queued[]): string[] {
   return queued.flatMap(({ deployId, environment }) => [

@@ -1,7 +1,7 @@
 import { assertMay } from '../accounts/index.ts'
 import { type App, firstEnvironments } from '../environments/index.ts'
 import { actAs } from '../kernel/actor.ts'
-import { asSlipwayError } from '../kernel/errors.ts'
+import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { beginStrictPush, type BegunStrict } from './begin-strict.ts'
 import type { GitDependencies } from './dependencies.ts'
@@ -145,7 +145,13 @@ async function moveNoted(
 ): Promise<Moved & { pushId: number }> {
   const pushedBy = push.principal.name
   const updates = plan.accepted.map(({ ref, old, new: to }) => ({ ref, old, new: to }))
-  const pushId = await store.insertPush(deps.db, { appId: app.id, pushedBy, updates, options: request.options })
+  const pushId = await deps.db.transaction(async (tx) => {
+    await store.lockPushes(tx, app.id)
+    // A strict push may have leased one since that was decided; from here on it sees this one.
+    const lease = (await store.listLeases(tx, app.name)).find(({ ref }) => updates.some((update) => update.ref === ref))
+    if (lease !== undefined) throw new SlipwayError('conflict', say.describeLease(lease))
+    return store.insertPush(tx, { appId: app.id, pushedBy, updates, options: request.options })
+  })
   faultPoint('push.noted')
   try {
     const moved = await moveAccepted(deps, { app: app.name, pushId, atomic: request.atomic }, plan.accepted)

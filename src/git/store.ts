@@ -11,6 +11,11 @@ export interface UnfinishedPush {
   readonly options: readonly string[]
 }
 
+/** Until the transaction ends nobody else notes down a push of the app that moves refs, or leases any. */
+export async function lockPushes(tx: Transaction, appId: number): Promise<void> {
+  await tx.query('select 1 from apps where id = $1 for no key update', [appId])
+}
+
 /** Written before any ref moves. */
 export async function insertPush(
   q: Queryable,
@@ -118,6 +123,21 @@ export async function takeLeases(
     [appId, pushId, refs],
   )
   return held[0] as Lease
+}
+
+/** Who has been let in with one of these updates before it was leased, and has not said yet that the ref moved. Strict pushes ask for the lease first. */
+export async function findPushOnTheWay(
+  tx: Transaction,
+  { appId, pushId, updates }: { appId: number; pushId: number; updates: readonly RefUpdate[] },
+): Promise<{ pushedBy: string; ref: string } | null> {
+  const rows = await tx.query<{ pushedBy: string; ref: string }>(
+    `select p.pushed_by as "pushedBy", u.ref
+     from pushes p, jsonb_to_recordset(p.updates) as u (ref text, old text)
+     join unnest($3::text[], $4::text[]) as o (ref, old) on (o.ref, o.old) = (u.ref, u.old)
+     where p.state = 'receiving' and p.app_id = $1 and p.id <> $2 and not p.options ? 'strict' order by u.ref limit 1`,
+    [appId, pushId, updates.map(({ ref }) => ref), updates.map(({ old }) => old)],
+  )
+  return rows[0] ?? null
 }
 
 /** Its deploys are queued: from now on it is settled by what becomes of them. False when it was closed meanwhile. */

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { heldRefs, zeroId } from '../../src/git/index.ts'
+import type { Transaction } from '../../src/postgres/database.ts'
 import {
   type Clone,
   eventually,
@@ -159,6 +160,110 @@ describe('a strict push', () => {
     const { code, output } = await pushing
     expect(output).toContain('all deploys are live, but a branch was moved meanwhile')
     expect([code, await head()]).toEqual([1, null])
+  })
+})
+
+describe('a strict push and others of the same branch at the same moment', () => {
+  /** Whoever is about to note down a push waits meanwhile: what it has looked up before is old then. */
+  async function whileNobodyNotes(work: (tx: Transaction) => Promise<void>): Promise<void> {
+    const { id } = await server.environments.getApp(app)
+    await server.db.transaction(async (tx) => {
+      await tx.query('select 1 from apps where id = $1 for no key update', [id])
+      await work(tx)
+    })
+  }
+  const untilSomebodyWaits = (): Promise<unknown> =>
+    eventually(
+      () => server.db.query(`select 1 from pg_locks where not granted`),
+      ({ length }) => length > 0,
+    )
+
+  it('keeps out one that had seen no lease', async () => {
+    const before = await twoEnvironments()
+    await clone.commit('a.txt', 'b')
+    const { id: appId } = await server.environments.getApp(app)
+    const pushes: ReturnType<Clone['git']>[] = []
+    await whileNobodyNotes(async (tx) => {
+      pushes.push(clone.git('push', 'divio', 'main'))
+      await untilSomebodyWaits()
+      await tx.query(
+        `with p as (insert into pushes (app_id, pushed_by, state, updates, deploy_count) values ($1, 'ada', 'strict', '[]', 1)
+           returning id)
+         insert into ref_leases (app_id, ref, push_id) select $1, 'refs/heads/main', id from p`,
+        [appId],
+      )
+    })
+    const [{ code, output } = { code: 0, output: '' }] = await Promise.all(pushes)
+    expect(output).toMatch(/! \[remote rejected\] main -> main \(a strict push of ada .* holds this until/)
+    expect([code, await head()]).toEqual([1, before])
+    await server.db.query(`delete from pushes where pushed_by = 'ada'`)
+  })
+
+  it('is not begun while one is let in that has not moved it yet', async () => {
+    const before = await twoEnvironments()
+    const commit = await clone.commit('a.txt', 'b')
+    const { id: appId } = await server.environments.getApp(app)
+    const note = (old: string): Promise<unknown> =>
+      server.db.query(
+        `insert into pushes (app_id, pushed_by, state, updates) values ($1, 'ada', 'receiving', $2) returning id`,
+        [appId, JSON.stringify([{ ref: 'refs/heads/main', old, new: commit }])],
+      )
+    await note(before)
+    const { code, output } = await pushStrict('main')
+    expect(output).toContain('a push of ada moves refs/heads/main at this moment')
+    expect([code, await head()]).toEqual([1, before])
+    expect(await lastPush()).toMatchObject({ state: 'lost' })
+    // One that would move it from elsewhere cannot any more.
+    await server.db.query(`delete from pushes where pushed_by = 'ada'`)
+    await note(zeroId)
+    const pushing = pushStrict('main')
+    await endDeploys({ test: 'live', live: 'live' })
+    expect([(await pushing).code, await head()]).toEqual([0, commit])
+    await server.db.query(`delete from pushes where pushed_by = 'ada'`)
+  })
+
+  it('is not begun when one has moved it since: nothing is deployed for nothing', async () => {
+    const before = await twoEnvironments()
+    const first = await clone.commit('a.txt', 'b')
+    await clone.git('push', '-q', '-o', 'skip-deploy', 'divio', 'main:other')
+    await clone.commit('a.txt', 'c')
+    const pushes: ReturnType<Clone['git']>[] = []
+    await whileNobodyNotes(async () => {
+      pushes.push(pushStrict('main'))
+      await untilSomebodyWaits()
+      await server.cli.repositories.moveRefs(app, [{ ref: 'refs/heads/main', old: before, new: first }])
+    })
+    const [{ code, output } = { code: 0, output: '' }] = await Promise.all(pushes)
+    expect(output).toContain('refs/heads/main was moved while this push was on its way')
+    expect([code, await head(), server.deploys.requests.length]).toEqual([1, first, 0])
+  })
+
+  it('asks for its deploys in the order of the environments, whatever that of its branches is', async () => {
+    await twoEnvironments()
+    await server.environments.change(app, 'test', { branch: 'z' })
+    await server.environments.change(app, 'live', { branch: 'a' })
+    for (const branches of [
+      ['z', 'a'],
+      ['a', 'z'],
+    ]) {
+      await clone.commit('a.txt', branches.join(''))
+      server.deploys.requests.length = 0
+      const pushing = pushStrict(...branches.map((branch) => `main:${branch}`))
+      await untilQueued(2)
+      const asked = server.deploys.requests.map(({ environmentId }) => environmentId)
+      expect(asked).toEqual(asked.toSorted((a, b) => a - b))
+      await endDeploys({ test: 'live', live: 'live' })
+      expect((await pushing).code).toBe(0)
+    }
+    // The environments are in the order in which they were made; their branches are not.
+    await server.environments.change(app, 'test', { branch: 'a' })
+    await server.environments.change(app, 'live', { branch: 'z' })
+    await clone.commit('a.txt', 'last')
+    server.deploys.requests.length = 0
+    expect((await clone.git('push', '-o', 'nowait', 'divio', 'main:z', 'main:a')).code).toBe(0)
+    const asked = server.deploys.requests.map(({ environmentId }) => environmentId)
+    expect(asked).toEqual(asked.toSorted((a, b) => a - b))
+    await server.db.query(`update deploys set state = 'live', finished_at = now() where state = 'waiting'`)
   })
 })
 
