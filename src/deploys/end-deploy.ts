@@ -4,7 +4,7 @@ import { faultPoint } from '../kernel/fault-point.ts'
 import { plainLine } from '../kernel/terminal-text.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
 import type { Deploy, DeployState } from './deploy.ts'
-import { findExposures, hostEntriesOf } from './exposures.ts'
+import { findExposures, haveAddresses } from './exposures.ts'
 import { switchRoute } from './instances.ts'
 import type { Own } from './line-store.ts'
 import type { DeployLog, DeployLogs, NewLine } from './log.ts'
@@ -34,7 +34,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
   const parts = times.filter(({ ms }) => ms >= 50).map(({ step, ms }) => `${step} ${seconds(ms)}`)
   const number = deploy.releaseNumber ?? 0
   const exposures = await findExposures(db, deploy.environmentId)
-  const hasAddress = hostEntriesOf({ ...deploy, releaseId: deploy.releaseId as number }, exposures).release !== null
+  const hasAddress = haveAddresses(deploy, exposures)
   const lines: NewLine[] = [
     {
       kind: 'result',

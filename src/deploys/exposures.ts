@@ -38,10 +38,8 @@ export function hostEntriesOf(
   const { access, onlyReleases, releaseAddresses } = exposures.get(environmentId) ?? usual
   const guarded = { password: access.passwords.length > 0, address: access.allowed.length > 0 }
   const open = { password: false, address: false }
-  const isGuarded = guarded.password || guarded.address
   const common = { environmentId, isLimited: access.limits !== null }
-  const mode = live ? releaseAddresses : 'protected'
-  const hasRelease = mode === 'public' || (mode === 'protected' && (!live || isGuarded))
+  const isPublic = live && releaseAddresses === 'public'
   return {
     environment: formatHostEntry({
       ...common,
@@ -49,15 +47,25 @@ export function hostEntriesOf(
       needs: onlyReleases ? open : guarded,
       isIndexed: live,
     }),
-    release: hasRelease
+    release: haveAddresses({ environmentId, live }, exposures)
       ? formatHostEntry({
           ...common,
           routeKey: releaseKey(releaseId),
-          needs: mode === 'public' ? open : guarded,
+          needs: isPublic ? open : guarded,
           isIndexed: false,
         })
       : null,
   }
+}
+
+/** Whether the releases of an environment have addresses of their own. */
+export function haveAddresses(
+  { environmentId, live }: { readonly environmentId: number; readonly live: boolean },
+  exposures: Exposures,
+): boolean {
+  const { access, releaseAddresses } = exposures.get(environmentId) ?? usual
+  if (!live || releaseAddresses === 'public') return true
+  return releaseAddresses === 'protected' && access.passwords.length + access.allowed.length > 0
 }
 
 /** The rules that the proxy must hold. */

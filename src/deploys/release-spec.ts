@@ -5,6 +5,7 @@ import { getRelease } from '../releases/index.ts'
 import { type ChosenPort, choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
 import { systemVariables } from '../vars/index.ts'
 import { type Deploy, isOfSameRelease } from './deploy.ts'
+import { findExposures, haveAddresses } from './exposures.ts'
 import { type InstanceRecord, isWeb } from './instances.ts'
 import type { Tools } from './steps/step.ts'
 
@@ -29,10 +30,11 @@ export async function readReleaseSpec(
 ): Promise<ReleaseSpec> {
   if (deploy.releaseId === null) throw new SlipwayError('internal', `Deploy ${deploy.id} has no release yet.`)
   // The deploy's own build is the release's, as long as nothing but deploys makes releases.
-  const [release, own, users] = await Promise.all([
+  const [release, own, users, exposures] = await Promise.all([
     getRelease(tools.db, deploy.releaseId),
     deploy.buildId === null ? null : tools.builds.get(deploy.buildId),
     tools.variables?.ofRelease(deploy.releaseId) ?? noVariables,
+    findExposures(tools.db, deploy.environmentId),
   ])
   const build = own?.id === release.buildId ? own : await tools.builds.get(release.buildId)
   const image = build.image
@@ -49,7 +51,9 @@ export async function readReleaseSpec(
       commit: deploy.commit,
       port: port.port,
       domain: tools.addresses.environmentHost(deploy.label),
-      domainAliases: [],
+      domainAliases: haveAddresses(deploy, exposures)
+        ? [tools.addresses.releaseHost(deploy.label, release.number)]
+        : [],
     },
     tools.installationKey,
   )

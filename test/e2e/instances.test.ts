@@ -89,7 +89,7 @@ describe('an instance', () => {
       SLIPWAY_ENVIRONMENT: 'test',
       SLIPWAY_RELEASE: 'v1',
       DOMAIN: 'test--shop.localhost',
-      DOMAIN_ALIASES: '',
+      DOMAIN_ALIASES: 'v1--test--shop.localhost',
       SECRET_KEY: expect.stringMatching(/^[\w-]{40,}$/),
     })
     const atBuild = await read('test--shop', '/build-env')
@@ -100,6 +100,8 @@ describe('an instance', () => {
     expect(toLive.output).toContain('status=live')
     const live = await readVariables('shop')
     expect(live).toMatchObject({ STAGE: 'live', DEBUG: 'False', SLIPWAY_RELEASE: 'v1', DOMAIN: 'shop.localhost' })
+    // Releases of live have no address until it is protected.
+    expect(live['DOMAIN_ALIASES']).toBe('')
     expect(live['SECRET_KEY']).not.toBe(test['SECRET_KEY'])
     await shop.push('develop')
     expect(await readVariables('test--shop')).toMatchObject({ SLIPWAY_RELEASE: 'v2', SECRET_KEY: test['SECRET_KEY'] })

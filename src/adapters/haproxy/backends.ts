@@ -40,10 +40,22 @@ export function backends(s: ProxySettings): string {
     section('backend app-listed', appRules(s, direct)),
     section('backend app-direct', [...appRules(s, direct), hide]),
     '# A set of one is its own member, which saves the choice.',
-    section('backend app-one', [...findTarget(s), tooLarge(s), ...appRules(s, found), `${hide} unless ${isListed}`]),
-    section('backend app-many', [...chooseMember(s), ...appRules(s, found), `${hide} unless ${isListed}`]),
+    section('backend app-one', [
+      ...nameRelease,
+      ...findTarget(s),
+      tooLarge(s),
+      ...appRules(s, found),
+      `${hide} unless ${isListed}`,
+    ]),
+    section('backend app-many', [
+      ...nameRelease,
+      ...chooseMember(s),
+      ...appRules(s, found),
+      `${hide} unless ${isListed}`,
+    ]),
     section('backend app-careful', [
       ...carefulRules(s),
+      ...nameRelease,
       ...states.map((state) => `${answer(state, page(state))} if { var(txn.to) -m str ${state} }`),
       `${answer('nothing-live', page('nothing-live'))} unless { var(txn.to) -m found }`,
       ...chooseMember(s),
@@ -69,6 +81,12 @@ export function backends(s: ProxySettings): string {
 /** Search engines list the live site alone, not what is tried out beside it. */
 const hide = 'http-response add-header X-Robots-Tag noindex'
 const isListed = '{ var(txn.entry) -m sub i/ }'
+
+/** At a release's own address (route key `r…`) every answer of the release says which one it is, whatever the app says. */
+const nameRelease = [
+  'http-request set-var(txn.release) req.fhdr(host),field(1,-),lower if { var(txn.key) -m beg r }',
+  'http-response set-header X-Slipway-Release %[var(txn.release)] if { var(txn.release) -m found }',
+]
 
 function chooseMember(s: ProxySettings): string[] {
   return [

@@ -31,7 +31,7 @@ export function encodeRoutes(routes: Routes): AllEntries {
 /**
  * The short way, derived from the other maps: host → `<ip:port>@<route key>`, for a host that is the only one of a key that leads to a set
  * of one. With more hosts than one a swap would be more than one command. `@i` at the end: search engines may list it. A host with rules
- * of its own has no short way, so that all others need not look for any.
+ * of its own has no short way, so that all others need not look for any; nor has a release's own address, whose answers name the release.
  */
 export function directEntries({
   hosts,
@@ -45,7 +45,7 @@ export function directEntries({
     const [key = '', flags = ''] = entry.split('/')
     const to = routes.get(key)
     const address = to?.endsWith('/1') === true ? targets.get(to) : undefined
-    if (address === undefined || hostsOf.get(key) !== 1 || !['', 'i'].includes(flags)) continue
+    if (address === undefined || hostsOf.get(key) !== 1 || !['', 'i'].includes(flags) || key.startsWith('r')) continue
     direct.set(host, flags === 'i' ? `${address}@${key}@i` : `${address}@${key}`)
   }
   return direct

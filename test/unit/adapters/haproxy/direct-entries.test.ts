@@ -13,6 +13,7 @@ describe('the short way of a host', () => {
     ['nor for a state', ['a=e1', 'e1=failed', ''], ''],
     ['nor without a route', ['a=e1', '', 'r1/1=10.0.0.1:80'], ''],
     ['nor without an address', ['a=e1', 'e1=r1/1', ''], ''],
+    ['nor for a release’s own address: its answers name it', ['v1--a=r1', 'r1=d1/1', 'd1/1=10.0.0.1:80'], ''],
     ['is each key’s own', ['a=e1 b=e2 c=e2', 'e1=r1/1 e2=r1/1', 'r1/1=10.0.0.1:80'], 'a=10.0.0.1:80@e1'],
   ])('%s', (_, [hosts = '', routes = '', targets = ''], expected) => {
     expect(directEntries({ hosts: map(hosts), routes: map(routes), targets: map(targets) })).toEqual(map(expected))
