@@ -600,6 +600,8 @@ CREATE INDEX events_of_deploy ON public.events USING btree (deploy_id) WHERE (de
 
 CREATE INDEX events_of_environment ON public.events USING btree (app_id, environment, id DESC);
 
+CREATE INDEX events_of_kind ON public.events USING btree (kind, id DESC);
+
 CREATE INDEX instances_by_deploy ON public.instances USING btree (deploy_id);
 
 CREATE INDEX instances_there ON public.instances USING btree (release_id) WHERE (state <> 'retired'::text);

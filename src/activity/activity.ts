@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Queryable } from '../postgres/database.ts'
-import { assertKind, describeEvent } from './describe.ts'
+import { describeEvent, kindsOf } from './describe.ts'
 import type { ActivityFilter } from './store.ts'
 import * as store from './store.ts'
 
@@ -50,7 +50,7 @@ export function makeActivity({ db, everyMs = lookMs }: { db: Queryable; everyMs?
     async list(filter, page) {
       return (await store.listNewest(db, filter, page)).map(toEntry)
     },
-    assertKind,
+    assertKind: (kind) => void kindsOf(kind),
     assertCursor: (text) => void store.parseCursor(text),
     async *follow(filter, { after, signal }) {
       let from = after === null ? await store.findEnd(db) : store.parseCursor(after)

@@ -115,14 +115,15 @@ export const sentences: Readonly<Record<string, Sentence>> = {
 }
 
 /**
- * Throws `bad_request` for a kind that no entry can have, and names those that there are. `deploy` stands for all about deploys,
- * `deploy.failed` for one kind.
+ * The kinds that are meant: `deploy` stands for all about deploys, `deploy.failed` for one kind. Throws `bad_request` for one that
+ * no entry can have, and names those that there are.
  */
-export function assertKind(asked: string): void {
+export function kindsOf(asked: string): readonly string[] {
   const kinds = Object.keys(sentences)
   const [group = ''] = asked.split('.', 1)
   const ofGroup = kinds.filter((kind) => kind.startsWith(`${group}.`))
-  if (kinds.includes(asked) || (asked === group && ofGroup.length > 0)) return
+  if (kinds.includes(asked)) return [asked]
+  if (asked === group && ofGroup.length > 0) return ofGroup
   const groups = [...new Set(kinds.map((kind) => kind.split('.', 1)[0]))]
   throw new SlipwayError('bad_request', `Nothing that is done is of the kind ${quote(asked)}.`, {
     hint:

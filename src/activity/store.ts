@@ -1,5 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable } from '../postgres/database.ts'
+import { kindsOf } from './describe.ts'
 
 /** Null: whatever it is. */
 export interface ActivityFilter {
@@ -42,13 +43,7 @@ function conditions(filter: ActivityFilter, values: unknown[]): string[] {
     ...equal('environment', filter.environment),
     ...equal('actor', filter.by),
     ...equal('deploy_id', filter.deployId),
-    ...(filter.kind === null
-      ? []
-      : [
-          filter.kind.includes('.')
-            ? `kind = $${values.push(filter.kind)}`
-            : `kind like $${values.push(`${filter.kind}.%`)}`,
-        ]),
+    ...(filter.kind === null ? [] : [`kind = any($${values.push(kindsOf(filter.kind))})`]),
   ]
 }
 
