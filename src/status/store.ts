@@ -217,12 +217,14 @@ export async function listProcessChanges(q: Queryable, appId: number | null): Pr
      join releases r on r.id = t.release_id
      join builds b on b.id = r.build_id
      cross join lateral jsonb_to_recordset(coalesce(b.config -> 'processes', '[]')) as p (name text, instances integer)
-     left join scales s on s.environment_id = e.id and s.process = p.name
+     -- Not a join: a planner that knows nothing of the processes reads the scales of all environments for it.
+     cross join lateral (
+       select coalesce((select instances from scales where environment_id = e.id and process = p.name), p.instances) as wanted
+     ) w
      ${started}
      where e.state = 'active' ${appId === null ? '' : 'and e.app_id = $1'}
        and coalesce(i.started, 0) <> case
-         when p.name <> 'web' then coalesce(s.instances, p.instances)
-         when e.live then greatest(1, coalesce(s.instances, p.instances)) else 1 end
+         when p.name <> 'web' then w.wanted when e.live then greatest(1, w.wanted) else 1 end
      group by e.id`,
     appId === null ? [] : [appId],
   )

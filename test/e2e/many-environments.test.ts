@@ -60,12 +60,26 @@ const fill = [
   `insert into variables (environment_id, name, key_id, sealed, mark, bytes, version, changed_by)
    select e.id, 'NAME_' || n, (select max(id) from sealing_keys), '\\x00', '\\x00', 1, 1, 'ada'
    from environments e, generate_series(1, 3) n where e.label like '%other%'`,
+  `insert into scales (environment_id, process, instances, changed_by)
+   select id, 'web', 1, 'ada' from environments where label like '%other%'`,
+  `insert into environment_passwords (environment_id, user_name, hash)
+   select id, 'ada', 'x' from environments where label like '%other%7'`,
+  `insert into environment_ranges (environment_id, range) select id, '10.0.0.0/8' from environments where label like '%other%7'`,
+  `insert into commit_counts (environment_id, deployed, head, undeployed, left_out)
+   select id, repeat('a', 40), repeat('a', 40), 0, 0 from environments where label like '%other%'`,
+  `insert into release_numbers (app_id, environment_name, last_number)
+   select app_id, name, 3 from environments where label like '%other%'`,
+  `insert into cron_jobs (environment_id, label, schedule, timezone, run, next_due_at)
+   select id, 'report', '@daily', 'UTC', 'true', now() + interval '1 day' from environments where label like '%other%'`,
+  `insert into cron_runs (environment_id, deploy_id, label, due_at, state, finished_at)
+   select d.environment_id, d.id, 'report', now() - d.id * interval '1 s', 'failed', now() from deploys d join environments e on e.id = d.environment_id
+   where e.label like '%other%'`,
   'vacuum analyze',
 ]
 
 interface Reads {
   readonly table: string
-  /** Rows that were read from the beginning to the end of the table. */
+  /** Rows that were read, one after the other or by an index. */
   readonly rows: number
   readonly size: number
 }
@@ -78,7 +92,7 @@ async function countReads(): Promise<Map<string, Reads>> {
   )
   await new Promise((resolve) => setTimeout(resolve, 300))
   const { rows } = await db.query<Reads>(
-    `select relname as table, seq_tup_read::int as rows, n_live_tup::int as size from pg_stat_user_tables`,
+    `select relname as table, (seq_tup_read + idx_tup_fetch)::int as rows, n_live_tup::int as size from pg_stat_user_tables`,
   )
   return new Map(rows.map((row) => [row.table, row]))
 }
@@ -120,6 +134,14 @@ it(`a push to one of ${environments} environments reads no table from end to end
   expect(wholly(reads)).toEqual([])
 })
 
+it('a strict push reads no table from end to end', async () => {
+  const reads = await readBy(async () => {
+    await shop.write({ 'www/index.html': 'three\n' })
+    expect((await shop.push('main', '-o', 'strict')).results).toMatchObject([{ status: 'live' }])
+  })
+  expect(wholly(reads)).toEqual([])
+})
+
 it('the pages of an app read no table from end to end', async () => {
   const reads = await readBy(async () => {
     for (const args of [
@@ -132,6 +154,15 @@ it('the pages of an app read no table from end to end', async () => {
       ['deploys', 'log', '1'],
       ['activity', '-a', 'shop'],
       ['activity', '--all'],
+      ['activity', '--all', '--by', 'nobody'],
+      ['activity', '--all', '--kind', 'vars'],
+      ['activity', '--all', '--kind', 'deploy.live'],
+      ['activity', '-a', 'shop', '--kind', 'cron.failed'],
+      ['activity', '-a', 'shop', '-e', 'live'],
+      ['vars', 'list', 'test', '-a', 'shop'],
+      ['scale', 'test', '-a', 'shop'],
+      ['protect', 'test', '-a', 'shop', '--list'],
+      ['cron', 'test', '-a', 'shop'],
       ['logs', 'test', '-a', 'shop', '--source', 'app,deploy'],
     ])
       await slipwayCli(...args)
@@ -144,6 +175,22 @@ it('changes of an environment read no table from end to end', async () => {
     await slipwayCli('envs', 'set', 'live', '-a', 'shop', '--branch', 'main')
     await slipwayCli('deploy', 'live', '-a', 'shop')
     await slipwayCli('envs', 'add', 'qa', '-a', 'shop', '--from', 'test')
+    await slipwayCli('vars', 'set', '-e', 'qa', '-a', 'shop', 'NAME=value')
+    await slipwayCli('protect', 'qa', '-a', 'shop', '--allow', '10.1.0.0/16')
+    await slipwayCli('scale', 'live', '-a', 'shop', 'web=2')
+    await slipwayCli('restart', 'test', '-a', 'shop')
+    await slipwayCli('envs', 'stop', 'test', '-a', 'shop')
+    await slipwayCli('envs', 'start', 'test', '-a', 'shop')
+    await slipwayCli('envs', 'remove', 'qa', '-a', 'shop', '-y')
+  })
+  expect(wholly(reads)).toEqual([])
+})
+
+it('what is looked after all the time reads no table from end to end', async () => {
+  const reads = await readBy(async () => {
+    await slipwayCli('doctor')
+    // Jobs are looked for every ten seconds.
+    await new Promise((resolve) => setTimeout(resolve, 11_000))
   })
   expect(wholly(reads)).toEqual([])
 })
