@@ -1,4 +1,5 @@
 import type { Environment } from '../environments/index.ts'
+import { SlipwayError } from '../kernel/errors.ts'
 import { quote } from '../kernel/names.ts'
 import { classifyRef } from './classify-refs.ts'
 import type { PushOptions } from './push-options.ts'
@@ -55,6 +56,7 @@ export interface PushFacts {
   readonly leased: ReadonlyMap<string, string>
 }
 
+/** Throws what is wrong with the push as a whole: `not_found` or `bad_request`. */
 export function planPush(request: PushRequest, options: PushOptions, facts: PushFacts): PushPlan {
   const accepted: AcceptedUpdate[] = []
   const refused: { ref: string; refused: string }[] = []
@@ -66,8 +68,7 @@ export function planPush(request: PushRequest, options: PushOptions, facts: Push
     else refused.push({ ref: update.ref, refused: reason ?? 'refused' })
   }
   if (accepted.length === 0) return { accepted, refused }
-  const whole = refuseWhole(accepted, options, facts)
-  if (whole !== null) return refuseAll(request, whole)
+  assertTarget(accepted, options, facts)
   if ((request.atomic || options.strict) && refused.length > 0) {
     const kind = options.strict ? 'a strict' : 'an atomic'
     const others = accepted.map(({ ref }) => ({ ref, refused: `${kind} push moves all or nothing` }))
@@ -102,16 +103,27 @@ function refuseUpdate(
   return null
 }
 
-function refuseWhole(
+/** The push option env=… */
+function assertTarget(
   accepted: readonly AcceptedUpdate[],
   { environments: wanted }: PushOptions,
-  { app, names }: PushFacts,
-): string | null {
-  if (wanted.length === 0) return null
+  { app, environments, names }: PushFacts,
+): void {
+  if (wanted.length === 0) return
   const missing = wanted.find((name) => !names.includes(name))
-  if (missing !== undefined) return `${app} has no environment ${quote(missing)}; it has: ${names.join(', ')}`
+  if (missing !== undefined) {
+    const message = `${app} has no environment ${quote(missing)}; it has: ${names.join(', ')}.`
+    const hint =
+      environments.length === 0
+        ? 'It gets these with its first push.'
+        : `To add it: slipway envs add ${missing} -a ${app}`
+    throw new SlipwayError('not_found', message, { hint })
+  }
   const branches = accepted.filter((update) => update.branch !== null && update.new !== zeroId)
-  return branches.length === 1 ? null : 'the push option env=… needs a push of exactly one branch'
+  if (branches.length === 1) return
+  throw new SlipwayError('bad_request', 'The push option env=… needs a push of exactly one branch.', {
+    hint: `Push it alone: git push -o env=${wanted[0] ?? ''} divio <branch>`,
+  })
 }
 
 /** A branch that arrived, with the environments that concern it. */

@@ -96,6 +96,19 @@ function deployLine(app: string, environment: string, commit: string): string {
   return `slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}`
 }
 
+/** Else nobody would hear what became of a tag that somebody pushed to have it deployed. */
+export function tellTags(moved: readonly AcceptedUpdate[]): string[] {
+  const tags = moved.filter((update) => update.kind === 'tag' && update.new !== zeroId)
+  const [first] = tags
+  if (first === undefined) return []
+  const which = tags.length === 1 ? `the tag ${nameOfTag(first)}` : `${tags.length} tags`
+  return [step(`Kept ${which}; tags deploy nothing, branches do`)]
+}
+
+/** References are kept as bytes. */
+const nameOfTag = ({ ref }: AcceptedUpdate): string =>
+  Buffer.from(ref, 'latin1').toString('utf8').slice('refs/tags/'.length)
+
 /** Branches that were deleted although an environment follows them. */
 export function tellDeleted(
   app: string,
@@ -183,7 +196,7 @@ export function tellVerdict(app: string, arrived: readonly ArrivedBranch[], verd
 /** Why nobody else may move a ref now, in one line. */
 export function describeLease({ pushId, pushedBy, since }: Lease): string {
   const at = `${since.toISOString().slice(0, 16).replace('T', ' ')} UTC`
-  return `a strict push of ${pushedBy} (push ${pushId}, since ${at}) holds this until its deploys have ended; try again then`
+  return `a strict push of ${pushedBy} goes first (push ${pushId}, since ${at}); try again when its deploys have ended`
 }
 
 /** Another push was let in before a strict one of the same ref. */

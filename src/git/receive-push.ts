@@ -204,6 +204,7 @@ function linesFor(
   return [
     ...(created ? say.tellNewApp(app, finished.environments) : []),
     ...say.tellArrived(app, finished.arrived, created),
+    ...say.tellTags(moved),
     ...say.tellDeleted(app, moved, finished.environments),
     ...finished.queued.flatMap(say.tellReplaced),
   ]

@@ -99,6 +99,7 @@ describe('a push', () => {
     const { code, output } = await clone.git('push', 'divio', ...refs)
     expect(code).toBe(0)
     expect(output).toContain('* [new tag]         annotated -> annotated')
+    expect(output).toContain('-----> Kept 2 tags; tags deploy nothing, branches do')
     expect(output).toContain('* [new reference]   refs/notes/commits -> refs/notes/commits')
     expect(output).toContain('no environment follows this branch')
     expect(output).toContain(`slipway envs set test --branch feature/x -a ${app}`)
@@ -318,7 +319,7 @@ describe('push options', () => {
   it('skip-deploy keeps the commits and says how to deploy them', async () => {
     const { output } = await clone.git('push', '-o', 'skip-deploy', 'divio', 'main')
     expect(output).toContain('slipway: deploy=- environment=test release=- status=skipped')
-    expect(output).toMatch(/Later: slipway deploy test --commit [0-9a-f]{10}$/m)
+    expect(output).toMatch(/Later: slipway deploy test --commit [0-9a-f]{10} /)
     expect(server.deploys.requests).toEqual([])
   })
 
@@ -339,6 +340,7 @@ describe('push options', () => {
     const { code, output } = await clone.git('push', ...options.flatMap((o) => ['-o', o]), 'divio', 'main')
     expect(code).toBe(1)
     expect(output).toContain(reason)
+    expect(output).toMatch(/remote: {2}! {5}\S/)
     expect(output).toContain('! [remote rejected] main -> main')
     expect(await server.environments.findApp(app)).toBeNull()
   })

@@ -119,7 +119,7 @@ describe('a strict push', () => {
     const pushing = pushStrict('main', 'main:refs/tags/v1')
     await untilQueued(2)
     const { id } = (await lastPush()) as { id: number }
-    const told = `a strict push of admin \\(push ${id}, since [-0-9: ]+ UTC\\) holds this until its deploys have ended; try again then`
+    const told = `a strict push of admin goes first \\(push ${id}, since [-0-9: ]+ UTC\\); try again when its deploys have ended`
     for (const options of [[], ['-o', 'strict'], ['-f']]) {
       const other = await clone.git('push', ...options, 'divio', 'main')
       expect(other.output).toMatch(new RegExp(`! \\[remote rejected\\] main -> main \\(${told}\\)`))
@@ -278,7 +278,7 @@ describe('a strict push goes on without its client', () => {
     expect(output).toContain('This strict push is neither accepted nor rejected yet')
     expect(code).toBe(1)
     expect((await hiddenRefs(heldRefs.ofPushes)).size).toBe(1)
-    expect((await clone.git('push', 'divio', 'main')).output).toContain('holds this until its deploys have ended')
+    expect((await clone.git('push', 'divio', 'main')).output).toContain('try again when its deploys have ended')
     await endDeploys({ test: 'live', live: 'live' })
     await eventually(
       () => head(),

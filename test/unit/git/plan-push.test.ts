@@ -97,11 +97,16 @@ describe('what a push may do', () => {
   it('wants one branch and a known environment for env=', () => {
     const one = request([update('refs/heads/dev'), update('refs/tags/v1')])
     expect(planPush(one, parsePushOptions(['env=live']), facts).accepted).toHaveLength(2)
-    expect(planPush(one, parsePushOptions(['env=other']), facts).refused).toHaveLength(2)
+    const unknown = { code: 'not_found', hint: 'To add it: slipway envs add other -a shop' }
+    expect(() => planPush(one, parsePushOptions(['env=other']), facts)).toThrow(expect.objectContaining(unknown))
+    expect(() => planPush(one, parsePushOptions(['env=other']), { ...facts, environments: [] })).toThrow(
+      expect.objectContaining({ hint: 'It gets these with its first push.' }),
+    )
+    const notOne = expect.objectContaining({ code: 'bad_request' })
     const two = request([update('refs/heads/dev'), update('refs/heads/x')])
-    expect(planPush(two, parsePushOptions(['env=live']), facts).accepted).toEqual([])
+    expect(() => planPush(two, parsePushOptions(['env=live']), facts)).toThrow(notOne)
     const deleted = request([update('refs/heads/dev', a, zeroId)])
-    expect(planPush(deleted, parsePushOptions(['env=live']), facts).accepted).toEqual([])
+    expect(() => planPush(deleted, parsePushOptions(['env=live']), facts)).toThrow(notOne)
     const forced = { ...facts, forced: new Set(['refs/heads/main']) }
     const [why] = planPush(request([update('refs/heads/main')]), parsePushOptions(['env=live']), forced).refused
     expect(why?.refused).toContain('takes no forced push')

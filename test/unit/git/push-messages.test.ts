@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals'
 import type { Environment } from '../../../src/environments/index.ts'
-import { tellArrived } from '../../../src/git/push-messages.ts'
+import type { AcceptedUpdate } from '../../../src/git/plan-push.ts'
+import { tellArrived, tellTags } from '../../../src/git/push-messages.ts'
 
 it.each([
   ['feature/a-1', '--branch feature/a-1 -a shop'],
@@ -19,4 +20,16 @@ it('says that an environment is held, and how to deploy it and to let pushes dep
   expect(lines).toContain('slipway deploy test -a shop')
   expect(lines).toContain('slipway envs set test --no-hold -a shop')
   expect(lines).toContain('slipway: deploy=- environment=test release=- status=skipped')
+})
+
+it('says of tags that they deploy nothing, in one line; of one that goes nothing', () => {
+  const tag = (ref: string, to = 'a'.repeat(40)): AcceptedUpdate => ({
+    ...{ ref: Buffer.from(ref).toString('latin1'), old: '0'.repeat(40), new: to, kind: 'tag', branch: null },
+  })
+  expect(tellTags([tag('refs/tags/v1')])).toEqual(['-----> Kept the tag v1; tags deploy nothing, branches do'])
+  expect(tellTags([tag('refs/tags/ü')])[0]).toContain('the tag ü;')
+  expect(tellTags([tag('refs/tags/a'), tag('refs/tags/b')])).toEqual([
+    '-----> Kept 2 tags; tags deploy nothing, branches do',
+  ])
+  expect(tellTags([tag('refs/tags/a', '0'.repeat(40))])).toEqual([])
 })
