@@ -41,7 +41,7 @@ export async function findAppOfFolder(origin: string): Promise<string> {
   throw new Failure(
     exits.wrongUse,
     `Which app? No Git remote of this folder leads to ${origin}${others.length === 0 ? '' : `, only ${others.join(', ')}`}.`,
-    `Say it with -a NAME, or add the remote: git remote add slipway ${origin}/NAME.git`,
+    `Say it with -a NAME, or add the remote: git remote add divio ${origin}/NAME.git`,
   )
 }
 

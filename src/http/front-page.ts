@@ -20,8 +20,8 @@ export function makeFrontPage(facts: Facts): RequestHandler {
 <p>A deploy server, version ${escapeHtml(facts.version)}. A push to its Git server goes live here.</p>
 <pre>slipway login ${url}
 slipway apps create shop
-git remote add slipway ${escapeHtml(facts.urls.git('shop'))}
-git push slipway main</pre>
+git remote add divio ${escapeHtml(facts.urls.git('shop'))}
+git push divio HEAD</pre>
 <p>The HTTP API is below <code>/api/v1</code> and described by <a href="/api/v1/openapi.json">openapi.json</a>.
 Send your token as <code>Authorization: Bearer …</code>.</p>
 </html>

@@ -148,7 +148,7 @@ describe('apps and environments', () => {
   it('are made, listed, shown and changed, for people and for programs', async () => {
     const made = await slipway('apps', 'create', 'blog')
     expect(made.stdout).toBe(
-      `Made blog. Deploy it with:\n  git remote add slipway ${server.url}/blog.git\n  git push slipway HEAD\n`,
+      `Made blog. Deploy it with:\n  git remote add divio ${server.url}/blog.git\n  git push divio HEAD\n`,
     )
     expect((await slipway('apps', 'list')).stdout).toMatch(/^NAME +DEFAULT BRANCH +MADE\nblog +- +\d+ s ago\n/)
     expect((await json('apps', 'list')).map((app: { name: string }) => app.name)).toEqual(['blog', 'shop'])

@@ -29,7 +29,7 @@ export function addAppVerbs(program: Command, run: Run): void {
         .description('make an app with its environments: test and live, or those named')
         .option(
           '--environments <names>',
-          'others, with commas between them: the first deploys on push, the last is live',
+          'others, with commas between them: the first deploys on push, the last is live; of one alone pushes go live',
         ),
     ).action(run<[string], CreateOptions>(createApp)),
     'slipway apps create shop',
@@ -93,8 +93,8 @@ async function createApp({ client, out }: Session, [name]: [string], options: Cr
   const app = await client().call<AppWithEnvironments>('POST', '/apps', { name, environments })
   out.data(app)
   out.line(`Made ${app.name}. Deploy it with:`)
-  out.line(`  git remote add slipway ${app.gitUrl}`)
-  out.line('  git push slipway HEAD')
+  out.line(`  git remote add divio ${app.gitUrl}`)
+  out.line('  git push divio HEAD')
   if (environments === undefined) return
   for (const one of app.environments) {
     const push = one.deployOnPush
