@@ -71,9 +71,13 @@ export const sentences: Readonly<Record<string, Sentence>> = {
         .filter((what) => list(data[what]) !== '')
         .map((what) => `${protects[what]} ${list(data[what])}`),
       ...(typeof data['onlyReleases'] === 'boolean' ? [`only release addresses: ${String(data['onlyReleases'])}`] : []),
-      ...(isRecord(data['limits']) ? [`limits: ${JSON.stringify(data['limits']).replaceAll(/[{}"]/g, '')}`] : []),
     ]
-    return `changed the protection of ${environment ?? 'an environment'}: ${done.join('; ')}`
+    const limits = isRecord(data['limits'])
+      ? [`the limits of ${environment ?? 'an environment'}: ${listLimits(data['limits'])}`]
+      : []
+    const protection =
+      done.length === 0 ? [] : [`the protection of ${environment ?? 'an environment'}: ${done.join('; ')}`]
+    return `changed ${[...protection, ...limits].join(', and ')}`
   },
   'vars.key-changed': () => 'changed the key that variables are sealed with',
   'push.received': ({ data }) => `pushed ${listUpdates(data['updates'])}`,
@@ -143,6 +147,14 @@ const protects: Readonly<Record<string, string>> = {
 const counted = (value: unknown, what: string): string => `${text(value)} ${what}${value === 1 ? '' : 's'}`
 
 const list = (value: unknown): string => (Array.isArray(value) ? value.map(text).join(', ') : '')
+
+/** `requests: 50, visitorRate: none` */
+function listLimits(limits: Readonly<Record<string, unknown>>): string {
+  return Object.entries(limits)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}: ${value === null ? 'none' : text(value)}`)
+    .join(', ')
+}
 
 /** `branch: main → develop, deployOnPush: false → true` */
 function listChange({ change, before }: Told['data']): string {

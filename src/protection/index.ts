@@ -42,10 +42,14 @@ export interface ProtectionParts {
 export function makeProtection({ db, hash, apply }: ProtectionParts): Protection {
   const applyRecorded = async (environmentId: number): Promise<void> => {
     await apply(environmentId).catch((cause: unknown) => {
-      throw new SlipwayError('unavailable', 'This is recorded, but the proxy does not answer: it does not hold yet.', {
-        hint: 'It holds as soon as the proxy answers again. What is wrong: slipway doctor',
-        cause,
-      })
+      throw new SlipwayError(
+        'unavailable',
+        'This is recorded, but the proxy does not answer: it is not in force yet.',
+        {
+          hint: 'It will be as soon as the proxy answers again. What is wrong: slipway doctor',
+          cause,
+        },
+      )
     })
   }
 

@@ -102,7 +102,7 @@ describe('limits and release addresses', () => {
       '-a',
       'shop',
     ])
-    expect(back.stdout).toBe('Limits of test: what holds for all.\n')
+    expect(back.stdout).toBe('Limits of test: the usual ones.\n')
     expect((await slipway(['apps', 'set', 'shop', '--release-addresses', 'public'])).stdout).toContain('everybody')
     const shown = await slipway(['apps', 'show', 'shop', '--json'])
     expect(JSON.parse(shown.stdout)).toMatchObject({ releaseAddresses: 'public' })

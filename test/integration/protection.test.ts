@@ -101,7 +101,7 @@ describe('protection', () => {
     spine.router.failNext('setAccess')
     await expect(protection.change(test, user('anna'))).rejects.toMatchObject({
       code: 'unavailable',
-      message: 'This is recorded, but the proxy does not answer: it does not hold yet.',
+      message: 'This is recorded, but the proxy does not answer: it is not in force yet.',
     })
     expect((await protection.get(test.id)).users).toHaveLength(1)
     expect(await flags()).toMatchObject({ 'test--shop': '' })

@@ -34,5 +34,5 @@ export async function setLimits(session: Session, environmentPath: string, limit
     now.visitorRate === null ? null : `${now.visitorRate} requests a second of one visitor`,
     now.visitorRequests === null ? null : `${now.visitorRequests} open requests of one visitor`,
   ].filter((text) => text !== null)
-  session.out.line(`Limits of ${environment}: ${told.length === 0 ? 'what holds for all' : told.join(', ')}.`)
+  session.out.line(`Limits of ${environment}: ${told.length === 0 ? 'the usual ones' : told.join(', ')}.`)
 }

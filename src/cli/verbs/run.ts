@@ -27,7 +27,9 @@ export function addRunVerb(program: Command, run: Run, args: readonly string[]):
     .command('run')
     .usage('[options] [env] -- <command> [args...]')
     .argument('[words...]', 'the environment (default: test), then -- and the command')
-    .description('a command in a throw-away container of the release that serves; its exit code is this one’s')
+    .description(
+      'a command in a throw-away container of the release that serves; its exit code is this one’s. It ends when you hang up: what is to go on by itself is a worker or a job (slipway scale, slipway cron)',
+    )
     .option('--tty', 'give it a terminal (default: when input and output here are one)')
     .option('--no-tty', 'give it plain pipes')
   withExample(

@@ -46,6 +46,9 @@ describe('the sentence of an event', () => {
       before: { branch: null, deployOnPush: false, held: false },
     }
     expect(told('environment.changed', change)).toBe('changed test: branch: none → develop, deployOnPush: false → true')
+    expect(told('protection.changed', { limits: { requests: 50, visitorRate: null } })).toBe(
+      'changed the limits of test: requests: 50, visitorRate: none',
+    )
     expect(told('cron.failed', { label: 'report', failures: 3, message: 'It ended with exit code 2.' })).toBe(
       'the job report failed, 3 times in a row: It ended with exit code 2.',
     )

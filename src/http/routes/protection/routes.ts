@@ -7,7 +7,7 @@ import { environmentParams, isoTime, nothing, time } from '../../schemas.ts'
 
 const limit = z.number().int().nullable()
 const limitsSchema = z.strictObject({
-  /** Open requests at each instance; null: what holds for all. */
+  /** Open requests at each instance; null: the usual. */
   requests: limit,
   /** Requests of one visitor each second, over ten seconds; null: no limit. */
   visitorRate: limit,
@@ -67,7 +67,8 @@ export function protectionRoutes({
       method: 'patch',
       path: '/apps/:app/environments/:environment/protection',
       tag: 'environments',
-      summary: 'Change who may ask for the sites of an environment, and how much. It holds when this has answered',
+      summary:
+        'Change who may ask for the sites of an environment, and how much. It is in force when this has answered',
       action: 'environments.change',
       params: environmentParams,
       query: nothing,
