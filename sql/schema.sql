@@ -157,10 +157,14 @@ CREATE TABLE public.deploys (
     cancel_requested_by text,
     force_rebuild boolean DEFAULT false NOT NULL,
     swap_agreed boolean,
+    from_release_id bigint,
+    variables_of text,
+    holds boolean DEFAULT false NOT NULL,
     CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
     CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text, 'restart'::text, 'scale'::text, 'start'::text]))),
     CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
-    CONSTRAINT deploys_step_check CHECK ((step = ANY (ARRAY['build'::text, 'release-commands'::text, 'start'::text, 'check'::text, 'swap'::text])))
+    CONSTRAINT deploys_step_check CHECK ((step = ANY (ARRAY['build'::text, 'release-commands'::text, 'start'::text, 'check'::text, 'swap'::text]))),
+    CONSTRAINT deploys_variables_of_check CHECK ((variables_of = ANY (ARRAY['release'::text, 'environment'::text])))
 );
 
 ALTER TABLE public.deploys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -570,6 +574,8 @@ CREATE INDEX deploys_by_build ON public.deploys USING btree (build_id);
 
 CREATE INDEX deploys_by_environment ON public.deploys USING btree (environment_id, id DESC);
 
+CREATE INDEX deploys_by_origin ON public.deploys USING btree (from_release_id) WHERE (from_release_id IS NOT NULL);
+
 CREATE INDEX deploys_by_push ON public.deploys USING btree (push_id) WHERE (push_id IS NOT NULL);
 
 CREATE INDEX deploys_by_release ON public.deploys USING btree (release_id);
@@ -581,6 +587,8 @@ CREATE INDEX deploys_ended ON public.deploys USING btree (environment_id, finish
 CREATE INDEX deploys_leases ON public.deploys USING btree (lease_until) WHERE (state = 'running'::text);
 
 CREATE INDEX deploys_strict ON public.deploys USING btree (push_id) WHERE (swap_agreed IS NOT NULL);
+
+CREATE INDEX deploys_that_hold ON public.deploys USING btree (environment_id) WHERE (holds AND (finished_at IS NULL));
 
 CREATE INDEX deploys_waiting ON public.deploys USING btree (priority DESC, id) WHERE (state = 'waiting'::text);
 
@@ -666,6 +674,9 @@ ALTER TABLE ONLY public.deploys
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_from_release_id_fkey FOREIGN KEY (from_release_id) REFERENCES public.releases(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_push_id_fkey FOREIGN KEY (push_id) REFERENCES public.pushes(id) ON DELETE SET NULL;

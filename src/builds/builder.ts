@@ -14,6 +14,8 @@ export interface Builder {
    * answer.
    */
   find(buildId: number): Promise<BuiltImage | null>
+  /** Whether the engine has this image. Throws `unavailable` when it does not answer. */
+  has(digest: string): Promise<boolean>
   /** Removes containers that an unfinished build left. Safe to repeat. */
   cleanUp(buildId: number): Promise<void>
   /** Builds of this installation of which the engine has any container or image. */

@@ -63,6 +63,8 @@ export interface Builds {
    */
   wait(build: Build, plan: BuildPlan, options: WaitOptions): Promise<Build | null>
   get(id: number): Promise<Build>
+  /** Whether the engine has the image of a finished build: somebody may have removed it by hand. */
+  hasImage(build: Build): Promise<boolean>
   /** Ends builds that nobody waits for, and removes what builds that came to nothing left. Returns how many left something. */
   sweep(): Promise<number>
 }
@@ -118,6 +120,7 @@ export function makeBuilds(deps: BuildDependencies): Builds {
       }
     },
     get: (id) => store.getBuild(db, id),
+    hasImage: async ({ image }) => image !== null && builder.has(image.digest),
     async sweep() {
       for (const share of [...shares.values()]) await share.reconsider()
       await store.endAbandonedBuilds(db, [...shares.keys()])

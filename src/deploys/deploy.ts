@@ -14,6 +14,18 @@ export type DeployStep = (typeof deploySteps)[number]
  */
 export type DeployKind = 'push' | 'deploy' | 'promotion' | 'rollback' | 'restart' | 'scale' | 'start'
 
+/** On which occasion release commands run with a deploy of this kind; null: none does. What is gone back to had them run. */
+export function commandsOccasion(kind: DeployKind): 'deploy' | 'promote' | null {
+  if (kind === 'rollback') return null
+  return kind === 'promotion' ? 'promote' : 'deploy'
+}
+
+/** Whether pushes are held once such a deploy is live: a person's own ends that; null: as before. */
+export function holdAfter({ kind, holds }: Pick<Deploy, 'kind' | 'holds'>): boolean | null {
+  if (holds) return true
+  return kind === 'deploy' || kind === 'promotion' ? false : null
+}
+
 /** Nothing is built, and no release is made. */
 export function isOfSameRelease(kind: DeployKind): boolean {
   return kind === 'restart' || kind === 'scale' || kind === 'start'
@@ -38,6 +50,22 @@ export function hasEnded(state: DeployState): boolean {
   return moves[state].length === 0
 }
 
+/** A release whose image a deploy takes instead of building one. */
+export interface Origin {
+  /** The three are null when its environment was removed since. */
+  readonly releaseId: number | null
+  readonly number: number | null
+  readonly environment: string | null
+  /** Whose variables the new release has: those of that release, or those that the environment has when it is made. */
+  readonly variables: 'release' | 'environment'
+}
+
+/** As people call it: `v7`, or `test v7` when it is of another environment than what it is told of. */
+export function nameOrigin({ number, environment }: Origin, beside: string): string {
+  if (number === null || environment === null) return 'a release that was removed'
+  return environment === beside ? `v${number}` : `${environment} v${number}`
+}
+
 export interface Deploy {
   readonly id: number
   readonly environmentId: number
@@ -56,6 +84,10 @@ export interface Deploy {
   readonly releaseId: number | null
   readonly releaseNumber: number | null
   readonly supersededBy: number | null
+  /** Null: its image is built. */
+  readonly from: Origin | null
+  /** While it has not ended, and after it went live, pushes to its environment are held. */
+  readonly holds: boolean
   /** It makes a build of its own. */
   readonly forceRebuild: boolean
   /** Of a strict push: it swaps when all deploys of that push have passed their checks, which `agreed` says. Else null. */
@@ -116,6 +148,10 @@ export interface DeployRequest {
   readonly pushId: number | null
   /** The release that is started once more; left out, one is made. */
   readonly releaseId?: number
+  /** Makes its new release of the image of this one (of the same app; its commit and branch are given); left out, it builds. */
+  readonly from?: { readonly releaseId: number; readonly variables: Origin['variables'] }
+  /** It keeps pushes from coming behind it, and takes the place of those that are in line; left out, it does not. */
+  readonly holds?: boolean
   /** It shares no build with others; left out, it does. */
   readonly forceRebuild?: boolean
   /** It swaps only when all deploys of its push have passed their checks; left out, it need not wait for them. */

@@ -1,7 +1,9 @@
+import { holdImage } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
-import type { Deploy, DeployRequest, LogLine, QueuedDeploy } from './deploy.ts'
+import { getRelease } from '../releases/index.ts'
+import { type Deploy, type DeployRequest, type LogLine, nameOrigin, type QueuedDeploy } from './deploy.ts'
 import { applyExposure } from './apply-exposure.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { makeFencedRouter } from './fenced-router.ts'
@@ -170,18 +172,21 @@ async function enqueue(
   logs: DeployLogs,
   request: DeployRequest,
 ): Promise<QueuedDeploy & { told: readonly number[] }> {
-  const { environmentId, kind, strict } = request
+  const { environmentId, kind, strict, holds } = request
   const { supersede, state } = await line.lockLine(tx, environmentId)
   if (state === 'removing') throw new SlipwayError('conflict', 'The environment is being removed.')
-  const arrival = planArrival({ kind, strict }, await line.listLine(tx, environmentId), supersede)
+  const arrival = planArrival({ kind, strict, holds }, await line.listLine(tx, environmentId), supersede)
   const replaced = await line.supersedeWaiting(tx, arrival.replaced)
   const interrupted = await line.interruptRunning(tx, arrival.interrupted)
-  const deployId = await line.insertDeploy(tx, request)
+  const buildId = request.from === undefined ? null : (await getRelease(tx, request.from.releaseId)).buildId
+  // From here on it stays: retention sees the deploy.
+  if (buildId !== null) await holdImage(tx, buildId)
+  const deployId = await line.insertDeploy(tx, { ...request, buildId })
   await line.linkSuperseded(tx, [...replaced, ...interrupted], deployId)
   const deploy = await store.getDeploy(tx, deployId)
   const subject = { appId: deploy.appId, environmentId, by: request.requestedBy }
   for (const id of replaced) {
-    const { message, hint } = supersededBy({ id: deployId, commit: request.commit })
+    const { message, hint } = supersededBy(deploy)
     await logs.append(tx, id, [
       { kind: 'error', text: message },
       { kind: 'error', text: hint },
@@ -190,14 +195,30 @@ async function enqueue(
     await appendEvent(tx, { kind: 'deploy.superseded', ...subject, deployId: id })
   }
   await logs.append(tx, deployId, [
-    { kind: 'step', text: `Deploy ${deployId}: ${deploy.app} ${shortCommit(request.commit)} to ${deploy.environment}` },
+    { kind: 'step', text: headingOf(deploy) },
     ...(state === 'stopped' ? [{ kind: 'detail' as const, text: startsAgain(deploy) }] : []),
   ])
   const told = await tellLine(tx, logs, environmentId)
-  const data = { kind, commit: request.commit, branch: request.branch, replaced: [...replaced, ...interrupted] }
+  const from =
+    deploy.from === null ? {} : { from: { release: deploy.from.number, environment: deploy.from.environment } }
+  const data = {
+    kind,
+    commit: request.commit,
+    branch: request.branch,
+    replaced: [...replaced, ...interrupted],
+    ...from,
+  }
   await appendEvent(tx, { kind: 'deploy.queued', ...subject, deployId, data })
   const ahead = findAhead(await line.listLine(tx, environmentId), deployId).length
   return { deployId, replaced: [...replaced, ...interrupted], ahead, told }
+}
+
+function headingOf({ id, app, commit, environment, kind, from }: Deploy): string {
+  const what = `Deploy ${id}: ${app} ${shortCommit(commit)} to ${environment}`
+  if (from === null) return what
+  return kind === 'rollback'
+    ? `${what}, back to v${from.number}`
+    : `${what}, the image of ${nameOrigin(from, environment)}`
 }
 
 function startsAgain({ environment }: Deploy): string {

@@ -6,6 +6,7 @@ export type {
   DeployStep,
   LogKind,
   LogLine,
+  Origin,
   QueuedDeploy,
 } from './deploy.ts'
 export { buildHeading, hasEnded, isBuildHeading, renderLine } from './deploy.ts'

@@ -50,11 +50,16 @@ export async function listLine(q: Queryable, environmentId: number): Promise<InL
   )
 }
 
-export async function insertDeploy(tx: Transaction, request: DeployRequest): Promise<number> {
+/** `buildId`: of the release that it begins from; its image stays as long as the deploy has not ended. */
+export async function insertDeploy(
+  tx: Transaction,
+  { buildId = null, ...request }: DeployRequest & { buildId?: number | null },
+): Promise<number> {
   const { priority, replaceable } = placeOf(request.kind, request.strict)
   const rows = await tx.query<{ id: number }>(
-    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id, force_rebuild, swap_agreed)
-     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10, $11) returning id`,
+    `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id, force_rebuild, swap_agreed,
+       from_release_id, variables_of, holds, build_id)
+     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10, $11, $12, $13, $14, $15) returning id`,
     [
       request.environmentId,
       request.kind,
@@ -67,6 +72,10 @@ export async function insertDeploy(tx: Transaction, request: DeployRequest): Pro
       request.releaseId ?? null,
       request.forceRebuild ?? false,
       request.strict === true ? false : null,
+      request.from?.releaseId ?? null,
+      request.from?.variables ?? null,
+      request.holds ?? false,
+      buildId,
     ],
   )
   return (rows[0] as { id: number }).id

@@ -33,20 +33,27 @@ export interface Arrival {
   readonly interrupted: readonly number[]
 }
 
+interface Newcomer {
+  readonly kind: DeployKind
+  readonly strict?: boolean | undefined
+  readonly holds?: boolean | undefined
+}
+
 /**
  * What a new deploy does to those that are in its line already. One of a strict push, which may be rejected as a whole, takes
- * nobody's place.
+ * nobody's place. One that holds pushes takes that of every push that can still be ended: it would come live behind it.
  */
 export function planArrival(
-  { kind, strict = false }: { kind: DeployKind; strict?: boolean | undefined },
+  { kind, strict = false, holds = false }: Newcomer,
   line: readonly InLine[],
   supersede: Supersede,
 ): Arrival {
-  if (!placeOf(kind, strict).replaceable) return { replaced: [], interrupted: [] }
+  if (!holds && !placeOf(kind, strict).replaceable) return { replaced: [], interrupted: [] }
   const replaceable = line.filter((other) => other.replaceable)
+  const how = holds ? 'running' : supersede
   return {
     replaced: replaceable.filter((other) => other.state === 'waiting').map(({ id }) => id),
-    interrupted: replaceable.filter((other) => mayInterrupt(other, supersede)).map(({ id }) => id),
+    interrupted: replaceable.filter((other) => mayInterrupt(other, how)).map(({ id }) => id),
   }
 }
 

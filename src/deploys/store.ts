@@ -1,6 +1,14 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
-import { type Deploy, type DeployKind, type DeployState, type DeployStep, mayMove } from './deploy.ts'
+import {
+  type Deploy,
+  type DeployKind,
+  type DeployState,
+  type DeployStep,
+  holdAfter,
+  mayMove,
+  type Origin,
+} from './deploy.ts'
 import { LostDeployError, type Own } from './line-store.ts'
 
 interface DeployRow {
@@ -25,6 +33,11 @@ interface DeployRow {
   cancel_requested_by: string | null
   waiting_for: string | null
   commands_ran: boolean
+  from_release_id: number | null
+  from_number: number | null
+  from_environment: string | null
+  variables_of: 'release' | 'environment' | null
+  holds: boolean
   force_rebuild: boolean
   push_id: number | null
   swap_agreed: boolean | null
@@ -39,6 +52,7 @@ interface DeployRow {
 const selectDeploy = `select d.id, d.environment_id, e.app_id, a.name as app, e.name as environment, e.label, e.live, d.kind, d.branch, d.commit,
     d.requested_by, d.state, d.step, d.build_id, d.release_id, r.number as release_number, d.superseded_by,
     d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.force_rebuild, d.push_id, d.swap_agreed,
+    d.from_release_id, f.number as from_number, g.name as from_environment, d.variables_of, d.holds,
     d.error_code, d.error_message,
     d.created_at, d.started_at, d.finished_at,
     case when d.state = 'waiting' or (d.state = 'running' and b.state = 'waiting') then d.waiting_for end as waiting_for,
@@ -48,6 +62,8 @@ const selectDeploy = `select d.id, d.environment_id, e.app_id, a.name as app, e.
   join apps a on a.id = e.app_id
   left join builds b on b.id = d.build_id
   left join routes t on t.environment_id = d.environment_id
+  left join releases f on f.id = d.from_release_id
+  left join environments g on g.id = f.environment_id
   left join releases r on r.id = d.release_id`
 
 const toDeploy = (row: DeployRow): Deploy => ({
@@ -72,6 +88,8 @@ const toDeploy = (row: DeployRow): Deploy => ({
   cancelRequestedBy: row.cancel_requested_by,
   waitingFor: row.waiting_for,
   commandsRan: row.commands_ran,
+  from: toOrigin(row),
+  holds: row.holds,
   forceRebuild: row.force_rebuild,
   strict: row.swap_agreed === null || row.push_id === null ? null : { pushId: row.push_id, agreed: row.swap_agreed },
   serves: row.serves,
@@ -80,6 +98,11 @@ const toDeploy = (row: DeployRow): Deploy => ({
   startedAt: row.started_at,
   finishedAt: row.finished_at,
 })
+
+function toOrigin({ variables_of: variables, ...row }: DeployRow): Origin | null {
+  if (variables === null) return null
+  return { releaseId: row.from_release_id, number: row.from_number, environment: row.from_environment, variables }
+}
 
 export async function findDeploy(q: Queryable, id: number): Promise<Deploy | null> {
   const rows = await q.query<DeployRow>(`${selectDeploy} where d.id = $1`, [id])
@@ -230,13 +253,13 @@ export async function isStopped(q: Queryable, environmentId: number): Promise<bo
   return rows[0]?.stopped === true
 }
 
-/** What going live changes of the environment: one that was stopped runs, and a person's deploy ends the hold on pushes. */
-export async function settleEnvironment(tx: Transaction, { environmentId, kind }: Deploy): Promise<void> {
+/** What going live changes of the environment: one that was stopped runs, and pushes to it are held, or not any more. */
+export async function settleEnvironment(tx: Transaction, deploy: Deploy): Promise<void> {
   await tx.query(
-    `update environments set state = case state when 'stopped' then 'active' else state end, held = held and not $2,
+    `update environments set state = case state when 'stopped' then 'active' else state end, held = coalesce($2, held),
        version = version + 1
-     where id = $1 and (state = 'stopped' or held and $2)`,
-    [environmentId, kind === 'deploy' || kind === 'promotion'],
+     where id = $1 and (state = 'stopped' or held <> $2)`,
+    [deploy.environmentId, holdAfter(deploy)],
   )
 }
 

@@ -24,7 +24,17 @@ export async function whyItEnds(q: Queryable, deploy: Deploy): Promise<SlipwayEr
 }
 
 /** What the pusher of a replaced deploy is told. */
-export function supersededBy(newer: Pick<Deploy, 'id' | 'commit'>): { message: string; hint: string } {
+export function supersededBy(newer: Pick<Deploy, 'id' | 'commit' | 'kind' | 'environment'>): {
+  message: string
+  hint: string
+} {
+  const { environment } = newer
+  if (newer.kind === 'rollback') {
+    return {
+      message: `${environment} goes back to an earlier release: deploy ${newer.id} (${shortCommit(newer.commit)}). This push is not deployed there.`,
+      hint: `To deploy it after all: slipway deploy ${environment}`,
+    }
+  }
   return {
     message: `A newer push took the place of this one: deploy ${newer.id} (${shortCommit(newer.commit)}).`,
     hint: `Follow it with: slipway deploys log ${newer.id} -f`,

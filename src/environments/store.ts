@@ -57,7 +57,9 @@ const toEnvironment = (row: EnvironmentRow): Environment => ({
 
 const environmentColumns = `e.id, e.app_id, a.name as app, e.name, e.label, e.live, e.branch,
   coalesce(e.branch, a.default_branch) as followed_branch, e.deploy_on_push, e.allow_forced_push,
-  e.supersede, e.held, e.state, e.version,
+  e.supersede, e.held or exists (
+    select 1 from deploys d where d.environment_id = e.id and d.holds and d.finished_at is null
+  ) as held, e.state, e.version,
   jsonb_build_object(
     'users', (select count(*) from environment_passwords p where p.environment_id = e.id),
     'ranges', (select count(*) from environment_ranges g where g.environment_id = e.id),

@@ -11,6 +11,8 @@ import { openValue } from './vars.ts'
 export interface ReleaseVariables {
   /** The environment's as they are now, to be kept with a release. */
   read(q: Queryable, environmentId: number): Promise<Snapshot>
+  /** Those of a release as they were kept with it. */
+  readOf(q: Queryable, releaseId: number): Promise<Snapshot>
   /** In the transaction that makes the release. */
   keep(tx: Transaction, releaseId: number, snapshot: Snapshot): Promise<void>
   /** What a build of these gets. Throws `config_invalid` for a secret: an image’s history would tell it. */
@@ -49,6 +51,17 @@ export function makeReleaseVariables({
       const { variables } = await store.listWithVersion(q, environmentId)
       return variables.map((v) => ({ ...v, value: new Secret(openValue(keys, environmentId, v)) }))
     },
+    async readOf(q, releaseId) {
+      const found = await store.findWithRelease(q, releaseId)
+      if (found === null || found.sealed === null) return []
+      const { environmentId, sealed, keyId, marks } = found
+      const kept = openKept(keys, releaseId, { sealed, keyId })
+      // They may be older than what the environment has: before anything can print them.
+      masks.add(environmentId, secretsOf(kept))
+      return kept.map(([name, value, secret, build]) => {
+        return { name, value: new Secret(value), secret, build, mark: Buffer.from(marks[name] ?? '', 'hex') }
+      })
+    },
     async keep(tx, releaseId, snapshot) {
       if (snapshot.length === 0) return
       const kept: Kept = snapshot.map(({ name, value, secret, build }) => [name, value.reveal(), secret, build])
@@ -63,10 +76,7 @@ export function makeReleaseVariables({
       const { environmentId, sealed, keyId } = found
       const kept = openKept(keys, releaseId, { sealed, keyId })
       // Whoever asks is about to give them to a container: before that prints anything.
-      masks.add(
-        environmentId,
-        kept.filter(([, , secret]) => secret).map(([, value]) => value),
-      )
+      masks.add(environmentId, secretsOf(kept))
       return Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
     },
   }
@@ -74,6 +84,8 @@ export function makeReleaseVariables({
 
 /** Name, value, secret, build. */
 type Kept = [string, string, boolean, boolean][]
+
+const secretsOf = (kept: Kept): string[] => kept.filter(([, , secret]) => secret).map(([, value]) => value)
 
 export const placeOfRelease = (releaseId: number): string => `variables of release ${releaseId}`
 

@@ -99,13 +99,19 @@ export async function keepWithRelease(
   ])
 }
 
+export interface KeptWithRelease {
+  readonly environmentId: number
+  readonly sealed: Buffer | null
+  readonly keyId: number
+  /** By name, in hexadecimal digits. */
+  readonly marks: Readonly<Record<string, string>>
+}
+
 /** `sealed` is null for a release without any; null when there is no such release. */
-export async function findWithRelease(
-  q: Queryable,
-  releaseId: number,
-): Promise<{ environmentId: number; sealed: Buffer | null; keyId: number } | null> {
-  const rows = await q.query<{ environmentId: number; sealed: Buffer | null; keyId: number }>(
-    `select environment_id as "environmentId", variables as sealed, variables_key_id as "keyId" from releases where id = $1`,
+export async function findWithRelease(q: Queryable, releaseId: number): Promise<KeptWithRelease | null> {
+  const rows = await q.query<KeptWithRelease>(
+    `select environment_id as "environmentId", variables as sealed, variables_key_id as "keyId", variable_marks as marks
+     from releases where id = $1`,
     [releaseId],
   )
   return rows[0] ?? null

@@ -45,6 +45,7 @@ export function makeFakeBuilder(work: FakeBuilder['work']): FakeBuilder {
       }
     },
     find: async (buildId) => images.get(buildId) ?? null,
+    has: async (digest) => [...images.values()].some((image) => image.digest === digest),
     cleanUp: async (buildId) => void containers.delete(buildId),
     listTraces: async () => [...new Set([...containers, ...images.keys()])],
     listLeftOver: async () => [],

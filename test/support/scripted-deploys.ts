@@ -101,6 +101,8 @@ export function makeScriptedDeploys(options: {
         releaseId: null,
         releaseNumber: null,
         supersededBy: null,
+        from: null,
+        holds: request.holds ?? false,
         strict: null,
         cancelRequestedBy: null,
         waitingFor: null,

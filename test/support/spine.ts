@@ -10,7 +10,7 @@ import {
   makeBuilds,
   type Source,
 } from '../../src/builds/index.ts'
-import { type DeployKind, type Deploys, makeDeploys, type Tools } from '../../src/deploys/index.ts'
+import { type DeployKind, type DeployRequest, type Deploys, makeDeploys, type Tools } from '../../src/deploys/index.ts'
 import { type Environment, makeEnvironments } from '../../src/environments/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
@@ -54,7 +54,12 @@ export interface Spine {
   push(environment: 'test' | 'live', commit: string): Promise<number>
   deploy(environment: 'test' | 'live', commit: string): Promise<number>
   /** Any other kind. */
-  request(kind: DeployKind, environment: 'test' | 'live', commit: string): Promise<number>
+  request(
+    kind: DeployKind,
+    environment: 'test' | 'live',
+    commit: string,
+    more?: Partial<DeployRequest>,
+  ): Promise<number>
   log(deployId: number): Promise<string[]>
   /** A second server on the same database and machine, as after a restart. */
   restart(): Promise<void>
@@ -110,10 +115,18 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   let deploys = makeDeploys(tools)
   await deploys.start()
 
-  const request = async (kind: DeployKind, name: 'test' | 'live', commit: string): Promise<number> => {
+  const request: Spine['request'] = async (kind, name, commit, more = {}) => {
     const { id } = await environments.get(app.name, name)
     const queued = await db.transaction((tx) =>
-      deploys.request(tx, { environmentId: id, kind, branch: 'main', commit, requestedBy: 'ada', pushId: null }),
+      deploys.request(tx, {
+        environmentId: id,
+        kind,
+        branch: 'main',
+        commit,
+        requestedBy: 'ada',
+        pushId: null,
+        ...more,
+      }),
     )
     deploys.wake()
     return queued.deployId

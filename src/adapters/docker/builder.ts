@@ -20,7 +20,7 @@ import {
   removeBuiltImage,
   removeIntermediates,
 } from './build-removal.ts'
-import { findBuiltImage, readBuiltImage } from './built-image.ts'
+import { findBuiltImage, inspectImage, readBuiltImage } from './built-image.ts'
 import type { Engine } from './engine.ts'
 import { runEngineBuild } from './engine-build.ts'
 import { freeBytes, rememberHost } from './host-facts.ts'
@@ -111,6 +111,7 @@ export function makeBuilder(options: BuilderOptions): Builder {
       }
     },
     find: (buildId) => findBuiltImage(engine, own, buildId),
+    has: async (digest) => (await inspectImage(engine, digest)) !== null,
     cleanUp,
     listTraces: () => listBuildTraces(engine, own),
     listLeftOver: () => listLeftOverBuilds(engine, own),

@@ -3,6 +3,7 @@ import { createRelease } from '../../releases/index.ts'
 import { recordBuild, recordBuildPlace, recordRelease } from '../store.ts'
 import { buildHeading, type Deploy, isOfSameRelease } from '../deploy.ts'
 import type { Step, StepContext } from './step.ts'
+import { takeImage } from './take-image.ts'
 import { takeServing } from './take-serving.ts'
 
 /**
@@ -12,6 +13,7 @@ import { takeServing } from './take-serving.ts'
 export const build: Step = async (context) => {
   const { deploy, log, signal, tools } = context
   if (isOfSameRelease(deploy.kind)) return takeServing(context)
+  if (deploy.from !== null) return takeImage(context)
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
   const heading = buildHeading(deploy.commit)
   log.write(heading.kind, heading.text)

@@ -1,7 +1,7 @@
 import type { ReleaseCommand } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { labelNames } from '../../runtime/index.ts'
-import { isOfSameRelease } from '../deploy.ts'
+import { commandsOccasion, isOfSameRelease } from '../deploy.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
 import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../commands-store.ts'
@@ -15,8 +15,10 @@ export const releaseCommands: Step = async (context) => {
   const { deploy, tools, log } = context
   // They ran when the release was made.
   if (isOfSameRelease(deploy.kind)) return
+  const occasion = commandsOccasion(deploy.kind)
+  if (occasion === null) return
   const spec = await readReleaseSpec(deploy, tools)
-  const commands = spec.build.config.releaseCommands.filter((command) => command.on.includes('deploy'))
+  const commands = spec.build.config.releaseCommands.filter((command) => command.on.includes(occasion))
   if (commands.length === 0) return
   log.write('step', `Running ${commands.length === 1 ? 'one release command' : `${commands.length} release commands`}`)
   const begun = await listCommandsBegun(tools.db, deploy.id)

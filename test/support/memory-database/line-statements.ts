@@ -30,8 +30,18 @@ export const lineStatements: Statements = {
       }),
 
   'insert into deploys (': (t, work, [environment_id, kind, branch, commit, requested_by, push_id, ...place]) => {
-    const [priority, replaceable, release_id, force_rebuild, swap_agreed] = place
-    const empty = { step: null, build_id: null, superseded_by: null, waiting_for: null }
+    const [
+      priority,
+      replaceable,
+      release_id,
+      force_rebuild,
+      swap_agreed,
+      from_release_id,
+      variables_of,
+      holds,
+      build_id,
+    ] = place
+    const empty = { step: null, superseded_by: null, waiting_for: null }
     const never = { cancel_requested_at: null, cancel_requested_by: null, error_code: null, error_message: null }
     const unheld = { lease_owner: null, lease_until: null, started_at: null, finished_at: null }
     const asked = {
@@ -46,6 +56,10 @@ export const lineStatements: Statements = {
       release_id,
       force_rebuild,
       swap_agreed,
+      from_release_id,
+      variables_of,
+      holds,
+      build_id,
     }
     const row: DeployRow = {
       ...{ ...empty, ...never, ...unheld, ...asked },

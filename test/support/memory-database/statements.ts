@@ -2,7 +2,10 @@ import type { Work } from './table.ts'
 import type { Tables } from './tables.ts'
 
 /** What a statement is given, as the driver gets it; the first is `$1`. Each says itself what it takes them for. */
-export type Args = readonly [never, never, never, never, never, never, never, never, never, never, never]
+export type Args = readonly [
+  ...[never, never, never, never, never, never, never, never],
+  ...[never, never, never, never, never, never, never],
+]
 
 /** Whether a row has what the statement's text asks for at `{name}`. */
 export type Asks = (name: string) => (row: object) => boolean

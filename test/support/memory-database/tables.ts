@@ -48,6 +48,9 @@ export interface DeployRow {
   replaceable: boolean
   priority: number
   force_rebuild: boolean
+  from_release_id: number | null
+  variables_of: 'release' | 'environment' | null
+  holds: boolean
   swap_agreed: boolean | null
 }
 

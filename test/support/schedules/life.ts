@@ -363,6 +363,7 @@ export function startLife(world: World, number: number): Life {
         }
       },
       find: (buildId) => call('engine', () => engine.images.get(buildId) ?? null),
+      has: (digest) => call('engine', () => [...engine.images.values()].some((image) => image.digest === digest)),
       cleanUp: (buildId) => call('engine', () => void engine.building.delete(buildId)),
       listTraces: () => call('engine', () => [...new Set([...engine.building.keys(), ...engine.images.keys()])]),
       listLeftOver: () => call('engine', () => []),

@@ -1,10 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import {
+  commandsOccasion,
   type DeployState,
   type DeployStep,
   deploySteps,
   hasEnded,
+  holdAfter,
   mayMove,
+  nameOrigin,
   renderLine,
 } from '../../../src/deploys/deploy.ts'
 import { planNext } from '../../../src/deploys/plan.ts'
@@ -21,6 +24,31 @@ describe('the life of a deploy', () => {
   it('goes live only from running, and is superseded only while it waits', () => {
     expect(states.filter((from) => mayMove(from, 'live'))).toEqual(['running'])
     expect(states.filter((from) => mayMove(from, 'superseded'))).toEqual(['waiting', 'running'])
+  })
+})
+
+describe('what a kind of deploy does', () => {
+  it('runs release commands of a deploy, those marked for promotions, or with a rollback none', () => {
+    expect(commandsOccasion('push')).toBe('deploy')
+    expect(commandsOccasion('deploy')).toBe('deploy')
+    expect(commandsOccasion('promotion')).toBe('promote')
+    expect(commandsOccasion('rollback')).toBeNull()
+  })
+
+  it('holds pushes, ends that, or leaves it as it was', () => {
+    expect(holdAfter({ kind: 'rollback', holds: true })).toBe(true)
+    expect(holdAfter({ kind: 'rollback', holds: false })).toBeNull()
+    expect(holdAfter({ kind: 'deploy', holds: false })).toBe(false)
+    expect(holdAfter({ kind: 'promotion', holds: false })).toBe(false)
+    for (const kind of ['push', 'restart', 'scale', 'start'] as const)
+      expect(holdAfter({ kind, holds: false })).toBeNull()
+  })
+
+  it('calls what it begins from by its number, and by its environment where that is another', () => {
+    const from = { releaseId: 1, number: 7, environment: 'test', variables: 'release' } as const
+    expect(nameOrigin(from, 'test')).toBe('v7')
+    expect(nameOrigin(from, 'live')).toBe('test v7')
+    expect(nameOrigin({ ...from, releaseId: null, number: null, environment: null }, 'live')).toMatch(/removed/)
   })
 })
 

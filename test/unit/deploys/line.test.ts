@@ -51,6 +51,22 @@ describe('what a newer deploy takes the place of', () => {
   })
 })
 
+describe('a rollback that holds pushes', () => {
+  it('takes the place of every push that can still be ended, whatever the environment says, and of nothing else', () => {
+    const line = [
+      entry(1, { state: 'running', step: 'build' }),
+      entry(2),
+      entry(3, { kind: 'deploy' }),
+      { ...entry(4), ...placeOf('push', true) },
+    ]
+    expect(planArrival({ kind: 'rollback', holds: true }, line, 'waiting')).toEqual({ replaced: [2], interrupted: [1] })
+    for (const step of ['release-commands', 'start', 'check', 'swap'] as const) {
+      const going = [entry(1, { state: 'running', step })]
+      expect(planArrival({ kind: 'rollback', holds: true }, going, 'running').interrupted).toEqual([])
+    }
+  })
+})
+
 describe('the order', () => {
   it('is: what runs, rollbacks, then as they came', () => {
     const line = [

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Deploy, DeployState } from '../../../deploys/index.ts'
+import type { Deploy, DeployState, Origin } from '../../../deploys/index.ts'
 import { isoTime, isoTimeOrNull, time } from '../../schemas.ts'
 
 const states = ['waiting', 'running', 'live', 'failed', 'cancelled', 'superseded'] as const satisfies DeployState[]
@@ -20,6 +20,8 @@ export const deploySchema = z.strictObject({
   step: z.string().nullable(),
   /** `v12`; null until there is one. */
   release: z.string().nullable(),
+  /** The release whose image it takes instead of building one; null when it builds, or that release’s environment was removed. */
+  from: z.strictObject({ environment: z.string(), release: z.string() }).nullable(),
   /** What it waits for in its line, or its build for a slot, in words; null when neither waits, or when it is the next. */
   waitingFor: z.string().nullable(),
   supersededBy: z.number().int().nullable(),
@@ -45,6 +47,7 @@ export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
     serves: deploy.serves,
     step: deploy.step,
     release: deploy.releaseNumber === null ? null : `v${deploy.releaseNumber}`,
+    from: presentOrigin(deploy.from),
     waitingFor: deploy.waitingFor,
     supersededBy: deploy.supersededBy,
     cancelRequested: deploy.cancelRequested,
@@ -54,4 +57,9 @@ export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
     startedAt: isoTimeOrNull(deploy.startedAt),
     finishedAt: isoTimeOrNull(deploy.finishedAt),
   }
+}
+
+function presentOrigin(from: Origin | null): z.input<typeof deploySchema>['from'] {
+  if (from === null || from.number === null || from.environment === null) return null
+  return { environment: from.environment, release: `v${from.number}` }
 }

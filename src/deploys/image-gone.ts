@@ -1,0 +1,17 @@
+import { SlipwayError } from '../kernel/errors.ts'
+import { shortCommit } from '../kernel/short-commit.ts'
+import type { Deploy } from './deploy.ts'
+
+/** What nothing can be started from any more: its commit can be built again. */
+export function imageGoneError(
+  release: string,
+  { app, commit, environment }: Pick<Deploy, 'app' | 'commit' | 'environment'>,
+  { isOld = false }: { isOld?: boolean } = {},
+): SlipwayError {
+  const why = isOld
+    ? 'it was too old to be kept (SLIPWAY_KEEP_RELEASES says how many are)'
+    : 'somebody removed it from the engine'
+  return new SlipwayError('conflict', `The image of ${release} is gone: ${why}.`, {
+    hint: `To build its commit again, with the variables of today: slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}`,
+  })
+}
