@@ -57,7 +57,7 @@ export function makeReleaseVariables({
       const { environmentId, sealed, keyId, marks } = found
       const kept = openKept(keys, releaseId, { sealed, keyId })
       // They may be older than what the environment has: before anything can print them.
-      masks.add(environmentId, secretsOf(kept))
+      await masks.add(environmentId, secretsOf(kept))
       return kept.map(([name, value, secret, build]) => {
         return { name, value: new Secret(value), secret, build, mark: Buffer.from(marks[name] ?? '', 'hex') }
       })
@@ -76,7 +76,7 @@ export function makeReleaseVariables({
       const { environmentId, sealed, keyId } = found
       const kept = openKept(keys, releaseId, { sealed, keyId })
       // Whoever asks is about to give them to a container: before that prints anything.
-      masks.add(environmentId, secretsOf(kept))
+      await masks.add(environmentId, secretsOf(kept))
       return Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
     },
   }

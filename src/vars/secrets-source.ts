@@ -8,18 +8,26 @@ import { openValue } from './vars.ts'
 
 /** Reads what must be masked. */
 export function makeSecretsSource({ db, keys }: { db: Database; keys: SealingKeys }): SecretsSource {
+  const ofEnvironment = async (environmentId: number): Promise<string[]> => {
+    const secrets = await store.listSecrets(db, environmentId)
+    const values = secrets.map((sealed) => openValue(keys, environmentId, sealed))
+    return [secretKeyOf(keys.derivation, environmentId).reveal(), ...values]
+  }
+  const ofRelease: SecretsSource['ofRelease'] = async (releaseId) => {
+    const found = await store.findWithRelease(db, releaseId)
+    if (found === null) return null
+    const { environmentId, sealed, keyId } = found
+    const kept = sealed === null ? [] : openKept(keys, releaseId, { sealed, keyId })
+    return { environmentId, secrets: kept.filter(([, , secret]) => secret).map(([, value]) => value) }
+  }
   return {
-    async ofEnvironment(environmentId) {
-      const secrets = await store.listSecrets(db, environmentId)
-      const values = secrets.map((sealed) => openValue(keys, environmentId, sealed))
-      return [secretKeyOf(keys.derivation, environmentId).reveal(), ...values]
-    },
-    async ofRelease(releaseId) {
-      const found = await store.findWithRelease(db, releaseId)
-      if (found === null) return null
-      const { environmentId, sealed, keyId } = found
-      const kept = sealed === null ? [] : openKept(keys, releaseId, { sealed, keyId })
-      return { environmentId, secrets: kept.filter(([, , secret]) => secret).map(([, value]) => value) }
+    ofEnvironment,
+    ofRelease,
+    async inUse(environmentId) {
+      const releases = await store.listReleasesInUse(db, environmentId)
+      const theirs = await Promise.all(releases.map(ofRelease))
+      const own = await ofEnvironment(environmentId)
+      return [...own, ...theirs.flatMap((found) => [...(found?.secrets ?? [])])]
     },
   }
 }

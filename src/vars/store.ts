@@ -123,3 +123,16 @@ export async function listSecrets(q: Queryable, environmentId: number): Promise<
     [environmentId],
   )
 }
+
+/** Of which an instance is there, a deploy has not ended or a job runs. */
+export async function listReleasesInUse(q: Queryable, environmentId: number): Promise<number[]> {
+  const rows = await q.query<{ id: number }>(
+    `select release_id as id from deploys where environment_id = $1 and finished_at is null and release_id is not null
+     union select i.release_id from instances i join releases r on r.id = i.release_id
+       where i.state <> 'retired' and r.environment_id = $1
+     union select d.release_id from cron_runs c join deploys d on d.id = c.deploy_id
+       where c.environment_id = $1 and c.state in ('waiting', 'running') and d.release_id is not null`,
+    [environmentId],
+  )
+  return rows.map(({ id }) => id)
+}

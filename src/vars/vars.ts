@@ -37,6 +37,21 @@ interface VarsParts {
 
 export function makeVars({ db, keys, masks }: VarsParts): Vars {
   const mark = (variable: { name: string; value: string; build: boolean }): Buffer => markOf(keys.markKey, variable)
+  const changeIn = async (
+    tx: Transaction,
+    environmentId: number,
+    { change, by }: { change: VariablesChange; by: string },
+  ): Promise<{ changed: Changed; secrets: string[] }> => {
+    const { version, environment, appId } = await store.lockVariables(tx, environmentId)
+    const variables = await store.listVariables(tx, environmentId)
+    const { set, unset } = planChange({ version, environment, variables }, change, mark)
+    if (set.length + unset.length === 0) return { changed: { version, set: [], unset: [] }, secrets: [] }
+    const written = set.map((v) => ({ ...v, ...keys.seal(placeOf(environmentId, v.name), Buffer.from(v.value)) }))
+    const names = { set: set.map(({ name }) => name), unset: [...unset] }
+    const after = await store.writeVariables(tx, environmentId, { set: written, unset, by })
+    await appendEvent(tx, { kind: 'vars.changed', appId, environmentId, by, data: names })
+    return { changed: { version: after, ...names }, secrets: set.filter((v) => v.secret).map((v) => v.value) }
+  }
 
   return {
     async list(environmentId) {
@@ -58,23 +73,12 @@ export function makeVars({ db, keys, masks }: VarsParts): Vars {
       if (found.secret) throw secretError(name)
       return { ...present(found), value: openValue(keys, environmentId, found) }
     },
-    change: (environmentId, change, by) =>
-      db.transaction(async (tx) => {
-        const { version, environment, appId } = await store.lockVariables(tx, environmentId)
-        const variables = await store.listVariables(tx, environmentId)
-        const { set, unset } = planChange({ version, environment, variables }, change, mark)
-        if (set.length + unset.length === 0) return { version, set: [], unset: [] }
-        const written = set.map((v) => ({ ...v, ...keys.seal(placeOf(environmentId, v.name), Buffer.from(v.value)) }))
-        const changed = { set: set.map(({ name }) => name), unset: [...unset] }
-        const after = await store.writeVariables(tx, environmentId, { set: written, unset, by })
-        await appendEvent(tx, { kind: 'vars.changed', appId, environmentId, by, data: changed })
-        // Before anything can print them; should the transaction fail after all, they are masked for nothing.
-        masks.add(
-          environmentId,
-          set.filter(({ secret }) => secret).map(({ value }) => value),
-        )
-        return { version: after, ...changed }
-      }),
+    async change(environmentId, change, by) {
+      const { changed, secrets } = await db.transaction((tx) => changeIn(tx, environmentId, { change, by }))
+      // Who is given them hears of them from `ReleaseVariables`; here it may be something that is printed already.
+      await masks.add(environmentId, secrets)
+      return changed
+    },
     async copyVariables(tx, { from, to }) {
       const { variables } = await store.listWithVersion(tx, from)
       if (variables.length === 0) return

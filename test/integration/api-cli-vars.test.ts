@@ -53,7 +53,7 @@ describe('slipway vars', () => {
     expect(got.stderr).toMatch(/KEY is secret: its value is never shown again\.\n.*slipway vars set KEY --secret/)
     expect((await vars('list')).stdout).toMatch(/^KEY +\(secret\)/m)
     const keys = await openKeys(server.pool, apiSecretKey)
-    const inside = makeVars({ db: server.pool, keys, masks: { add: () => undefined } })
+    const inside = makeVars({ db: server.pool, keys, masks: { add: () => Promise.resolve() } })
     const { id } = await server.environments.get('shop', 'test')
     await inside.change(id, { set: [{ name: 'KEY', value: 'line one\nline two' }], unset: [] }, 'admin').then(
       ({ set: changed }) => expect(changed).toEqual([]), // It is what was given, without the last line end.

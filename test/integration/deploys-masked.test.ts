@@ -91,6 +91,30 @@ describe('a secret in a deploy', () => {
     expect(masker.mask(`${secret}, another-password`)).toBe('[masked], [masked]')
   })
 
+  it('is looked for as long as its release is in use', async () => {
+    await set('PASSWORD', secret)
+    await spine.log(await spine.deploy('test', commitOf('a')))
+    await set('PASSWORD', 'another-password')
+    const { id } = await spine.environment('test')
+    const keys = await openKeys(spine.db, new Secret('spine-test-installation-key-000000'))
+    const inUse = async () => [...(await makeSecretsSource({ db: spine.db, keys }).inUse(id))]
+    expect(await inUse()).toEqual([expect.anything(), 'another-password', secret])
+    await spine.db.query(`update instances set state = 'retired'`)
+    expect(await inUse()).toEqual([expect.anything(), 'another-password'])
+  })
+
+  it('is masked on both sides of where a build’s long line was cut', async () => {
+    await set('PASSWORD', secret)
+    spine.builder.work = async (_id, { onLine }) => {
+      onLine(`${'.'.repeat(8192 - 9)}${secret.slice(0, 9)}`)
+      onLine(`${secret.slice(9)} behind`)
+    }
+    const log = (await spine.log(await spine.deploy('test', commitOf('a')))).filter((line) =>
+      /\.\.\.|behind/.test(line),
+    )
+    expect(log).toEqual([expect.stringMatching(/\.\[masked\]$/), 'output: [masked] behind'])
+  })
+
   it('is one from the moment on in which it is set', async () => {
     let first = true
     spine.builder.work = async (_id, { onLine }) => {

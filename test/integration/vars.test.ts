@@ -17,7 +17,7 @@ let apps = 0
 beforeAll(async () => {
   database = await createTestDatabase()
   db = makePool(database.connection, { logger: silentLogger, size: 5 })
-  vars = makeVars({ db, keys: await openKeys(db, secretKey), masks: { add: () => undefined } })
+  vars = makeVars({ db, keys: await openKeys(db, secretKey), masks: { add: () => Promise.resolve() } })
 })
 afterAll(async () => {
   await db.close()
@@ -249,14 +249,14 @@ describe('the secret key', () => {
     expect(await dump()).toBe(before)
     const { test } = await newApp()
     await vars.change(test, set({ A: '1' }), 'ada')
-    const again = makeVars({ db, keys: await openKeys(db, secretKey), masks: { add: () => undefined } })
+    const again = makeVars({ db, keys: await openKeys(db, secretKey), masks: { add: () => Promise.resolve() } })
     expect((await again.get(test, 'A')).value).toBe('1')
   })
 })
 
 describe('another key', () => {
   const never = new AbortController().signal
-  const masks = { add: () => undefined }
+  const masks = { add: () => Promise.resolve() }
   const keysThere = async () => (await db.query(`select id from sealing_keys where purpose = 'values'`)).length
   const wrappers = async () => (await db.query('select distinct wrapper from sealing_key_wraps')).length
 

@@ -1,3 +1,5 @@
+import { type Sliced, sliceSize } from './slices.ts'
+
 /*
  * Aho and Corasick's automaton, over UTF-16 units: finds all of many patterns in one pass, in time that grows with the text
  * alone, whatever text and patterns are. Most of a log begins no secret: a table of their first two signs passes over it.
@@ -19,13 +21,16 @@ const units = 0x10000
 const tableBits = 13
 
 /** Patterns have two signs or more. */
-export function makeAutomaton(patterns: readonly string[]): Automaton {
+export function* makeAutomaton(patterns: readonly string[]): Sliced<Automaton> {
   const edges = new Map<number, number>()
   const depth = [0]
   const found = [0]
   const pairs = new Uint8Array(1 << tableBits)
+  /** All edges by how deep they lead. */
+  const levels: number[][] = []
 
-  for (const pattern of patterns) {
+  for (const [n, pattern] of patterns.entries()) {
+    if (n % sliceSize === 0) yield
     pairs[pairOf(pattern, 0)] = 1
     let state = 0
     for (let i = 0; i < pattern.length; i += 1) {
@@ -36,13 +41,13 @@ export function makeAutomaton(patterns: readonly string[]): Automaton {
         depth.push(i + 1)
         found.push(0)
         edges.set(edge, to)
+        ;(levels[i] ??= []).push(edge)
       }
       state = to
     }
     found[state] = pattern.length
   }
 
-  // In the order of their depth: the way back leads to shorter ones, which are done by then.
   const back = new Array<number>(depth.length).fill(0)
   const next = (from: number, code: number): number => {
     for (let state = from; ; state = back[state] as number) {
@@ -51,10 +56,15 @@ export function makeAutomaton(patterns: readonly string[]): Automaton {
       if (state === 0) return 0
     }
   }
-  for (const [edge, to] of [...edges].sort(([, a], [, b]) => (depth[a] as number) - (depth[b] as number))) {
-    const from = Math.floor(edge / units)
-    if (from !== 0) back[to] = next(back[from] as number, edge % units)
-    if (found[to] === 0) found[to] = found[back[to] as number] as number
+  // The way back leads to shorter ones, which are done by then.
+  for (const level of levels) {
+    for (const [n, edge] of level.entries()) {
+      if (n % sliceSize === 0) yield
+      const to = edges.get(edge) as number
+      const from = Math.floor(edge / units)
+      if (from !== 0) back[to] = next(back[from] as number, edge % units)
+      if (found[to] === 0) found[to] = found[back[to] as number] as number
+    }
   }
 
   return {

@@ -2,11 +2,15 @@ import { shortestMasked } from '../../kernel/variables.ts'
 
 /**
  * The forms in which programs print a secret: as it is (each of its lines, when it has several), URL-encoded, in JSON, and in
- * base64 wherever it may stand in what was encoded. Those that are too short to be told from other text are left out.
+ * base64 wherever it may stand in what was encoded, also in lines. Those that are too short to be told from other text are left out.
  */
 export function formsOf(value: string): string[] {
   if (value.length < shortestMasked) return []
-  const forms = [value, ...linesOf(value), ...urlForms(value), ...jsonForms(value), ...base64Forms(value)]
+  const forms = [
+    ...[value, ...linesOf(value), ...urlForms(value), ...jsonForms(value)],
+    ...base64Forms(value),
+    ...base64Lines(value),
+  ]
   return [...new Set(forms)].filter((form) => form.length >= shortestMasked)
 }
 
@@ -42,5 +46,16 @@ function base64Forms(value: string): string[] {
     const text = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64')
     const own = text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6))
     return [own, own.replaceAll('+', '-').replaceAll('/', '_')]
+  })
+}
+
+/** Programs break it into lines: base64(1) and mail at 76 signs, openssl and PEM at 64. The first line has a form already. */
+function base64Lines(value: string): string[] {
+  const text = Buffer.from(value).toString('base64').replace(/=+$/, '')
+  return [76, 64].flatMap((length) => {
+    const lines = []
+    // What stands last may go on with bits of a line end.
+    for (let at = length; at < text.length; at += length) lines.push(text.slice(at, at + length))
+    return text.length % length === 0 ? lines : [...lines.slice(0, -1), (lines.at(-1) ?? '').slice(0, -1)]
   })
 }

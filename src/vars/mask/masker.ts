@@ -1,12 +1,20 @@
 import { shortestMasked } from '../../kernel/variables.ts'
-import { makeAutomaton } from './automaton.ts'
+import { type Automaton, makeAutomaton } from './automaton.ts'
 import { formsOf } from './forms.ts'
+import { follow, type Rests } from './rests.ts'
+import { atOnce, type Sliced, sliceSize } from './slices.ts'
 
 export interface Masker {
   /** A text of its own, with all secrets in it replaced. */
   readonly mask: (text: string) => string
   /** For the lines of one output, in their order: a secret that was cut by the longest line is masked on both sides of the cut. */
   lines(): (line: string) => string
+}
+
+/** A masker that can be replaced between two lines. */
+export interface BuiltMasker extends Masker {
+  /** The same as `lines`; `isOpen`: the last line may have been cut in the middle of a secret. */
+  openLines(): { readonly mask: (line: string) => string; readonly isOpen: () => boolean }
 }
 
 export const maskText = '[masked]'
@@ -20,34 +28,61 @@ const mayBeCut = (8 * 1024) / 3
 /** Where a text left off in the middle of a secret. */
 interface Carry {
   readonly state: number
-  /** What follows of the secrets whose head was found. */
-  readonly rests: readonly string[]
+  /** Of the secrets whose head was found. */
+  readonly rests: Rests | null
 }
 
-const nothing: Carry = { state: 0, rests: [] }
-const asItIs: Masker = { mask: (text) => text, lines: () => (line) => line }
+const nothing: Carry = { state: 0, rests: null }
 
-export function makeMasker(secrets: Iterable<string>): Masker {
-  const patterns = [...new Set([...secrets].flatMap(formsOf))]
+export function makeMasker(secrets: Iterable<string>): BuiltMasker {
+  return atOnce(buildMasker(secrets))
+}
+
+/** Takes some 5 ms for a thousand lines of secrets. */
+export function* buildMasker(secrets: Iterable<string>): Sliced<BuiltMasker> {
+  const all = new Set<string>()
+  for (const secret of secrets) {
+    for (const form of formsOf(secret)) all.add(form)
+    yield
+  }
+  const patterns = [...all]
   if (patterns.length === 0) return asItIs
   const headLength = patterns.length > manyPatterns ? headLengths.many : headLengths.usual
-  const automaton = makeAutomaton(patterns.map((pattern) => pattern.slice(0, headLength)))
-  /** By the state that the head ends in, sorted. */
-  const rests = new Map<number, string[]>()
-  for (const pattern of patterns.filter(({ length }) => length > headLength)) {
+  const automaton = yield* makeAutomaton(patterns.map((pattern) => pattern.slice(0, headLength)))
+  /** By the state that the head ends in. */
+  const alike = new Map<number, string[]>()
+  for (const [n, pattern] of patterns.entries()) {
+    if (n % sliceSize === 0) yield
+    if (pattern.length <= headLength) continue
     const state = automaton.stateOf(pattern.slice(0, headLength))
-    const alike = rests.get(state)
-    if (alike === undefined) rests.set(state, [pattern.slice(headLength)])
-    else alike.push(pattern.slice(headLength))
+    const rest = pattern.slice(headLength)
+    const others = alike.get(state)
+    if (others === undefined) alike.set(state, [rest])
+    else others.push(rest)
   }
-  for (const alike of rests.values()) alike.sort()
+  const rests = new Map<number, Rests>()
+  for (const [state, these] of alike) {
+    if (rests.size % sliceSize === 0) yield
+    rests.set(state, { sorted: these.sort(), first: 0, last: these.length, at: 0 })
+  }
+  return makeScanner(automaton, rests)
+}
 
+const asItIs: BuiltMasker = {
+  mask: (text) => text,
+  lines: () => (line) => line,
+  openLines: () => ({ mask: (line) => line, isOpen: () => false }),
+}
+
+function makeScanner(automaton: Automaton, rests: ReadonlyMap<number, Rests>): BuiltMasker {
   const scan = (text: string, carry: Carry): { text: string; carry: Carry } => {
     const out = makeCutter(text)
-    let state = carry.state
-    let left = follow(text, 0, carry.rests)
-    let at = left.end
-    if (at > 0) out.cut(0, at)
+    let { state } = carry
+    let { end: at, left } = carry.rests === null ? { end: 0, left: null } : follow(text, 0, carry.rests)
+    if (at > 0) {
+      out.cut(0, at)
+      state = 0
+    }
     while (at < text.length) {
       if (state === 0) at = automaton.skip(text, at)
       state = automaton.next(state, text.charCodeAt(at))
@@ -57,71 +92,31 @@ export function makeMasker(secrets: Iterable<string>): Masker {
       const more = rests.get(state)
       if (more === undefined) out.cut(at - length, at)
       else {
-        left = follow(text, at, more)
-        out.cut(at - length, left.end)
+        const followed = follow(text, at, more)
+        left = followed.left
+        out.cut(at - length, followed.end)
         // Of what follows nothing is looked at twice.
-        if (left.end > at) state = 0
-        at = left.end
+        if (followed.end > at) state = 0
+        at = followed.end
       }
     }
     const depth = automaton.depth[state] as number
-    const open = text.length >= mayBeCut ? { state, rests: left.end === text.length ? left.rests : [] } : nothing
+    const open = text.length >= mayBeCut ? { state, rests: left } : nothing
     if (open.state !== 0 && depth >= shortestMasked) out.cut(text.length - depth, text.length)
     return { text: out.end(), carry: open }
   }
-
-  return {
-    mask: (text) => scan(text, nothing).text,
-    lines() {
-      let carry = nothing
-      return (line) => {
+  const openLines = (): ReturnType<BuiltMasker['openLines']> => {
+    let carry = nothing
+    return {
+      mask(line) {
         const scanned = scan(line, carry)
         carry = scanned.carry
         return scanned.text
-      }
-    },
+      },
+      isOpen: () => carry.state !== 0 || carry.rests !== null,
+    }
   }
-}
-
-/**
- * How far the text goes on like one of these, which are sorted, and what is left of those that it ends in the middle of. Those that it
- * is still like stand together, so that it costs little more when very many secrets begin alike.
- */
-function follow(text: string, from: number, rests: readonly string[]): { end: number; rests: string[] } {
-  let first = 0
-  let last = rests.length
-  let length = 0
-  for (; from + length < text.length; length += 1) {
-    const code = text.charCodeAt(from + length)
-    const next = findCode(rests, code, { first, last, at: length })
-    if (next === last || codeAt(rests, next, length) !== code) return { end: from + length, rests: [] }
-    last = findCode(rests, code + 1, { first: next, last, at: length })
-    first = next
-  }
-  const left = rests.slice(first, last).filter((rest) => rest.length > length)
-  return { end: from + length, rests: left.map((rest) => rest.slice(length)) }
-}
-
-/** The first of these, alike up to `at`, that goes on with this sign or a higher one. */
-function findCode(
-  rests: readonly string[],
-  code: number,
-  { first, last, at }: { first: number; last: number; at: number },
-): number {
-  let low = first
-  let high = last
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (codeAt(rests, middle, at) < code) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-/** Below all signs where it has ended. */
-function codeAt(rests: readonly string[], index: number, at: number): number {
-  const rest = rests[index] as string
-  return at < rest.length ? rest.charCodeAt(at) : -1
+  return { mask: (text) => scan(text, nothing).text, lines: () => openLines().mask, openLines }
 }
 
 /** Puts marks where pieces are cut out; pieces that touch or overlap become one mark. They come in the order of their ends. */

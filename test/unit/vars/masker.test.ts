@@ -40,6 +40,21 @@ describe('a masker', () => {
     )
   })
 
+  it('finds it in base64 that is broken into lines', () => {
+    for (const value of ['a secret of many words. '.repeat(12), 'x1'.repeat(57), 'q'.repeat(48)]) {
+      const { mask } = makeMasker([value])
+      for (const length of [64, 76]) {
+        for (const behind of ['', '\n']) {
+          const text = Buffer.from(`${value}${behind}`).toString('base64')
+          const lines = text.match(new RegExp(`.{1,${length}}`, 'g')) ?? []
+          const left = lines.map((line) => mask(line).replace(maskText, ''))
+          // A last line that is too short for a mark of its own.
+          expect(left.filter((rest) => rest.length > 8)).toEqual([])
+        }
+      }
+    }
+  })
+
   it('leaves nothing of any secret, whatever they are and wherever they stand', () => {
     const letter = fc.constantFrom('a', 'b', 'c', '/', ' ', '\\', '"')
     const secrets = fc.array(fc.string({ unit: letter, minLength: 6, maxLength: 60 }), { minLength: 1, maxLength: 8 })
@@ -128,6 +143,15 @@ describe('a masker', () => {
       timed(
         hostile,
         Array.from({ length: 50 }, () => `${'a'.repeat(3_999)}b`.repeat(2)),
+      ),
+    ).toBeLessThan(2_000)
+    // Lines that end where tens of thousands of secrets may go on.
+    const alike = makeMasker(Array.from({ length: 30_000 }, (_, i) => `the-same-${i}`)).lines()
+    const end = `${'.'.repeat(3_000)}the-same`
+    expect(
+      timed(
+        alike,
+        Array.from({ length: 1_000 }, () => end),
       ),
     ).toBeLessThan(2_000)
   })
