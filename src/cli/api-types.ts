@@ -7,6 +7,7 @@ import type { examinationSchema, repairSchema } from '../http/routes/doctor/rout
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
 import type { protectionSchema } from '../http/routes/protection/routes.ts'
 import type { processesSchema, scaledSchema } from '../http/routes/processes/routes.ts'
+import type { comparisonSchema, releaseDetails, releaseSchema } from '../http/routes/releases/presenter.ts'
 import type { overviewSchema, statusSchema } from '../http/routes/status/presenter.ts'
 import type { variableSchema } from '../http/routes/vars/presenter.ts'
 
@@ -19,6 +20,9 @@ export type Variable = z.output<typeof variableSchema>
 export type CronJob = z.output<typeof cronJobSchema>
 export type CronRun = z.output<typeof cronRunSchema>
 export type Deploy = z.output<typeof deploySchema>
+export type Release = z.output<typeof releaseSchema>
+export type ReleaseDetails = z.output<typeof releaseDetails>
+export type ReleaseComparison = z.output<typeof comparisonSchema>
 export type Overview = z.output<typeof overviewSchema>
 export type Protection = z.output<typeof protectionSchema>
 export type Processes = z.output<typeof processesSchema>

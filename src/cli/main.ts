@@ -15,6 +15,7 @@ import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
 import { addProtectVerbs } from './verbs/protect.ts'
 import { addProcessVerbs } from './verbs/processes.ts'
+import { addReleaseVerbs } from './verbs/releases.ts'
 import { addRunVerb } from './verbs/run.ts'
 import { addServiceVerbs } from './verbs/service.ts'
 import { addStatusVerb } from './verbs/status.ts'
@@ -59,6 +60,7 @@ function makeProgram(version: string, args: readonly string[]): Command {
   addVarsVerbs(program, run)
   addProtectVerbs(program, run)
   addDeployVerbs(program, run)
+  addReleaseVerbs(program, run)
   addProcessVerbs(program, run)
   addStatusVerb(program, run)
   addCronVerbs(program, run)

@@ -1,5 +1,6 @@
 import type { Queryable } from '../postgres/database.ts'
 import type { DeployState, LogLine } from './deploy.ts'
+import { findExposures, hostEntriesOf } from './exposures.ts'
 import { lastSeq, readLines } from './log.ts'
 
 /** Questions about deploys that change nothing and wait for nothing. */
@@ -12,6 +13,8 @@ export interface DeployReads {
   countByState(): Promise<Readonly<Record<DeployState, number>>>
   /** What the environment's route points to, and since when; null when nothing is live, or it is stopped. */
   findServing(environmentId: number): Promise<ServingRelease | null>
+  /** Whether somebody who asks for the release at its own address is answered. */
+  hasReleaseAddress(release: { environmentId: number; live: boolean; releaseId: number }): Promise<boolean>
 }
 
 interface ServingRelease {
@@ -43,6 +46,14 @@ export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
         [environmentId],
       )
       return rows[0] ?? null
+    },
+    async hasReleaseAddress(release) {
+      const rows = await db.query('select 1 from routes where environment_id = $1 and release_id = $2', [
+        release.environmentId,
+        release.releaseId,
+      ])
+      if (rows.length === 0) return false
+      return hostEntriesOf(release, await findExposures(db, release.environmentId)).release !== null
     },
   }
 }

@@ -23,6 +23,8 @@ export interface Repositories {
   readonly countBetween: (app: string, from: string, to: string) => Promise<{ added: number; left: number } | null>
   /** The newest commits that `to` has behind it and `from` has not; none when one of them is not there any more. */
   readonly listBetween: (app: string, range: { from: string; to: string; limit: number }) => Promise<Commit[]>
+  /** Author and subject of these commits, by id; without those that are not there any more. */
+  readonly describeCommits: (app: string, ids: readonly string[]) => Promise<ReadonlyMap<string, Commit>>
   /** All of them or none; `conflict` says which could not move and why. */
   readonly moveRefs: (app: string, moves: readonly RefMove[]) => Promise<void>
   /** The refs that begin with `prefix` (which ends in a slash), and what they point to. */

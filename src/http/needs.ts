@@ -11,6 +11,7 @@ import type { Protection } from '../protection/index.ts'
 import type { Runs } from '../runs/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
+import type { Releases } from '../releases/index.ts'
 import type { KeyRotation, Vars } from '../vars/index.ts'
 
 /** What the HTTP side needs of the rest; server/open-doors.ts gives it. */
@@ -35,9 +36,10 @@ export interface HttpNeeds {
     | 'reconcile'
   >
   readonly processes: Processes
+  readonly releases: Releases
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>
-  readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'>
+  readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState' | 'hasReleaseAddress'>
   readonly activity: Activity
   readonly statuses: Pick<Statuses, 'list' | 'ofApp'>
   readonly db: Database
@@ -64,6 +66,7 @@ export interface Facts {
     readonly control: string
     git(app: string): string
     environment(label: string): string
+    release(label: string, releaseNumber: number): string
   }
 }
 
@@ -73,6 +76,10 @@ interface Commits {
   tipOf(app: string, branch: string): Promise<string | null>
   /** Full id of the commit named by a full id or its first 7 or more characters; `not_found` for none, `conflict` for several. */
   resolveCommit(app: string, text: string): Promise<string>
+  /** How many commits only `to` has behind it, and only `from`; null when one of them is not there any more. */
+  countBetween(app: string, from: string, to: string): Promise<{ added: number; left: number } | null>
+  /** Those of these commits that are still there, by id. */
+  describeCommits(app: string, ids: readonly string[]): Promise<ReadonlyMap<string, Commit>>
   /** The newest commits that `to` has behind it and `from` has not. */
   listBetween(app: string, range: { from: string; to: string; limit: number }): Promise<Commit[]>
 }

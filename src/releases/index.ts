@@ -1,3 +1,13 @@
+export { compareCommits, type CommitsDifference, type Cut } from './compare-commits.ts'
+export type { ConfigurationDifference, VariablesDifference } from './compare.ts'
+export {
+  makeReleases,
+  type ReleaseComparison,
+  type ReleaseDetails,
+  type ReleasePlace,
+  type Releases,
+} from './releases.ts'
+export type { ReleaseSummary } from './reads-store.ts'
 export { chooseImagesToRemove, type KeptImage, type KeptRelease } from './retention.ts'
 export { listAppsWithImages, listKeptImages, listKeptReleases } from './retention-store.ts'
 export { createRelease, getRelease, type Release } from './store.ts'

@@ -13,6 +13,7 @@ import { makeMutex } from '../kernel/mutex.ts'
 import { makeSlots } from '../kernel/slots.ts'
 import { makeLogs } from '../logs/index.ts'
 import { copyProtection, makeProtection } from '../protection/index.ts'
+import { makeReleases } from '../releases/index.ts'
 import { makeRemovals } from '../removals/index.ts'
 import { makeAddresses, passwordHash } from '../routing/index.ts'
 import { makeRuns } from '../runs/index.ts'
@@ -123,6 +124,7 @@ function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Bui
     removals,
     nightly,
     reads: makeDeployReads({ db }),
+    releases: makeReleases({ db }),
     statuses: makeStatuses({ db, commits: repositories, logger }),
     activity: makeActivity({ db }),
   }

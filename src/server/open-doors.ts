@@ -45,6 +45,7 @@ export async function openDoors(ground: Ground, modules: Modules): Promise<{ clo
         control: controlUrl,
         git: (name) => `${controlUrl}/${name}.git`,
         environment: (label) => addresses.url(addresses.environmentHost(label)),
+        release: (label, number) => addresses.url(addresses.releaseHost(label, number)),
       },
     },
     readiness: [

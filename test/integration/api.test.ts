@@ -331,6 +331,7 @@ describe('who may', () => {
       const path = template
         .replace('{app}', 'private')
         .replace('{environment}', 'test')
+        .replace('{release}', 'v1')
         .replace('{id}', String(deploy.json.id))
       for (const method of Object.keys(methods)) {
         const refused = await httpCall(method.toUpperCase(), `${server.url}/api/v1${path}`, { token: powerless })

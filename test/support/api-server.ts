@@ -8,7 +8,7 @@ import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
-import { hasEnded, makeProcesses } from '../../src/deploys/index.ts'
+import { hasEnded, makeDeployReads, makeProcesses } from '../../src/deploys/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { makeSlots } from '../../src/kernel/slots.ts'
 import { makeRemovals } from '../../src/removals/index.ts'
@@ -16,6 +16,7 @@ import { Secret } from '../../src/kernel/secret.ts'
 import { makeProtection } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { makeReleases } from '../../src/releases/index.ts'
 import { makeStatuses } from '../../src/status/index.ts'
 import { makeKeyRotation, makeMasks, makeSecretsSource, makeVars, openKeys } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
@@ -25,6 +26,9 @@ import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts
 export const someCommit = 'c0ffee0000000000000000000000000000000001'
 export const apiSecretKey = new Secret('api-test-installation-key-00000000000')
 export const otherCommit = 'c0ffee1111111111111111111111111111111111'
+
+/** A commit that git fails at. */
+export const unreadable = 'bad'.padEnd(40, '0')
 
 /** The real HTTP side on the real stores; deploys, repositories and containers do what the test says. */
 export interface ApiServer {
@@ -106,6 +110,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       removals,
       protection,
       db: pool,
+      releases: makeReleases({ db: pool }),
       activity: makeActivity({ db: pool, everyMs: 20 }),
       statuses: makeStatuses({
         db: pool,
@@ -121,6 +126,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
           control: `http://slipway.localhost:${port}`,
           git: (name) => `http://slipway.localhost:${port}/${name}.git`,
           environment: (label) => `http://${label}.localhost:${port}`,
+          release: (label, number) => `http://v${number}--${label}.localhost:${port}`,
         },
       },
     })
@@ -168,7 +174,7 @@ function makeState(pool: Pool) {
   const parts = {
     deploys,
     processes: makeProcesses({ db: pool, deploys }),
-    reads: deploys,
+    reads: { ...deploys, hasReleaseAddress: (release) => makeDeployReads({ db: pool }).hasReleaseAddress(release) },
     commits: {
       tipOf: async (app, branch) => tips.get(`${app}/${branch}`) ?? null,
       async resolveCommit(_app, text) {
@@ -176,6 +182,14 @@ function makeState(pool: Pool) {
         if (found.length > 1) throw new SlipwayError('conflict', `Several commits begin with ${text}.`)
         if (found[0] === undefined) throw new SlipwayError('not_found', `There is no commit ${text}.`)
         return found[0]
+      },
+      countBetween: async () => counted.between,
+      async describeCommits(_app, ids) {
+        if (ids.includes(unreadable)) throw new Error('git does not answer')
+        const there = ids.filter((id) => /^c0ffee/.test(id))
+        return new Map(
+          there.map((id) => [id, { id, author: 'Ada', at: new Date(0), subject: `Change ${id.slice(-1)}` }]),
+        )
       },
       listBetween: async (_app, { to }) => [
         { id: to, author: 'Ada', at: new Date('2026-01-02T03:04:05Z'), subject: 'Change it' },
@@ -228,6 +242,7 @@ function makeState(pool: Pool) {
     | 'vars'
     | 'cron'
     | 'protection'
+    | 'releases'
     | 'rotation'
     | 'db'
     | 'facts'

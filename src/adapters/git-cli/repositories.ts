@@ -70,17 +70,13 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
     },
     async listBetween(app, { from, to, limit }) {
       const range = `${parseCommitId(from)}..${parseCommitId(to)}`
-      const { code, stdout } = await run(app, [
-        'log',
-        '-z',
-        '--encoding=UTF-8',
-        `--format=${commitFormat}`,
-        `--max-count=${limit}`,
-        '--end-of-options',
-        range,
-      ])
+      const { code, stdout } = await run(app, [...logOfCommits, `--max-count=${limit}`, '--end-of-options', range])
       return code === 0 ? readCommits(stdout.toString('utf8')) : []
     },
+    describeCommits: async (app, ids) =>
+      ids.length > 0 && (await isThere(pathOf(app)))
+        ? describeCommits(ids, (...asked) => run(app, ...asked))
+        : new Map(),
     moveRefs,
     async listRefs(app, prefix) {
       if (!(await mayHaveRefs(pathOf(app), prefix))) return new Map()
@@ -167,6 +163,17 @@ async function mayHaveRefs(path: string, prefix: string): Promise<boolean> {
 
 /** Of authors and subjects only the beginning: both may be as long as their pusher likes. */
 const commitFormat = '%H%x1f%<(200,trunc)%an%x1f%ct%x1f%<(300,trunc)%s'
+
+const logOfCommits = ['log', '-z', '--encoding=UTF-8', `--format=${commitFormat}`]
+
+type AskWithInput = (args: readonly string[], input: string) => Promise<{ code: number | null; stdout: Buffer }>
+
+async function describeCommits(ids: readonly string[], ask: AskWithInput): Promise<Map<string, Commit>> {
+  const input = [...new Set(ids)].map((id) => `${parseCommitId(id)}\n`).join('')
+  const { code, stdout } = await ask([...logOfCommits, '--no-walk=unsorted', '--ignore-missing', '--stdin'], input)
+  const found = code === 0 ? readCommits(stdout.toString('utf8')) : []
+  return new Map(found.map((commit) => [commit.id, commit]))
+}
 
 function readCommits(text: string): Commit[] {
   return text

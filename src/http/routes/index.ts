@@ -10,6 +10,7 @@ import { doctorRoutes } from './doctor/routes.ts'
 import { environmentRoutes } from './environments/routes.ts'
 import { keyRotationRoutes } from './key-rotation/routes.ts'
 import { logRoutes } from './logs/routes.ts'
+import { releaseRoutes } from './releases/routes.ts'
 import { protectionRoutes } from './protection/routes.ts'
 import { processRoutes } from './processes/routes.ts'
 import { runRoutes } from './runs/routes.ts'
@@ -29,6 +30,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...keyRotationRoutes(needs),
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),
+    ...releaseRoutes(needs),
     ...processRoutes(needs),
     ...statusRoutes(needs),
     ...logRoutes(needs),

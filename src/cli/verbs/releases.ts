@@ -1,0 +1,231 @@
+import type { Command } from 'commander'
+import type { Release, ReleaseComparison, ReleaseDetails } from '../api-types.ts'
+import { describeReason, describeRelease } from '../describe-release.ts'
+import { exits, Failure } from '../failure.ts'
+import { ago, type Output } from '../output.ts'
+import {
+  chooseEnvironment,
+  type CommonOptions,
+  environmentPath,
+  type Run,
+  type Session,
+  withEnvironment,
+  withExample,
+  withJson,
+} from '../session.ts'
+import { readCount } from './deploys.ts'
+
+interface ListOptions extends CommonOptions {
+  readonly lines: string
+  readonly before?: string
+}
+
+export function addReleaseVerbs(program: Command, run: Run): void {
+  const releases = program
+    .command('releases')
+    .description('look at what was deployed: each release of an environment, v1, v2, …, stays as it was')
+  const verb = (name: string, description: string): Command =>
+    withJson(withEnvironment(releases.command(name).description(description)))
+
+  withExample(
+    verb('list', 'the newest releases: which one serves, whose image is kept, what they are made of, who and why')
+      .argument('[env]', 'the environment (default: test)')
+      .option('-n, --lines <n>', 'how many', '20')
+      .option('--before <release>', 'those before this one')
+      .action(run<[string | undefined], ListOptions>(listReleases)),
+    'slipway releases list live',
+    'slipway releases list live --before v80',
+  )
+  withExample(
+    verb('show', 'one release: image, configuration, names of variables, commit, steps, deploys')
+      .argument('<release>', 'v12')
+      .action(run<[string], CommonOptions>(showRelease)),
+    'slipway releases show v12 -e live',
+  )
+  withExample(
+    verb('diff', 'what the second has that the first has not, and the other way round')
+      .argument('<from>', 'v11, or with its environment test:v12')
+      .argument('<to>', 'v12, or with its environment live:v7')
+      .action(run<[string, string], CommonOptions>(compareReleases)),
+    'slipway releases diff v11 v12 -e live',
+    'slipway releases diff live:v7 test:v12',
+  )
+}
+
+async function listReleases(session: Session, [name]: [string | undefined], options: ListOptions): Promise<void> {
+  const { out } = session
+  const [app, environment] = [await session.app(), chooseEnvironment(name, options)]
+  const before = options.before === undefined ? '' : `&before=${readRelease(options.before)}`
+  const query = `limit=${readCount(options.lines, 200)}${before}`
+  const page = await session
+    .client()
+    .call<{ releases: Release[]; next: string | null }>('GET', `${environmentPath(app, environment)}/releases?${query}`)
+  out.data(page.releases)
+  if (page.releases.length === 0) {
+    out.line(before === '' ? `${environment} has no releases yet. Push, or: slipway deploy ${environment}` : 'No more.')
+    return
+  }
+  out.table(['RELEASE', 'STATE', 'IMAGE', 'COMMIT', 'SUBJECT', 'BY', 'WHY', 'WHEN'], page.releases.map(rowOf))
+  if (page.next !== null) {
+    out.note(`Older ones: slipway releases list ${environment} -a ${app} --before ${page.next}`)
+  }
+}
+
+const longestSubject = 50
+
+function rowOf(release: Release): string[] {
+  const subject = release.subject ?? ''
+  const short = subject.length > longestSubject ? `${subject.slice(0, longestSubject - 1)}…` : subject
+  return [
+    release.release,
+    describeRelease(release),
+    release.pinned ? 'pinned' : release.image,
+    release.commit.slice(0, 10),
+    short,
+    release.deploy?.requestedBy ?? '-',
+    describeReason(release),
+    ago(release.createdAt),
+  ]
+}
+
+async function showRelease(session: Session, [text]: [string], options: CommonOptions): Promise<void> {
+  const path = `${environmentPath(await session.app(), chooseEnvironment(undefined, options))}/releases/${readRelease(text)}`
+  const release = await session.client().call<ReleaseDetails>('GET', path)
+  session.out.data(release)
+  printRelease(session.out, release)
+}
+
+function printRelease(out: Output, release: ReleaseDetails): void {
+  const { deploy, deploys } = release
+  const more = deploys.total - deploys.newest.length
+  out.facts([
+    ['Release', `${release.release} of ${release.environment}`],
+    ['State', describeRelease(release)],
+    [
+      'Made',
+      `${ago(release.createdAt)}${deploy === null ? '' : ` by ${deploy.requestedBy}`}: ${describeReason(release)}`,
+    ],
+    ['Commit', release.commit],
+    ['', release.subject === null ? 'not in the repository any more' : `${release.subject} (${release.author ?? '-'})`],
+    ['Image', `${release.digest} (build ${release.build}, ${(release.sizeBytes / 1_000_000).toFixed(1)} MB)`],
+    ['', describeImage(release)],
+    ['Address', release.url],
+    ['Variables', release.variables.length === 0 ? 'none' : release.variables.join(', ')],
+    ...labelled('Steps', release.steps.map(describeStep)),
+    ...labelled(
+      'Deploys',
+      deploys.newest.map(
+        ({ id, kind, state, requestedBy, createdAt }) =>
+          `${id}: ${kind}, ${state}, by ${requestedBy}, ${ago(createdAt)}`,
+      ),
+    ),
+    ['', more > 0 ? `and ${more} more` : null],
+    ...labelled('Configuration', linesOf(release.configuration)),
+  ])
+}
+
+function describeImage({ imageRemovedAt, pinned }: ReleaseDetails): string {
+  if (imageRemovedAt !== null) return `gone since ${ago(imageRemovedAt)}: nothing starts from it any more`
+  return pinned ? 'pinned: it is kept until slipway releases unpin' : 'kept'
+}
+
+function describeStep({ step, outcome, startedAt, finishedAt }: ReleaseDetails['steps'][number]): string {
+  const seconds = finishedAt === null ? null : (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000
+  const how = outcome === null || outcome === 'done' ? '' : `, ${outcome}`
+  return seconds === null ? `${step}: begun ${ago(startedAt)}` : `${step}: ${seconds.toFixed(1)} s${how}`
+}
+
+/** `health.path: /healthz`, one line for each key. */
+function linesOf(value: unknown, path = ''): string[] {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return Object.entries(value).flatMap(([key, inner]) => linesOf(inner, path === '' ? key : `${path}.${key}`))
+  }
+  if (value === null || (Array.isArray(value) && value.length === 0)) return []
+  return [`${path}: ${typeof value === 'string' ? value : JSON.stringify(value)}`]
+}
+
+function labelled(name: string, lines: readonly string[]): [string, string | null][] {
+  return lines.map((line, i) => [i === 0 ? name : '', line])
+}
+
+async function compareReleases(
+  session: Session,
+  [fromText, toText]: [string, string],
+  options: CommonOptions,
+): Promise<void> {
+  const { out } = session
+  const environment = chooseEnvironment(undefined, options)
+  const [from, to] = [readPlace(fromText, environment), readPlace(toText, environment)]
+  const path = `${environmentPath(await session.app(), to.environment)}/releases/${to.release}/comparison`
+  const compared = await session
+    .client()
+    .call<ReleaseComparison>('GET', `${path}?from=${from.environment}:${from.release}`)
+  out.data(compared)
+  printComparison(out, compared)
+}
+
+function printComparison(out: Output, compared: ReleaseComparison): void {
+  const { commits, variables, configuration, processes, isSameImage } = compared
+  const [from, to] = [nameOf(compared.from), nameOf(compared.to)]
+  out.line(`From ${from} to ${to}${isSameImage ? ': the same image' : ''}`)
+  const sections: [string, string[]][] = [
+    [`Commits that only ${to} has`, commits === null ? [] : commitLines(commits.added)],
+    [`Commits that only ${from} has`, commits === null ? [] : commitLines(commits.removed)],
+    ['Variables', variableLines(variables)],
+    ['Processes', differenceLines(processes)],
+    ['Configuration', differenceLines(configuration)],
+  ]
+  for (const [title, lines] of sections.filter(([, each]) => each.length > 0)) {
+    out.line()
+    out.line(`${title}:`)
+    for (const line of lines) out.line(`  ${line}`)
+  }
+  if (commits === null) out.note('What lies between their commits is not known: one is not in the repository any more.')
+  else if (sections.every(([, lines]) => lines.length === 0)) out.line('Nothing differs.')
+}
+
+const nameOf = ({ environment, release }: ReleaseComparison['from']): string => `${release} of ${environment}`
+
+type Commits = NonNullable<ReleaseComparison['commits']>['added']
+
+function commitLines({ total, first }: Commits): string[] {
+  return withRest(
+    first.map(({ id, author, subject }) => `${id.slice(0, 10)}  ${subject}  (${author})`),
+    total,
+  )
+}
+
+function variableLines({ added, removed, changed }: ReleaseComparison['variables']): string[] {
+  const words: [string, readonly string[]][] = [
+    ['added', added],
+    ['removed', removed],
+    ['changed', changed],
+  ]
+  return words.filter(([, names]) => names.length > 0).map(([word, names]) => `${word}: ${names.join(', ')}`)
+}
+
+function differenceLines({ total, first }: ReleaseComparison['processes']): string[] {
+  return withRest(
+    first.map(({ path, from, to }) => `${path}: ${from ?? '(none)'} → ${to ?? '(none)'}`),
+    total,
+  )
+}
+
+const withRest = (lines: string[], total: number): string[] =>
+  total > lines.length ? [...lines, `… and ${total - lines.length} more`] : lines
+
+/** `v12` or `12`. */
+export function readRelease(text: string): string {
+  const number = /^v?([1-9][0-9]{0,8})$/.exec(text)?.[1]
+  if (number !== undefined) return `v${number}`
+  throw new Failure(
+    exits.wrongUse,
+    `“${text}” is not a release: they are v1, v2, ….`,
+    'See the newest with: slipway releases list',
+  )
+}
+
+function readPlace(text: string, environment: string): { environment: string; release: string } {
+  const [, name = environment, release = text] = /^([^:]*):(.*)$/.exec(text) ?? []
+  return { environment: name, release: readRelease(release) }
+}
