@@ -176,6 +176,14 @@ ALTER TABLE public.deploys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.environment_maintenance (
+    environment_id bigint NOT NULL,
+    message text DEFAULT ''::text NOT NULL,
+    ranges cidr[] DEFAULT '{}'::cidr[] NOT NULL,
+    begun_by text NOT NULL,
+    begun_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.environment_passwords (
     environment_id bigint NOT NULL,
     user_name text NOT NULL,
@@ -216,6 +224,12 @@ CREATE TABLE public.environments (
     state text DEFAULT 'active'::text NOT NULL,
     removed_by text,
     held boolean DEFAULT false NOT NULL,
+    locked_at timestamp with time zone,
+    locked_by text,
+    lock_reason text,
+    lock_waits boolean DEFAULT false NOT NULL,
+    lock_allows_rollbacks boolean DEFAULT false NOT NULL,
+    CONSTRAINT environments_lock_check CHECK ((((locked_at IS NULL) = (locked_by IS NULL)) AND ((locked_at IS NULL) = (lock_reason IS NULL)))),
     CONSTRAINT environments_state_check CHECK ((state = ANY (ARRAY['active'::text, 'stopped'::text, 'removing'::text]))),
     CONSTRAINT environments_supersede_check CHECK ((supersede = ANY (ARRAY['waiting'::text, 'running'::text])))
 );
@@ -476,6 +490,9 @@ ALTER TABLE ONLY public.deploy_steps
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.environment_maintenance
+    ADD CONSTRAINT environment_maintenance_pkey PRIMARY KEY (environment_id);
+
 ALTER TABLE ONLY public.environment_passwords
     ADD CONSTRAINT environment_passwords_pkey PRIMARY KEY (environment_id, user_name);
 
@@ -557,6 +574,8 @@ CREATE INDEX apps_with_release_addresses ON public.apps USING btree (id) WHERE (
 CREATE INDEX builds_by_commit ON public.builds USING btree (app_id, commit);
 
 CREATE INDEX builds_by_digest ON public.builds USING btree (((image ->> 'digest'::text))) WHERE (image_removed_at IS NULL);
+
+CREATE INDEX builds_kept ON public.builds USING btree (key, id) WHERE ((state = 'succeeded'::text) AND (image_removed_at IS NULL));
 
 CREATE INDEX builds_with_image ON public.builds USING btree (app_id) WHERE ((state = 'succeeded'::text) AND (image_removed_at IS NULL));
 
@@ -686,6 +705,9 @@ ALTER TABLE ONLY public.deploys
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_superseded_by_fkey FOREIGN KEY (superseded_by) REFERENCES public.deploys(id);
+
+ALTER TABLE ONLY public.environment_maintenance
+    ADD CONSTRAINT environment_maintenance_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.environment_passwords
     ADD CONSTRAINT environment_passwords_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;

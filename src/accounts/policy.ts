@@ -16,6 +16,7 @@ export type Action =
   | 'git.push'
   | 'environments.add'
   | 'environments.change'
+  | 'environments.lock'
   | 'vars.read'
   | 'vars.change'
   | 'vars.rotate-key'

@@ -54,6 +54,15 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     `scaled ${environment ?? text(data['environment'])} (from the next deploy on): ${listChange(data)}`,
   'app.removing': ({ data }) => `began to remove the app ${text(data['app'])}`,
   'app.removed': ({ data }) => `removed the app ${text(data['app'])}`,
+  'environment.locked': ({ data }) => {
+    const how = [
+      ...(data['waits'] === true ? ['deploys wait'] : []),
+      ...(data['allowsRollbacks'] === true ? ['rollbacks pass'] : []),
+    ].join(', ')
+    return `locked the environment ${text(data['environment'])}${how === '' ? '' : ` (${how})`}: “${text(data['reason'])}”`
+  },
+  'environment.unlocked': ({ data }) =>
+    `unlocked the environment ${text(data['environment'])}, which ${text(data['lockedBy'])} had locked: “${text(data['reason'])}”`,
   'environment.stopped': ({ data }) => `stopped the environment ${text(data['environment'])}`,
   'environment.removing': ({ data }) => `began to remove the environment ${text(data['environment'])}`,
   'environment.removed': ({ data }) => `removed the environment ${text(data['environment'])}`,

@@ -5,6 +5,7 @@ import type { cronJobSchema, cronRunSchema } from '../http/routes/cron/presenter
 import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
+import type { heldSchema, unlockedSchema } from '../http/routes/locks/routes.ts'
 import type { protectionSchema } from '../http/routes/protection/routes.ts'
 import type { processesSchema, scaledSchema } from '../http/routes/processes/routes.ts'
 import type { comparisonSchema, releaseDetails, releaseSchema } from '../http/routes/releases/presenter.ts'
@@ -23,6 +24,8 @@ export type Deploy = z.output<typeof deploySchema>
 export type Release = z.output<typeof releaseSchema>
 export type ReleaseDetails = z.output<typeof releaseDetails>
 export type ReleaseComparison = z.output<typeof comparisonSchema>
+export type Held = z.output<typeof heldSchema>
+export type Unlocked = z.output<typeof unlockedSchema>
 export type Overview = z.output<typeof overviewSchema>
 export type Protection = z.output<typeof protectionSchema>
 export type Processes = z.output<typeof processesSchema>

@@ -10,6 +10,7 @@ import { addCronVerbs } from './verbs/cron.ts'
 import { addDeployVerbs } from './verbs/deploys.ts'
 import { addDoctorVerb } from './verbs/doctor.ts'
 import { addEnvironmentVerbs } from './verbs/envs.ts'
+import { addLockVerbs } from './verbs/lock.ts'
 import { addLoginVerbs } from './verbs/login.ts'
 import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
@@ -61,6 +62,7 @@ function makeProgram(version: string, args: readonly string[]): Command {
   addProtectVerbs(program, run)
   addDeployVerbs(program, run)
   addReleaseVerbs(program, run)
+  addLockVerbs(program, run)
   addProcessVerbs(program, run)
   addStatusVerb(program, run)
   addCronVerbs(program, run)

@@ -8,7 +8,8 @@ import { applyExposure } from './apply-exposure.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
-import { findAhead, planArrival } from './line.ts'
+import { findAhead, isHeldBy, planArrival } from './line.ts'
+import { lockedError } from './locked-error.ts'
 import * as line from './line-store.ts'
 import { type DeployLogs, makeDeployLogs } from './log.ts'
 import type { Difference } from './level/plan-reconcile.ts'
@@ -32,6 +33,8 @@ import { shortCommit } from '../kernel/short-commit.ts'
 export interface Deploys {
   /** Puts a deploy into its environment's line, in the caller's transaction; call `wake` after the commit. */
   request(tx: Transaction, request: DeployRequest): Promise<QueuedDeploy>
+  /** Tells what waits in an environment's line what it waits for now, in the caller's transaction; call `wake` after the commit. */
+  tellPlaces(tx: Transaction, environmentId: number): Promise<void>
   /** Tells the queue to look; safe to call at any time. */
   wake(): void
   get(deployId: number): Promise<Deploy>
@@ -96,6 +99,9 @@ export function makeDeploys(given: Tools): Deploys {
       const queued = await enqueue(tx, logs, request)
       for (const id of [...queued.replaced, ...queued.told]) notifyLater.add(id)
       return queued
+    },
+    async tellPlaces(tx, environmentId) {
+      for (const id of await tellLine(tx, logs, environmentId)) notifyLater.add(id)
     },
     wake,
     get: (id) => store.getDeploy(db, id),
@@ -173,8 +179,12 @@ async function enqueue(
   request: DeployRequest,
 ): Promise<QueuedDeploy & { told: readonly number[] }> {
   const { environmentId, kind, strict, holds } = request
-  const { supersede, state } = await line.lockLine(tx, environmentId)
+  const { supersede, state, lock } = await line.lockLine(tx, environmentId)
   if (state === 'removing') throw new SlipwayError('conflict', 'The environment is being removed.')
+  // A strict push is accepted or rejected while its pusher waits, so it does not wait for somebody's unlock.
+  if (lock !== null && isHeldBy(lock, kind) && (!lock.waits || strict === true)) {
+    throw await lockedError(tx, { environmentId, lock, kind })
+  }
   const arrival = planArrival({ kind, strict, holds }, await line.listLine(tx, environmentId), supersede)
   const replaced = await line.supersedeWaiting(tx, arrival.replaced)
   const interrupted = await line.interruptRunning(tx, arrival.interrupted)

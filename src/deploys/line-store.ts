@@ -1,4 +1,11 @@
-import type { EnvironmentState, Supersede } from '../environments/index.ts'
+import {
+  type EnvironmentLock,
+  type EnvironmentState,
+  lockColumns,
+  type LockRow,
+  type Supersede,
+  toLock,
+} from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { DeployRequest } from './deploy.ts'
@@ -26,25 +33,34 @@ export class LostDeployError extends SlipwayError {
   }
 }
 
-/** Serialises all changes to an environment's line until the transaction ends. Returns what a newer push may replace there, and what the environment is. */
-export async function lockLine(
-  tx: Transaction,
-  environmentId: number,
-): Promise<{ supersede: Supersede; state: EnvironmentState }> {
-  const rows = await tx.query<{ supersede: Supersede; state: EnvironmentState }>(
-    'select supersede, state from environments where id = $1 for no key update',
+interface LineState {
+  /** What a newer push may replace. */
+  readonly supersede: Supersede
+  readonly state: EnvironmentState
+  readonly lock: EnvironmentLock | null
+}
+
+/** Serialises all changes to an environment's line until the transaction ends. Returns what the environment is. */
+export async function lockLine(tx: Transaction, environmentId: number): Promise<LineState> {
+  const [row] = await tx.query<Omit<LineState, 'lock'> & LockRow>(
+    `select supersede, state, ${lockColumns('environments')} from environments where id = $1 for no key update`,
     [environmentId],
   )
-  if (rows[0] === undefined) throw new SlipwayError('not_found', 'The environment was removed.')
-  return rows[0]
+  if (row === undefined) throw new SlipwayError('not_found', 'The environment was removed.')
+  return { supersede: row.supersede, state: row.state, lock: toLock(row) }
 }
+
+/** Of a waiting deploy of the environment `e`: what `isHeldBy` says. */
+const isHeld = (deploy: string): string =>
+  `e.locked_at is not null and ${deploy}.kind not in ('restart', 'scale', 'start') and not (${deploy}.kind = 'rollback' and e.lock_allows_rollbacks)`
 
 /** The environment's deploys that have not ended. */
 export async function listLine(q: Queryable, environmentId: number): Promise<InLine[]> {
   return q.query(
     `select d.id, d.state, d.priority, d.replaceable, d.step, coalesce(b.state = 'waiting', false) as "waitsForSlot",
-       d.cancel_requested_at is not null or d.error_code is not null as "isEnding"
-     from deploys d left join builds b on b.id = d.build_id
+       d.cancel_requested_at is not null or d.error_code is not null as "isEnding",
+       d.state = 'waiting' and ${isHeld('d')} as "isHeld"
+     from deploys d join environments e on e.id = d.environment_id left join builds b on b.id = d.build_id
      where d.environment_id = $1 and d.state in ('waiting', 'running') order by d.id`,
     [environmentId],
   )
@@ -144,8 +160,9 @@ export async function requestCancel(
 
 /**
  * Takes the next deploy whose environment runs none: the first of its line and nobody behind it, also while somebody else is at
- * that row. Strict pushes that want the same environments come first in all of them or in none, and so never wait for each other.
- * The partial unique index decides a race: the loser sees a violation of `one_running_deploy` and tries again.
+ * that row; those that a lock holds back do not count. Strict pushes that want the same environments come first in all of them or in
+ * none, and so never wait for each other. The partial unique index decides a race: the loser sees a violation of
+ * `one_running_deploy` and tries again.
  */
 export async function claimNextDeploy(
   tx: Transaction,
@@ -154,11 +171,12 @@ export async function claimNextDeploy(
   const rows = await tx.query<{ id: number; environmentId: number }>(
     `update deploys set state = 'running', lease_owner = $1, lease_until = ${lease}, started_at = now(), waiting_for = null
      where id = (
-       select id from deploys w where state = 'waiting'
-         and not exists (select 1 from deploys r where r.environment_id = w.environment_id and r.state = 'running')
-         and not exists (select 1 from deploys f where f.environment_id = w.environment_id and f.state = 'waiting'
-           and (f.priority > w.priority or f.priority = w.priority and f.id < w.id))
-       order by priority desc, id for no key update skip locked limit 1
+       select d.id from deploys d join environments e on e.id = d.environment_id
+       where d.state = 'waiting' and not (${isHeld('d')})
+         and not exists (select 1 from deploys r where r.environment_id = d.environment_id and r.state = 'running')
+         and not exists (select 1 from deploys f where f.environment_id = d.environment_id and f.state = 'waiting'
+           and (f.priority > d.priority or f.priority = d.priority and f.id < d.id) and not (${isHeld('f')}))
+       order by d.priority desc, d.id for no key update of d skip locked limit 1
      ) returning id, environment_id as "environmentId"`,
     [worker],
   )

@@ -1,5 +1,5 @@
-import type { Supersede } from '../environments/index.ts'
-import { type Deploy, type DeployKind, type DeployStep, hasEnded } from './deploy.ts'
+import { describeLock, type EnvironmentLock, type Supersede } from '../environments/index.ts'
+import { type Deploy, type DeployKind, type DeployStep, hasEnded, isOfSameRelease } from './deploy.ts'
 
 /*
  * The line of an environment: what comes first, and what may take whose place. Pure: who asks holds the line meanwhile.
@@ -17,13 +17,24 @@ export interface InLine {
   readonly waitsForSlot: boolean
   /** It is being cancelled or replaced already, or has failed and is being undone. */
   readonly isEnding: boolean
+  /** It waits for the environment's unlock. */
+  readonly isHeld: boolean
 }
 
-type Ordered = Pick<InLine, 'id' | 'state' | 'priority'>
+type Ordered = Pick<InLine, 'id' | 'state' | 'priority' | 'isHeld'>
 
 /** Only pushes are replaced, and not strict ones: a person waits for everything else. Rollbacks go first. */
 export function placeOf(kind: DeployKind, strict = false): Pick<InLine, 'priority' | 'replaceable'> {
   return { priority: kind === 'rollback' ? 1 : 0, replaceable: kind === 'push' && !strict }
+}
+
+/**
+ * Whether a lock keeps deploys of this kind from beginning. Those that start the same release anew bring nothing new, and a site
+ * that is locked has to be kept up: they go on.
+ */
+export function isHeldBy(lock: EnvironmentLock | null, kind: DeployKind): boolean {
+  if (lock === null || isOfSameRelease(kind)) return false
+  return kind !== 'rollback' || !lock.allowsRollbacks
 }
 
 export interface Arrival {
@@ -62,7 +73,7 @@ function mayInterrupt({ state, step, waitsForSlot, isEnding }: InLine, supersede
   return waitsForSlot || (supersede === 'running' && (step === null || step === 'build'))
 }
 
-/** Those that come before, the running one first. */
+/** Those that come before, the running one first. What waits for the unlock comes after all that need not. */
 export function findAhead<E extends Ordered>(line: readonly E[], id: number): readonly E[] {
   const own = line.find((entry) => entry.id === id)
   if (own === undefined) return []
@@ -70,10 +81,17 @@ export function findAhead<E extends Ordered>(line: readonly E[], id: number): re
 }
 
 /** How many deploys come before a waiting one, of those that `others` holds of its environment; null when it has begun. */
-export function countAhead(deploy: Deploy, others: readonly Deploy[]): number | null {
+export function countAhead(
+  deploy: Deploy,
+  others: readonly Deploy[],
+  lock: EnvironmentLock | null = null,
+): number | null {
   if (deploy.state !== 'waiting') return null
   const open = others.filter((other) => !hasEnded(other.state))
-  const line = open.map(({ id, state, kind }) => ({ id, state: state as 'waiting' | 'running', ...placeOf(kind) }))
+  const line = open.map(({ id, state, kind }) => ({
+    ...{ id, state: state as 'waiting' | 'running', ...placeOf(kind) },
+    isHeld: state === 'waiting' && isHeldBy(lock, kind),
+  }))
   return findAhead(line, deploy.id).length
 }
 
@@ -84,14 +102,21 @@ function comesBefore(one: Ordered, other: Ordered): boolean {
 const stateOrder = { running: 0, waiting: 1 } as const
 
 function byOrder(one: Ordered, other: Ordered): number {
-  return stateOrder[one.state] - stateOrder[other.state] || other.priority - one.priority || one.id - other.id
+  return (
+    stateOrder[one.state] - stateOrder[other.state] ||
+    Number(one.isHeld) - Number(other.isHeld) ||
+    other.priority - one.priority ||
+    one.id - other.id
+  )
 }
 
 /** What a waiting deploy waits for, in words; null when it is the next and nothing runs. */
 export function describeWait(
   line: readonly InLine[],
-  { id, environment }: { id: number; environment: string },
+  { id, environment, lock }: { id: number; environment: string; lock: EnvironmentLock | null },
 ): string | null {
+  const own = line.find((entry) => entry.id === id)
+  if (own?.isHeld === true && lock !== null) return `Waiting for the unlock: ${environment} is ${describeLock(lock)}`
   const ahead = findAhead(line, id)
   const [first] = ahead
   if (first === undefined) return null

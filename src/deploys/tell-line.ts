@@ -10,12 +10,12 @@ import { getDeploy } from './store.ts'
  */
 export async function tellLine(tx: Transaction, logs: DeployLogs, environmentId: number): Promise<number[]> {
   if (!(await listLine(tx, environmentId)).some(waits)) return []
-  await lockLine(tx, environmentId)
+  const { lock } = await lockLine(tx, environmentId)
   const line = await listLine(tx, environmentId)
   const told: number[] = []
   for (const { id } of line.filter(waits)) {
     const { environment } = await getDeploy(tx, id)
-    const text = describeWait(line, { id, environment })
+    const text = describeWait(line, { id, environment, lock })
     if (text === null || !(await recordWait(tx, id, text))) continue
     await logs.append(tx, id, [{ kind: 'detail', text }])
     told.push(id)

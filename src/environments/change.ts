@@ -20,12 +20,7 @@ export async function changeEnvironment(
 ): Promise<void> {
   const branch = typeof given.branch === 'string' ? parseBranchName(given.branch) : given.branch
   const turnsOn = typeof branch === 'string' && given.deployOnPush === undefined
-  const before = await store.lockEnvironment(tx, id)
-  if (before === null) throw new SlipwayError('not_found', 'The environment was just removed.')
-  if (before.state === 'removing') {
-    throw new SlipwayError('conflict', `${before.name} of ${before.app} is being removed.`)
-  }
-  if (ifVersion !== undefined && ifVersion !== before.version) throw changedMeanwhile(before, ifVersion)
+  const before = await openForChange(tx, id, ifVersion)
   const change: EnvironmentChange = {
     ...given,
     ...(branch === undefined ? {} : { branch }),
@@ -34,6 +29,17 @@ export async function changeEnvironment(
   await store.updateEnvironment(tx, id, change)
   const data = { environment: before.name, change: { ...change }, before: pickBefore(before, change) }
   await appendEvent(tx, { kind: 'environment.changed', appId: before.appId, environmentId: id, ...byOf(by), data })
+}
+
+/** The environment as it is; nobody else changes it until the transaction ends. Throws when it is not what somebody had seen. */
+export async function openForChange(tx: Transaction, id: number, ifVersion: number | undefined): Promise<Environment> {
+  const before = await store.lockEnvironment(tx, id)
+  if (before === null) throw new SlipwayError('not_found', 'The environment was just removed.')
+  if (before.state === 'removing') {
+    throw new SlipwayError('conflict', `${before.name} of ${before.app} is being removed.`)
+  }
+  if (ifVersion !== undefined && ifVersion !== before.version) throw changedMeanwhile(before, ifVersion)
+  return before
 }
 
 function changedMeanwhile({ name, app, version }: Environment, seen: number): SlipwayError {

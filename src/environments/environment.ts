@@ -30,11 +30,23 @@ export interface Environment {
   readonly supersede: Supersede
   /** A push deploys nothing here until somebody deploys by hand: so after a rollback. */
   readonly held: boolean
+  /** Null: deploys begin as ever. */
+  readonly lock: EnvironmentLock | null
   readonly state: EnvironmentState
   /** Who may see it: how many have a password, from how many ranges of addresses one may come; neither: everybody. */
   readonly protection: { readonly users: number; readonly ranges: number; readonly onlyReleases: boolean }
   /** Grows with each change. */
   readonly version: number
+}
+
+/** Somebody holds an environment's deploys back. */
+export interface EnvironmentLock {
+  readonly reason: string
+  readonly by: string
+  readonly since: Date
+  /** Deploys wait for the unlock; else they are refused. */
+  readonly waits: boolean
+  readonly allowsRollbacks: boolean
 }
 
 /** `stopped`: its address says so, and nothing of it runs. `removing`: it goes with all that it has. */

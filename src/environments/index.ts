@@ -17,7 +17,17 @@ import {
 import * as store from './store.ts'
 
 export type { NewEnvironment } from './add.ts'
-export type { App, Environment, EnvironmentChange, EnvironmentState, Supersede } from './environment.ts'
+export type { ChangeOptions } from './change.ts'
+export type {
+  App,
+  Environment,
+  EnvironmentChange,
+  EnvironmentLock,
+  EnvironmentState,
+  Supersede,
+} from './environment.ts'
+export { clearLock, describeLock, type LockWish, setLock } from './lock.ts'
+export { lockColumns, type LockRow, toLock } from './lock-store.ts'
 export { firstEnvironments } from './environment.ts'
 
 /** Apps and their environments. `by` is who asked. */

@@ -1,5 +1,6 @@
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { App, Environment, EnvironmentChange, EnvironmentState, Supersede } from './environment.ts'
+import { lockColumns, type LockRow, toLock } from './lock-store.ts'
 
 interface AppRow {
   id: number
@@ -10,7 +11,7 @@ interface AppRow {
   release_addresses: App['releaseAddresses']
 }
 
-interface EnvironmentRow {
+interface EnvironmentRow extends LockRow {
   id: number
   app_id: number
   app: string
@@ -50,6 +51,7 @@ const toEnvironment = (row: EnvironmentRow): Environment => ({
   allowForcedPush: row.allow_forced_push,
   supersede: row.supersede,
   held: row.held,
+  lock: toLock(row),
   state: row.state,
   version: row.version,
   protection: row.protection,
@@ -59,7 +61,7 @@ const environmentColumns = `e.id, e.app_id, a.name as app, e.name, e.label, e.li
   coalesce(e.branch, a.default_branch) as followed_branch, e.deploy_on_push, e.allow_forced_push,
   e.supersede, e.held or exists (
     select 1 from deploys d where d.environment_id = e.id and d.holds and d.finished_at is null
-  ) as held, e.state, e.version,
+  ) as held, e.state, e.version, ${lockColumns('e')},
   jsonb_build_object(
     'users', (select count(*) from environment_passwords p where p.environment_id = e.id),
     'ranges', (select count(*) from environment_ranges g where g.environment_id = e.id),

@@ -137,6 +137,8 @@ export interface ArrivedBranch {
   readonly skipped: readonly Environment[]
   /** Where it would have been, were it not held. */
   readonly held: readonly Environment[]
+  /** Where it would have been, were it not locked. */
+  readonly locked: readonly Environment[]
 }
 
 /** @param environments as they are after the push, its default branch chosen. */
@@ -154,15 +156,23 @@ export function planDeploys(
     const wanted = isAsked
       ? environments.filter((e) => options.environments.includes(e.name))
       : onPush.filter((e) => !e.held)
+    // A strict push is refused as a whole by whoever takes its deploys.
+    const locked = options.skipDeploy || options.strict ? [] : wanted.filter(refusesPushes)
     return [
       {
         branch: update.branch,
         commit: update.new,
         followers,
-        deployTo: options.skipDeploy ? [] : wanted,
+        deployTo: options.skipDeploy ? [] : wanted.filter((e) => !locked.includes(e)),
         skipped: options.skipDeploy ? wanted : [],
         held: isAsked ? [] : onPush.filter((e) => e.held),
+        locked,
       },
     ]
   })
+}
+
+/** Where deploys wait for the unlock a push waits, too. */
+function refusesPushes({ lock }: Environment): boolean {
+  return lock !== null && !lock.waits
 }

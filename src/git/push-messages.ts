@@ -1,5 +1,5 @@
 import { type QueuedDeploy, renderLine } from '../deploys/index.ts'
-import type { Environment } from '../environments/index.ts'
+import { describeLock, type Environment } from '../environments/index.ts'
 import type { SlipwayError } from '../kernel/errors.ts'
 import { plainLine } from '../kernel/terminal-text.ts'
 import type { AcceptedUpdate, ArrivedBranch } from './plan-push.ts'
@@ -37,7 +37,7 @@ export function tellArrived(app: string, arrived: readonly ArrivedBranch[], isNe
 
 function tellBranch(
   app: string,
-  { branch, commit, followers, deployTo, skipped, held }: ArrivedBranch,
+  { branch, commit, followers, deployTo, skipped, held, locked }: ArrivedBranch,
   isNew: boolean,
 ): string[] {
   const received = step(`Received ${branch} (${shortCommit(commit)})`)
@@ -50,8 +50,8 @@ function tellBranch(
       ]),
     ]
   }
-  const others = followers.filter((e) => !deployTo.includes(e) && !held.includes(e))
-  if (deployTo.length === 0 && followers.length === 0) {
+  const others = followers.filter((e) => ![deployTo, held, locked].some((list) => list.includes(e)))
+  if (deployTo.length + locked.length === 0 && followers.length === 0) {
     return [
       received,
       detail('It is kept, but no environment follows this branch: nothing is deployed.'),
@@ -65,6 +65,7 @@ function tellBranch(
     received,
     ...deployTo.map((e) => detail(followers.includes(e) ? `${e.name} follows it` : `To ${e.name}, as asked`)),
     ...held.flatMap((e) => tellHeld(app, e)),
+    ...locked.flatMap((e) => tellLocked(e, commit)),
     // Of a new app it has just been said.
     ...(isNew
       ? []
@@ -83,6 +84,16 @@ function tellHeld(app: string, { name }: Environment): string[] {
     detail(`${name} follows it, but is held: this push is not deployed there`),
     detail(`To deploy it:                slipway deploy ${name} -a ${app}`),
     detail(`To deploy on pushes again:   slipway envs set ${name} --no-hold -a ${app}`),
+    machineLine('-', name, 'skipped'),
+  ]
+}
+
+function tellLocked({ app, name, lock }: Environment, commit: string): string[] {
+  if (lock === null) return []
+  return [
+    wrong(`${name} is ${describeLock(lock)}`),
+    wrong(`This push is kept, but not deployed there. To unlock it: slipway unlock ${name} -a ${app}`),
+    detail(`To deploy it after that:     ${deployLine(app, name, commit)}`),
     machineLine('-', name, 'skipped'),
   ]
 }

@@ -1,7 +1,7 @@
 import type { Activity } from '../activity/index.ts'
 import type { Accounts } from '../accounts/index.ts'
 import type { Cron } from '../cron/index.ts'
-import type { DeployReads, Deploys, Processes } from '../deploys/index.ts'
+import type { DeployReads, Deploys, Locks, Processes } from '../deploys/index.ts'
 import type { Finding } from '../doctor/index.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
@@ -37,6 +37,7 @@ export interface HttpNeeds {
   >
   readonly processes: Processes
   readonly releases: Releases
+  readonly locks: Locks
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>
   readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState' | 'hasReleaseAddress'>

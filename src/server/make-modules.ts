@@ -5,7 +5,7 @@ import { makeBuilder } from '../adapters/docker/index.ts'
 import { makeGitCli } from '../adapters/git-cli/git-cli.ts'
 import { makeBuilds } from '../builds/index.ts'
 import { makeCron } from '../cron/index.ts'
-import { makeDeployReads, makeDeploys, makeProcesses } from '../deploys/index.ts'
+import { makeDeployReads, makeDeploys, makeLocks, makeProcesses } from '../deploys/index.ts'
 import { makeEnvironments } from '../environments/index.ts'
 import { makeGit } from '../git/index.ts'
 import { systemClock } from '../kernel/clock.ts'
@@ -105,7 +105,8 @@ function makeServing(ground: Ground, { addresses, masks }: Nouns, { builds, memo
     note: (at, text) => logs.note(at, text),
   })
   const processes = makeProcesses({ db, deploys })
-  return { logs, runs, deploys, processes, protection, cron }
+  const locks = makeLocks({ db, deploys, mask: async (id, text) => (await masks.ofEnvironment(id)).mask(text) })
+  return { logs, runs, deploys, processes, locks, protection, cron }
 }
 
 /** What drives those: pushes, removals, nights; and what only reads. */

@@ -1,4 +1,4 @@
-import type { EnvironmentState } from '../environments/index.ts'
+import { describeLock, type EnvironmentLock, type EnvironmentState } from '../environments/index.ts'
 
 /*
  * What is to be said of an environment. Pure: everything was read before.
@@ -7,6 +7,7 @@ import type { EnvironmentState } from '../environments/index.ts'
 /** What is known of an environment. */
 export interface StatusFacts {
   readonly wanted: EnvironmentState
+  readonly lock: EnvironmentLock | null
   /** What its route points to; null when nothing has gone live yet. */
   readonly live: {
     readonly commit: string
@@ -71,6 +72,7 @@ export type MessageCode =
   | 'rewritten'
   | 'no-branch'
   | 'draining'
+  | 'locked'
   | 'crashed'
   | 'stopped'
   | 'removing'
@@ -93,6 +95,7 @@ export function listUnapplied(
 export function summarize(facts: StatusFacts): Summary {
   const messages = [
     ...tellState(facts),
+    ...tellLock(facts),
     ...tellDeploying(facts),
     ...tellLastDeploy(facts),
     ...tellProgress(facts),
@@ -115,6 +118,12 @@ function tellState({ wanted, live }: StatusFacts): Message[] {
   if (live.down === 0 && !live.isCrashLoop) return []
   const how = live.isCrashLoop ? 'Ends again and again' : 'Crashed'
   return [{ code: 'crashed', text: `${how}: ${live.down} of ${count(live.instances, 'instance')} down` }]
+}
+
+function tellLock({ lock }: StatusFacts): Message[] {
+  if (lock === null) return []
+  const what = describeLock(lock)
+  return [{ code: 'locked', text: what.charAt(0).toUpperCase() + what.slice(1) }]
 }
 
 function tellDeploying({ deploying }: StatusFacts): Message[] {

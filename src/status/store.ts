@@ -1,3 +1,4 @@
+import { lockColumns, type LockRow, toLock } from '../environments/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { StatusFacts } from './status.ts'
 
@@ -12,7 +13,7 @@ export interface EnvironmentFacts extends Omit<StatusFacts, 'unapplied'> {
   readonly since: Date | null
 }
 
-interface FactsRow {
+interface FactsRow extends LockRow {
   environment_id: number
   app: string
   environment: string
@@ -47,7 +48,7 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
        select r.environment_id, array_agg(distinct i.release_id) as releases
        from instances i join releases r on r.id = i.release_id where i.state = 'draining' group by 1
      )
-     select e.id as environment_id, a.name as app, e.name as environment, e.label, e.live as is_live, e.state as wanted,
+     select e.id as environment_id, a.name as app, e.name as environment, e.label, e.live as is_live, e.state as wanted, ${lockColumns('e')},
        coalesce(e.branch, a.default_branch) as branch, br.head,
        r.number as release, t.changed_at as since, b.commit, src.branch as deployed_branch,
        c.undeployed, c.left_out,
@@ -99,6 +100,7 @@ function toFacts(row: FactsRow): EnvironmentFacts {
     release: row.release,
     since: row.since,
     wanted: row.wanted,
+    lock: toLock(row),
     live:
       row.commit === null
         ? null

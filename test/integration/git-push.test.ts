@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { clearLock, setLock } from '../../src/environments/index.ts'
 import { type Clone, expectNothingLeft, type GitServer, makeClone, startGitServer } from '../support/git-server.ts'
 
 let server: GitServer
@@ -75,6 +76,25 @@ describe('a push', () => {
     await server.git.forgetDeploys(app, [Number(ref.split('/').at(-1)), 999_999])
     expect(await held()).toEqual(new Map())
     await server.git.forgetDeploys('nothing-here', [1])
+  })
+
+  it('keeps what is pushed to a locked environment, says why it is not deployed, and takes it after the unlock', async () => {
+    await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', 'divio', 'main')
+    const { id } = await server.environments.get(app, 'test')
+    const wish = { reason: 'the big sale', waits: false, allowsRollbacks: false }
+    await server.db.transaction((tx) => setLock(tx, id, wish, { by: 'anna' }))
+    const commit = await clone.commit('a.txt', 'b')
+    const { code, output } = await clone.git('push', 'divio', 'main')
+    expect(code).toBe(0)
+    expect(output).toMatch(/test is locked by anna since 20.* UTC: “the big sale”/)
+    expect(output).toContain('slipway: deploy=- environment=test release=- status=skipped')
+    expect(await server.cli.repositories.resolveBranch(app, 'main')).toBe(commit)
+    expect(server.deploys.requests.map((request) => request.commit)).not.toContain(commit)
+    await server.db.transaction((tx) => clearLock(tx, id, { by: 'anna' }))
+    const later = await clone.commit('a.txt', 'c')
+    await clone.git('push', '-q', 'divio', 'main')
+    expect(server.deploys.requests.at(-1)?.commit).toBe(later)
   })
 
   it('says that an environment is held, and deploys nothing there', async () => {

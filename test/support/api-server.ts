@@ -8,7 +8,7 @@ import type { HttpLimits, RunningRelease, RuntimeLogLine } from '../../src/http/
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
-import { hasEnded, makeDeployReads, makeProcesses } from '../../src/deploys/index.ts'
+import { hasEnded, makeDeployReads, makeLocks, makeProcesses } from '../../src/deploys/index.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { makeSlots } from '../../src/kernel/slots.ts'
 import { makeRemovals } from '../../src/removals/index.ts'
@@ -65,7 +65,8 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
   await accounts.setAdminToken(token)
   const environments = makeEnvironments({ db: pool })
   const keys = await openKeys(pool, apiSecretKey)
-  const vars = makeVars({ db: pool, keys, masks: makeMasks(makeSecretsSource({ db: pool, keys })) })
+  const masks = makeMasks(makeSecretsSource({ db: pool, keys }))
+  const vars = makeVars({ db: pool, keys, masks })
   const open = new AbortController().signal
   const rotation = makeKeyRotation({ db: pool, keys, keepSecretKey: null, logger: silentLogger, closing: open })
   const state = makeState(pool)
@@ -94,6 +95,12 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     runtime: { run: unused, remove: unused, list: unused, survey: unused },
   })
 
+  const locks = makeLocks({
+    db: pool,
+    deploys: { tellPlaces: async () => undefined, wake: () => state.deploys.wake() },
+    mask: async (id, text) => (await masks.ofEnvironment(id)).mask(text),
+  })
+
   let server: HttpServer | null = null
   let closing = new AbortController()
   let port = 0
@@ -109,6 +116,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       rotation,
       removals,
       protection,
+      locks,
       db: pool,
       releases: makeReleases({ db: pool }),
       activity: makeActivity({ db: pool, everyMs: 20 }),
@@ -247,6 +255,7 @@ function makeState(pool: Pool) {
     | 'db'
     | 'facts'
     | 'closing'
+    | 'locks'
     | 'removals'
     | 'setDefaultBranch'
   >

@@ -42,6 +42,7 @@ export function makeFakeDeploys(): FakeDeploys {
     failRequests: (times) => {
       failures = times
     },
+    tellPlaces: unused,
     async request(tx: Transaction, request: DeployRequest): Promise<QueuedDeploy> {
       if (failures > 0) {
         failures -= 1

@@ -135,8 +135,8 @@ export function printEnvironments(out: Output, environments: readonly Environmen
   )
 }
 
-function describeName({ name, live, state }: Environment): string {
-  const told = [...(live ? ['live'] : []), ...(state === 'active' ? [] : [state])]
+function describeName({ name, live, state, lock }: Environment): string {
+  const told = [...(live ? ['live'] : []), ...(state === 'active' ? [] : [state]), ...(lock === null ? [] : ['locked'])]
   return told.length === 0 ? name : `${name} (${told.join(', ')})`
 }
 
@@ -152,8 +152,9 @@ function describeBranch(environment: Environment): string {
   return environment.followedBranch === null ? 'the default branch' : `${environment.followedBranch} (default)`
 }
 
-function describePush({ deployOnPush, supersede, held }: Environment): string {
+function describePush({ deployOnPush, supersede, held, lock }: Environment): string {
   if (held) return 'held'
+  if (lock !== null && deployOnPush) return lock.waits ? 'waits for the unlock' : 'nothing while locked'
   if (!deployOnPush) return 'nothing'
   return supersede === 'running' ? 'deploys, ends a running one' : 'deploys'
 }

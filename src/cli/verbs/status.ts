@@ -106,7 +106,7 @@ async function showAll({ client, out }: Session, name: string | undefined): Prom
 export function rowOf({ environment, running, lastDeploy, undeployed, unapplied, messages }: Status): string[] {
   const hasNoBranch = messages.some(({ code }) => code === 'no-branch')
   return [
-    environment.name,
+    environment.lock === null ? environment.name : `${environment.name} (locked)`,
     running?.release ?? '-',
     running === null ? '-' : shortCommit(running.commit),
     ago(running?.since ?? null),
@@ -140,6 +140,7 @@ function printStatus(out: Output, status: Status): void {
         : `${running.release} (${shortCommit(running.commit)}) since ${ago(running.since)}`,
     ],
     ['Pushes', environment.held ? `held: they deploy nothing until slipway deploy ${environment.name}` : null],
+    ['Locked', environment.lock === null ? null : describeLock(environment.lock)],
     ['Health', running === null ? null : describeHealth(running)],
     ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
     ['Error', lastDeploy?.error?.message ?? null],
@@ -162,11 +163,18 @@ function printStatus(out: Output, status: Status): void {
   )
 }
 
-/** Said by the line of the last deploy. */
-const shownAbove = new Set(['succeeded', 'failed', 'ended'])
+/** Said by the lines of the last deploy and of the lock. */
+const shownAbove = new Set(['succeeded', 'failed', 'ended', 'locked'])
 
 /** What somebody should do something about. */
-const pressing = new Set(['crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])
+const pressing = new Set(['locked', 'crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])
+
+function describeLock({ by, since, reason, waits, allowsRollbacks }: NonNullable<Lock>): string {
+  const how = `${waits ? 'deploys wait' : 'deploys are refused'}${allowsRollbacks ? ', rollbacks are not' : ''}`
+  return `by ${by}, ${ago(since)}: “${reason}” (${how})`
+}
+
+type Lock = Status['environment']['lock']
 
 /** During a swap those of both releases. */
 function printInstances(out: Output, { environment, running, beside }: Status): void {

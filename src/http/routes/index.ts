@@ -9,6 +9,7 @@ import { deployRoutes } from './deploys/routes.ts'
 import { doctorRoutes } from './doctor/routes.ts'
 import { environmentRoutes } from './environments/routes.ts'
 import { keyRotationRoutes } from './key-rotation/routes.ts'
+import { lockRoutes } from './locks/routes.ts'
 import { logRoutes } from './logs/routes.ts'
 import { releaseRoutes } from './releases/routes.ts'
 import { protectionRoutes } from './protection/routes.ts'
@@ -27,6 +28,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...varsRoutes(needs),
     ...cronRoutes(needs),
     ...protectionRoutes(needs),
+    ...lockRoutes(needs),
     ...keyRotationRoutes(needs),
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),

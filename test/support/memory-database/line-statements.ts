@@ -12,9 +12,18 @@ const held = (worker: string, work: Work): Partial<DeployRow> => ({
   ...{ lease_owner: worker, lease_until: work.nowMs + leaseMs },
 })
 
+const unlocked = {
+  ...{ locked_at: null, locked_by: null, lock_reason: null },
+  ...{ lock_waits: false, lock_allows_rollbacks: false },
+}
+
 export const lineStatements: Statements = {
-  'select supersede, state from environments where id = $1 for no key update': (t, work, [id]) =>
-    t.environments.lock(work, (row) => row.id === id).map(({ supersede }) => ({ supersede, state: 'active' })),
+  // No environment is locked here.
+  'select supersede, state, environments.locked_at, environments.locked_by, environments.lock_reason, environments.lock_waits, environments.lock_allows_rollbacks from environments where id = $1 for no key update':
+    (t, work, [id]) =>
+      t.environments
+        .lock(work, (row) => row.id === id)
+        .map(({ supersede }) => ({ supersede, state: 'active', ...unlocked })),
 
   "coalesce(b.state = 'waiting', false) as": (t, work, [environment]) =>
     t.deploys
@@ -26,6 +35,7 @@ export const lineStatements: Statements = {
           ...{ id: d.id, state: d.state, priority: d.priority, replaceable: d.replaceable, step: d.step },
           waitsForSlot: b?.state === 'waiting',
           isEnding: d.cancel_requested_at !== null || d.error_code !== null,
+          isHeld: false,
         }
       }),
 
@@ -121,7 +131,7 @@ export const lineStatements: Statements = {
   "select 1 from deploys where id = $1 and state = 'running'": (t, work, [id]) =>
     t.deploys.select(work, (d) => d.id === id && d.state === 'running').map(() => ({ '?column?': 1 })),
 
-  'select id from deploys w where {waits} and not exists (select 1 from deploys r where r.environment_id = w.environment_id and {busy}) and not exists (select 1 from deploys f where f.environment_id = w.environment_id and {alsoWaits} and (f.priority > w.priority or f.priority = w.priority and f.id < w.id)) order by priority desc, id for no key update skip locked limit 1 )':
+  "select d.id from deploys d join environments e on e.id = d.environment_id where {waits} and not (e.locked_at is not null and d.kind not in ('restart', 'scale', 'start') and not (d.kind = 'rollback' and e.lock_allows_rollbacks)) and not exists (select 1 from deploys r where r.environment_id = d.environment_id and {busy}) and not exists (select 1 from deploys f where f.environment_id = d.environment_id and {alsoWaits} and (f.priority > d.priority or f.priority = d.priority and f.id < d.id) and not (e.locked_at is not null and f.kind not in ('restart', 'scale', 'start') and not (f.kind = 'rollback' and e.lock_allows_rollbacks))) order by d.priority desc, d.id for no key update of d skip locked limit 1 )":
     (t, work, [worker], asks) => {
       const busy = t.deploys.select(work, asks('busy')).map((d) => d.environment_id)
       const ready = t.deploys

@@ -99,7 +99,7 @@ function makeLines() {
   const line = (in_: number) =>
     open(in_).map((e) => ({
       ...{ id: e.id, state: e.state as 'waiting' | 'running', step: e.step, waitsForSlot: false },
-      ...{ ...placeOf('push', e.push !== null), isEnding: e.cancelRequested || e.failed },
+      ...{ ...placeOf('push', e.push !== null), isEnding: e.cancelRequested || e.failed, isHeld: false },
     }))
   const find = (id: number): Entry => all.find((e) => e.id === id) as Entry
   const arrive = (environmentId: number, push: number | null): void => {

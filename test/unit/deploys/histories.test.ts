@@ -61,7 +61,7 @@ function makeEnvironment(supersede: 'waiting' | 'running') {
   const line = (): InLine[] =>
     open().map((e) => ({
       ...{ id: e.id, state: e.state as 'waiting' | 'running', step: e.step, waitsForSlot: e.waitsForSlot },
-      ...{ ...placeOf(e.kind), isEnding: e.cancelRequested || e.failed },
+      ...{ ...placeOf(e.kind), isEnding: e.cancelRequested || e.failed, isHeld: false },
     }))
   const move = (entry: Entry, to: DeployState): void => {
     expect(mayMove(entry.state, to)).toBe(true)
@@ -95,7 +95,7 @@ function makeEnvironment(supersede: 'waiting' | 'running') {
     const next = line().find(({ id }) => findAhead(line(), id).length === 0)
     if (next === undefined) return expect(open()).toEqual([])
     const entry = find(next.id)
-    expect(describeWait(line(), { id: entry.id, environment: 'test' })).toBeNull()
+    expect(describeWait(line(), { id: entry.id, environment: 'test', lock: null })).toBeNull()
     for (const other of open().filter((e) => e.state === 'waiting' && e !== entry)) {
       if (other.kind === 'rollback') expect(entry.kind).toBe('rollback')
       if (other.id < entry.id) {
@@ -197,7 +197,8 @@ describe('every history', () => {
     const supersede = fc.constantFrom('waiting' as const, 'running' as const)
     fc.assert(
       fc.property(steps, supersede, fc.boolean(), (step, setting, isEnding) => {
-        const line: InLine[] = [{ id: 1, state: 'running', step, waitsForSlot: false, isEnding, ...placeOf('push') }]
+        const still = { waitsForSlot: false, isHeld: false }
+        const line: InLine[] = [{ id: 1, state: 'running', step, ...still, isEnding, ...placeOf('push') }]
         expect(planArrival({ kind: 'push' }, line, setting).interrupted).toEqual([])
       }),
     )

@@ -1,12 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
-import { describeWait, findAhead, type InLine, placeOf, planArrival } from '../../../src/deploys/line.ts'
+import { describeWait, findAhead, type InLine, isHeldBy, placeOf, planArrival } from '../../../src/deploys/line.ts'
 
 const entry = (
   id: number,
   given: Partial<InLine> & { kind?: 'push' | 'deploy' | 'promotion' | 'rollback' } = {},
 ): InLine => {
   const { kind = 'push', ...rest } = given
-  return { id, state: 'waiting', step: null, waitsForSlot: false, isEnding: false, ...placeOf(kind), ...rest }
+  const still = { waitsForSlot: false, isEnding: false, isHeld: false }
+  return { id, state: 'waiting', step: null, ...still, ...placeOf(kind), ...rest }
 }
 const ids = (line: readonly InLine[]): number[] => line.map(({ id }) => id)
 
@@ -82,12 +83,40 @@ describe('the order', () => {
 
   it('is told with the place', () => {
     const line = [entry(1, { state: 'running' }), entry(2, { kind: 'deploy' }), entry(4)]
-    expect(describeWait(line, { id: 4, environment: 'test' })).toBe(
+    expect(describeWait(line, { id: 4, environment: 'test', lock: null })).toBe(
       'Waiting for deploy 1 of test to end (place 2 in the line)',
     )
-    expect(describeWait([entry(2, { kind: 'rollback' }), entry(4)], { id: 4, environment: 'test' })).toBe(
+    expect(describeWait([entry(2, { kind: 'rollback' }), entry(4)], { id: 4, environment: 'test', lock: null })).toBe(
       'Waiting for deploy 2 of test to begin (place 1 in the line)',
     )
-    expect(describeWait([entry(4)], { id: 4, environment: 'test' })).toBeNull()
+    expect(describeWait([entry(4)], { id: 4, environment: 'test', lock: null })).toBeNull()
+  })
+})
+
+describe('a lock', () => {
+  const lock = { reason: 'sale', by: 'anna', since: new Date(0), waits: true, allowsRollbacks: false }
+
+  it('holds all that brings something new, and rollbacks unless it lets them through', () => {
+    for (const kind of ['push', 'deploy', 'promotion', 'rollback'] as const) {
+      expect(isHeldBy(lock, kind)).toBe(true)
+      expect(isHeldBy(null, kind)).toBe(false)
+      expect(isHeldBy({ ...lock, allowsRollbacks: true }, kind)).toBe(kind !== 'rollback')
+    }
+    for (const kind of ['restart', 'scale', 'start'] as const) expect(isHeldBy(lock, kind)).toBe(false)
+  })
+
+  it('lets what need not wait for it go first, and is what the others are told of', () => {
+    const line = [
+      entry(1, { state: 'running' }),
+      entry(2, { kind: 'rollback', isHeld: true }),
+      entry(3, { isHeld: true }),
+      entry(4, { kind: 'deploy' }),
+    ]
+    expect(ids(findAhead(line, 3))).toEqual([1, 4, 2])
+    expect(ids(findAhead(line, 4))).toEqual([1])
+    expect(describeWait(line, { id: 3, environment: 'test', lock })).toBe(
+      'Waiting for the unlock: test is locked by anna since 1970-01-01 00:00 UTC: “sale”',
+    )
+    expect(describeWait(line, { id: 4, environment: 'test', lock })).toMatch(/^Waiting for deploy 1 /)
   })
 })

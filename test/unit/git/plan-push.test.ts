@@ -22,6 +22,7 @@ const environment = (name: string, change: Partial<Environment> = {}): Environme
   allowForcedPush: name !== 'live',
   supersede: 'waiting',
   held: false,
+  lock: null,
   state: 'active',
   protection: { users: 0, ranges: 0, onlyReleases: false },
   version: 1,
@@ -143,6 +144,21 @@ describe('what follows from a push', () => {
     expect(planned(['skip-deploy'])).toMatchObject({ deployTo: [], skipped: [], held: [{ name: 'test' }] })
     expect(planned(['env=test', 'env=qa'])).toMatchObject({ deployTo: [{ name: 'test' }], held: [] })
     expect(planned([])?.followers.map((e) => e.name)).toEqual(['test', 'live'])
+  })
+
+  it('nothing where a lock refuses it, also asked for by name; where deploys wait for the unlock it waits', () => {
+    const lock = { reason: 'sale', by: 'anna', since: new Date(0), waits: false, allowsRollbacks: true }
+    const planned = (options: string[], waits = false) => {
+      const there = [environment('test', { lock: { ...lock, waits } }), environment('live')]
+      const [branch] = planDeploys([moved('main')], parsePushOptions(options), there)
+      return { deployTo: branch?.deployTo.map((e) => e.name), locked: branch?.locked.map((e) => e.name) }
+    }
+    expect(planned([])).toEqual({ deployTo: [], locked: ['test'] })
+    expect(planned(['env=test', 'env=live'])).toEqual({ deployTo: ['live'], locked: ['test'] })
+    expect(planned(['skip-deploy'])).toEqual({ deployTo: [], locked: [] })
+    expect(planned([], true)).toEqual({ deployTo: ['test'], locked: [] })
+    // It is refused as a whole when its deploys are asked for.
+    expect(planned(['strict'])).toEqual({ deployTo: ['test'], locked: [] })
   })
 
   it('nothing, from tags and from deletions', () => {

@@ -6,6 +6,7 @@ const at = new Date('2026-11-21T10:00:00.500Z')
 const live = { commit: 'a', branch: 'main', instances: 1, down: 0, isCrashLoop: false }
 const facts: StatusFacts = {
   wanted: 'active',
+  lock: null,
   live,
   lastDeploy: { state: 'live', finishedAt: at, commandsRan: false },
   deploying: null,

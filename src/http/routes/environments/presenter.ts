@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Environment } from '../../../environments/index.ts'
 import type { Facts } from '../../needs.ts'
+import { isoTime, time } from '../../schemas.ts'
 
 export const environmentSchema = z.strictObject({
   app: z.string(),
@@ -18,6 +19,17 @@ export const environmentSchema = z.strictObject({
   supersede: z.enum(['waiting', 'running']),
   /** A push deploys nothing here until somebody deploys by hand: so after a rollback. */
   held: z.boolean(),
+  /** Somebody holds its deploys back; null: nobody does. */
+  lock: z
+    .strictObject({
+      reason: z.string(),
+      by: z.string(),
+      since: time,
+      /** Deploys wait for the unlock; else they are refused. */
+      waits: z.boolean(),
+      allowsRollbacks: z.boolean(),
+    })
+    .nullable(),
   /** `stopped`: its address says so, and nothing of it runs. `removing`: it goes with all that it has. */
   state: z.enum(['active', 'stopped', 'removing']),
   /** Who may see it; no users and no ranges: everybody. */
@@ -51,6 +63,7 @@ export function presentEnvironment(environment: Environment, facts: Facts): z.in
     allowForcedPush: environment.allowForcedPush,
     supersede: environment.supersede,
     held: environment.held,
+    lock: environment.lock === null ? null : { ...environment.lock, since: isoTime(environment.lock.since) },
     state: environment.state,
     protection: environment.protection,
     version: environment.version,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { countAhead, type Deploy, hasEnded } from '../../../deploys/index.ts'
+import type { EnvironmentLock } from '../../../environments/index.ts'
 import type { EnvironmentStatus } from '../../../status/index.ts'
 import type { BesideRelease, Facts, RunningInstance, RunningRelease } from '../../needs.ts'
 import { isoTime, isoTimeOrNull, time } from '../../schemas.ts'
@@ -136,9 +137,9 @@ export function healthOf(states: readonly InstanceState[]): 'up' | 'partly' | 'd
   return up === due.length ? 'up' : 'partly'
 }
 
-export function presentLine(newestFirst: readonly Deploy[]) {
+export function presentLine(newestFirst: readonly Deploy[], lock: EnvironmentLock | null) {
   return newestFirst
     .filter((deploy) => !hasEnded(deploy.state))
     .toReversed()
-    .map((deploy) => ({ ...presentDeploy(deploy), ahead: countAhead(deploy, newestFirst) }))
+    .map((deploy) => ({ ...presentDeploy(deploy), ahead: countAhead(deploy, newestFirst, lock) }))
 }

@@ -45,7 +45,7 @@ export function statusRoutes({ environments, deploys, running, statuses, commits
       running: serving === null ? null : presentRunning(serving),
       beside: beside.map(presentBeside),
       lastDeploy: recent[0] === undefined ? null : presentDeploy(recent[0]),
-      line: presentLine(recent),
+      line: presentLine(recent, environment.lock),
     }
   }
 

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { type ApiServer, startApiServer } from '../support/api-server.ts'
+import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+
+/* `slipway lock` and `unlock` as a user runs them, and the API below them. */
+
+let server: ApiServer
+let cli: Cli
+
+beforeAll(async () => {
+  server = await startApiServer()
+  await server.environments.createApp('shop')
+  cli = await makeCli()
+})
+afterAll(async () => {
+  await cli.remove()
+  await server.remove()
+})
+
+const slipway = (...args: string[]): Promise<CliResult> =>
+  cli.run([...args, '-a', 'shop'], { env: { SLIPWAY_URL: server.url, SLIPWAY_TOKEN: server.token.reveal() } })
+
+describe('slipway lock', () => {
+  it('locks, and everybody is told who, why and since when', async () => {
+    const done = await slipway('lock', 'live', '--reason', 'the big sale')
+    expect(done).toMatchObject({ code: 0, stdout: 'live of shop is locked: “the big sale”\n' })
+    expect(done.stderr).toContain('slipway unlock live -a shop')
+    expect((await slipway('envs', 'list')).stdout).toMatch(/live \(live, locked\) /)
+    expect((await slipway('status')).stdout).toMatch(/live \(locked\) /)
+    expect((await slipway('status', 'live')).stdout).toMatch(
+      /Locked +by admin, .*: “the big sale” \(deploys are refused\)/,
+    )
+    expect((await slipway('status', '--all', '--json')).stdout).toContain('Locked by admin since')
+    expect((await slipway('activity')).stdout).toContain('locked the environment live: “the big sale”')
+    expect(await slipway('lock', 'live', '--reason', 'again')).toMatchObject({ code: 5 })
+  })
+
+  it('unlocks, and says what it was', async () => {
+    const done = await slipway('unlock', 'live')
+    expect(done.stdout).toMatch(/^live of shop is unlocked\. admin had locked it .* ago: “the big sale”\n$/)
+    expect(await slipway('unlock', 'live')).toMatchObject({ code: 0, stdout: 'live of shop was not locked.\n' })
+    expect((await slipway('activity')).stdout).toContain('unlocked the environment live, which admin had locked')
+  })
+
+  it('is for the version that was seen, as a program reads it', async () => {
+    const { stdout } = await slipway('envs', 'list', '--json')
+    const { version } = (JSON.parse(stdout) as { name: string; version: number }[]).find((e) => e.name === 'test') ?? {}
+    await slipway('envs', 'set', 'test', '--hold')
+    const late = await slipway('lock', 'test', '--reason', 'x', '--if-version', String(version))
+    expect(late).toMatchObject({ code: 5 })
+    const locked = await slipway('lock', 'test', '--reason', 'x', '--wait', '--allow-rollbacks', '--json')
+    expect(JSON.parse(locked.stdout)).toMatchObject({
+      environment: { lock: { reason: 'x', by: 'admin', waits: true, allowsRollbacks: true } },
+      running: null,
+      waiting: [],
+    })
+    const unlocked = await slipway('unlock', 'test', '--json')
+    expect(JSON.parse(unlocked.stdout)).toMatchObject({ environment: { lock: null }, lock: { reason: 'x' } })
+  })
+
+  it.each([
+    [['lock', 'live'], 2, /Why is it locked/],
+    [['lock', 'live', '--reason', ''], 2, /empty/],
+    [['lock', 'live', '--reason', 'a\u0007b'], 2, /control characters/],
+    [['lock', 'live', '--reason', 'x'.repeat(10_000)], 2, /more than 300 characters/],
+    [['lock', 'nope', '--reason', 'x'], 4, /no environment/],
+    [['unlock', 'nope'], 4, /no environment/],
+  ] as const)('refuses what cannot be (case %#), in words', async (args, code, told) => {
+    const done = await slipway(...args)
+    expect(done.code).toBe(code)
+    expect(done.stderr).toMatch(told)
+  })
+
+  it('never shows a secret that stands in the reason', async () => {
+    await slipway('vars', 'set', 'TOKEN=swordfish-12345', '--secret', '-e', 'test')
+    await slipway('lock', 'test', '--reason', 'swordfish-12345 leaked')
+    const all = await Promise.all([slipway('envs', 'list', '--json'), slipway('activity', '--json'), slipway('status')])
+    expect(all.map(({ stdout }) => stdout).join('')).not.toContain('swordfish')
+    await slipway('unlock', 'test')
+  })
+})
