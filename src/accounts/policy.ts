@@ -24,6 +24,7 @@ export type Action =
   | 'environments.stop'
   | 'deploys.request'
   | 'deploys.cancel'
+  | 'releases.pin'
   | 'runs.start'
   | 'server.read'
   | 'server.repair'

@@ -33,6 +33,9 @@ const ended = ({ data }: Told): string => {
   return typeof data['exitCode'] === 'number' ? ` with exit code ${data['exitCode']}` : ''
 }
 
+const release = ({ environment, data }: Told): string =>
+  `v${text(data['release'])}${environment === null ? '' : ` of ${environment}`}`
+
 const asked: Readonly<Record<string, string>> = {
   promotion: 'asked for the promotion',
   rollback: 'asked for the rollback',
@@ -102,6 +105,8 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   'deploy.cancel-asked': (event) => `asked ${deploy(event)} to end`,
   'deploy.cancelled': (event) => `${deploy(event)} was cancelled`,
   'deploy.superseded': (event) => `${deploy(event)} was replaced by a newer one`,
+  'release.pinned': (event) => `pinned ${release(event)}: its image is kept`,
+  'release.unpinned': (event) => `unpinned ${release(event)}`,
   'image.removed': ({ data }) => {
     const releases = list(data['releases'])
     return `gave up the image of build ${text(data['build'])}${releases === '' ? '' : ` (${releases})`}`

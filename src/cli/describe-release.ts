@@ -8,8 +8,12 @@ export function describeRelease({ serves, deploy }: Pick<Release, 'serves' | 'de
 }
 
 /** Why there is a release. */
-export function describeReason({ deploy }: Pick<Release, 'deploy'>): string {
+export function describeReason({ deploy, environment }: Pick<Release, 'deploy' | 'environment'>): string {
   if (deploy === null) return '-'
-  const { kind, branch } = deploy
+  const { kind, branch, from } = deploy
+  if (from !== null) {
+    const origin = from.environment === environment ? from.release : `${from.environment} ${from.release}`
+    return `${kind} ${kind === 'rollback' ? 'to' : 'of'} ${origin}`
+  }
   return kind === 'push' && branch !== null ? `push to ${branch}` : kind
 }

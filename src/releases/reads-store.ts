@@ -1,4 +1,4 @@
-import type { Queryable } from '../postgres/database.ts'
+import type { Queryable, Transaction } from '../postgres/database.ts'
 
 /** A release, who made it, and why. */
 export interface ReleaseSummary {
@@ -20,6 +20,8 @@ export interface ReleaseSummary {
     readonly state: string
     readonly branch: string | null
     readonly requestedBy: string
+    /** Whose image it took; null when it built one, or when that one's environment was removed. */
+    readonly from: { readonly environment: string; readonly number: number } | null
   } | null
 }
 
@@ -38,17 +40,22 @@ interface ReleaseRow {
   state: string
   branch: string | null
   requested_by: string
+  from_environment: string | null
+  from_number: number | null
 }
 
 const selectReleases = `select r.id, r.environment_id, r.number, r.created_at, r.pinned, b.commit, b.number as build_number,
     b.image_removed_at, coalesce(t.release_id = r.id and e.state <> 'stopped', false) as serves,
-    d.id as deploy_id, d.kind, d.state, d.branch, d.requested_by
+    d.id as deploy_id, d.kind, d.state, d.branch, d.requested_by,
+    o.name as from_environment, f.number as from_number
   from releases r
   join environments e on e.id = r.environment_id
   join builds b on b.id = r.build_id
   left join routes t on t.environment_id = r.environment_id
   -- Not "order by id limit 1": the planner then walks through the deploys of all environments.
-  left join deploys d on d.id = (select (array_agg(f.id order by f.id))[1] from deploys f where f.release_id = r.id)`
+  left join deploys d on d.id = (select (array_agg(c.id order by c.id))[1] from deploys c where c.release_id = r.id)
+  left join releases f on f.id = d.from_release_id
+  left join environments o on o.id = f.environment_id`
 
 const toSummary = (row: ReleaseRow): ReleaseSummary => ({
   id: row.id,
@@ -69,6 +76,10 @@ const toSummary = (row: ReleaseRow): ReleaseSummary => ({
           state: row.state,
           branch: row.branch,
           requestedBy: row.requested_by,
+          from:
+            row.from_environment === null || row.from_number === null
+              ? null
+              : { environment: row.from_environment, number: row.from_number },
         },
 })
 
@@ -151,4 +162,21 @@ export async function listDeploysOf(
     [releaseId, limit],
   )
   return { total: rows[0]?.total ?? 0, deploys: rows.map(({ total: _total, ...deploy }) => deploy) }
+}
+
+/** Until the transaction ends nobody else pins or unpins it. */
+export async function lockPin(
+  tx: Transaction,
+  { environmentId, number }: { environmentId: number; number: number },
+): Promise<{ id: number; appId: number; buildId: number; pinned: boolean } | null> {
+  const rows = await tx.query<{ id: number; appId: number; buildId: number; pinned: boolean }>(
+    `select r.id, b.app_id as "appId", r.build_id as "buildId", r.pinned from releases r join builds b on b.id = r.build_id
+     where r.environment_id = $1 and r.number = $2 for no key update of r`,
+    [environmentId, number],
+  )
+  return rows[0] ?? null
+}
+
+export async function recordPin(tx: Transaction, releaseId: number, pinned: boolean): Promise<void> {
+  await tx.query('update releases set pinned = $2 where id = $1', [releaseId, pinned])
 }

@@ -1,5 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
-import type { Queryable } from '../postgres/database.ts'
+import { appendEvent } from '../kernel/events.ts'
+import type { Database, Transaction } from '../postgres/database.ts'
 import {
   compareConfigurations,
   compareProcesses,
@@ -19,6 +20,8 @@ export interface Releases {
   get(place: ReleasePlace): Promise<ReleaseDetails>
   /** What the second has that the first has not, and the other way round. */
   compare(from: ReleasePlace, to: ReleasePlace): Promise<ReleaseComparison>
+  /** Keeps its image however old it gets, or no longer. Throws `conflict` when that is gone already. Safe to repeat. */
+  setPinned(place: ReleasePlace, pinned: boolean, by: string): Promise<store.ReleaseSummary>
 }
 
 /** A release as people name it. */
@@ -53,13 +56,17 @@ export interface ReleaseComparison {
 const mostDeploys = 20
 const mostDifferences = 100
 
-export function makeReleases({ db }: { db: Queryable }): Releases {
+interface Parts {
+  readonly db: Database
+  /** Throws `conflict` when the image of this build is gone; else it stays until the transaction ends. */
+  readonly holdImage: (tx: Transaction, buildId: number) => Promise<void>
+}
+
+export function makeReleases({ db, holdImage }: Parts): Releases {
   const find = async (place: ReleasePlace): Promise<store.ReleaseSummary> => {
     const found = await store.findSummary(db, place)
-    if (found !== null) return found
-    throw new SlipwayError('not_found', `${place.environment} has no release v${place.number}.`, {
-      hint: `See what there is with: slipway releases list ${place.environment}`,
-    })
+    if (found === null) throw missingError(place)
+    return found
   }
 
   return {
@@ -92,7 +99,26 @@ export function makeReleases({ db }: { db: Queryable }): Releases {
         processes: cut(compareProcesses(before.config, after.config)),
       }
     },
+    async setPinned(place, pinned, by) {
+      await db.transaction(async (tx) => {
+        const found = await store.lockPin(tx, place)
+        if (found === null) throw missingError(place)
+        if (found.pinned === pinned) return
+        if (pinned) await holdImage(tx, found.buildId)
+        await store.recordPin(tx, found.id, pinned)
+        const { appId } = found
+        const kind = pinned ? 'release.pinned' : 'release.unpinned'
+        await appendEvent(tx, { kind, appId, environmentId: place.environmentId, by, data: { release: place.number } })
+      })
+      return find(place)
+    },
   }
+}
+
+function missingError({ environment, number }: ReleasePlace): SlipwayError {
+  return new SlipwayError('not_found', `${environment} has no release v${number}.`, {
+    hint: `See what there is with: slipway releases list ${environment}`,
+  })
 }
 
 function cut<T>(all: readonly T[]): Cut<T> {

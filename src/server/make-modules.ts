@@ -3,7 +3,7 @@ import { makeAccounts } from '../accounts/index.ts'
 import { makeActivity } from '../activity/index.ts'
 import { makeBuilder } from '../adapters/docker/index.ts'
 import { makeGitCli } from '../adapters/git-cli/git-cli.ts'
-import { makeBuilds } from '../builds/index.ts'
+import { holdImage, makeBuilds } from '../builds/index.ts'
 import { makeCron } from '../cron/index.ts'
 import { makeDeployReads, makeDeploys, makeLocks, makeProcesses } from '../deploys/index.ts'
 import { makeEnvironments } from '../environments/index.ts'
@@ -125,7 +125,7 @@ function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Bui
     removals,
     nightly,
     reads: makeDeployReads({ db }),
-    releases: makeReleases({ db }),
+    releases: makeReleases({ db, holdImage }),
     statuses: makeStatuses({ db, commits: repositories, logger }),
     activity: makeActivity({ db }),
   }

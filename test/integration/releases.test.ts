@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { holdImage } from '../../src/builds/index.ts'
 import { makeReleases } from '../../src/releases/index.ts'
 import { type ApiServer, otherCommit, someCommit, startApiServer, unreadable } from '../support/api-server.ts'
 import { httpCall } from '../support/http-call.ts'
@@ -209,6 +210,46 @@ Configuration:
     })
   })
 
+  it('are pinned and unpinned, once each, unless their image is gone', async () => {
+    const events = () =>
+      server.pool.query(
+        `select kind, environment, actor, data from events where kind like 'release.%' order by id desc limit 2`,
+      )
+    const before = await events()
+    const pin = await slipway('releases', 'pin', 'v2')
+    expect([pin.code, pin.stdout]).toEqual([0, 'v2 of test is pinned: its image is kept however old it gets.\n'])
+    await slipway('releases', 'pin', 'v2')
+    expect((await slipway('releases', 'list')).stdout).toMatch(/^v2 +failed +pinned/m)
+    expect((await slipway('releases', 'show', 'v2')).stdout).toContain('pinned: it is kept until')
+    expect((await slipway('releases', 'unpin', 'v2')).code).toBe(0)
+    expect(await events()).toEqual([
+      { kind: 'release.unpinned', environment: 'test', actor: 'admin', data: { release: 2 } },
+      { kind: 'release.pinned', environment: 'test', actor: 'admin', data: { release: 2 } },
+    ])
+    expect(before).toEqual([])
+    const gone = await slipway('releases', 'pin', 'v1')
+    expect([gone.code, gone.stderr]).toEqual([5, expect.stringContaining('is gone')])
+    expect((await slipway('releases', 'pin', 'v99')).code).toBe(4)
+    expect((await slipway('activity')).stdout).toContain('pinned v2 of test: its image is kept')
+  })
+
+  it('say whose image they took', async () => {
+    const [made] = await server.pool.query<{ id: number }>(
+      `select d.id from deploys d join releases r on r.id = d.release_id where r.environment_id = $1 and r.number = 1`,
+      [live],
+    )
+    const from = (number: number, environmentId: number, kind: string) =>
+      server.pool.query(
+        `update deploys set kind = $4, variables_of = 'environment',
+           from_release_id = (select id from releases where environment_id = $2 and number = $1) where id = $3`,
+        [number, environmentId, made?.id, kind],
+      )
+    await from(3, test, 'promotion')
+    expect((await slipway('releases', 'list', 'live')).stdout).toMatch(/^v1 .* ada +promotion of test v3 /m)
+    await from(1, live, 'rollback')
+    expect((await slipway('releases', 'list', 'live')).stdout).toMatch(/^v1 .* ada +rollback to v1 /m)
+  })
+
   it('are described', async () => {
     const reply = await httpCall('GET', `${server.url}/api/v1/openapi.json`, { token: server.token.reveal() })
     const { paths } = reply.json as { paths: object }
@@ -261,11 +302,16 @@ describe('10,000 releases', () => {
           return []
         },
       }
-      await makeReleases({ db: explaining }).list(many, { limit: 20, ...(before === undefined ? {} : { before }) })
-      const read = nodes.map((node) => ({
-        what: `${node['Node Type']} ${node['Relation Name'] ?? ''}`,
-        rows: (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'],
-      }))
+      await makeReleases({ db: { ...server.pool, ...explaining }, holdImage }).list(many, {
+        limit: 20,
+        ...(before === undefined ? {} : { before }),
+      })
+      const read = nodes
+        .filter((node) => node['Relation Name'] !== undefined)
+        .map((node) => ({
+          what: `${node['Node Type']} ${node['Relation Name'] ?? ''}`,
+          rows: (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'],
+        }))
       expect(read.filter(({ rows }) => rows > 40)).toEqual([])
       expect(read.filter(({ what }) => /^Seq Scan (releases|builds|deploys)/.test(what))).toEqual([])
       expect(
@@ -275,7 +321,7 @@ describe('10,000 releases', () => {
   })
 
   it('are all reached, page by page', async () => {
-    const releases = makeReleases({ db: server.pool })
+    const releases = makeReleases({ db: server.pool, holdImage })
     const numbers: number[] = []
     const begunMs = performance.now()
     for (let before: number | undefined; ; before = numbers.at(-1)) {

@@ -1,5 +1,6 @@
 import { makeActivity } from '../../src/activity/index.ts'
 import { makeAccounts, newToken } from '../../src/accounts/index.ts'
+import { holdImage } from '../../src/builds/index.ts'
 import type { Finding } from '../../src/doctor/index.ts'
 import { makeCron } from '../../src/cron/index.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
@@ -118,7 +119,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       protection,
       locks,
       db: pool,
-      releases: makeReleases({ db: pool }),
+      releases: makeReleases({ db: pool, holdImage }),
       activity: makeActivity({ db: pool, everyMs: 20 }),
       statuses: makeStatuses({
         db: pool,

@@ -42,6 +42,19 @@ export function addReleaseVerbs(program: Command, run: Run): void {
       .action(run<[string], CommonOptions>(showRelease)),
     'slipway releases show v12 -e live',
   )
+  for (const [name, pinned, what] of [
+    ['pin', true, 'keep the image of a release, however old it gets'],
+    ['unpin', false, 'let the image of a release go when it is too old to be kept'],
+  ] as const) {
+    withExample(
+      verb(name, what)
+        .argument('<release>', 'v12')
+        .action(
+          run<[string], CommonOptions>((session, args, options) => setPinned(session, args, { ...options, pinned })),
+        ),
+      `slipway releases ${name} v12 -e live`,
+    )
+  }
   withExample(
     verb('diff', 'what the second has that the first has not, and the other way round')
       .argument('<from>', 'v11, or with its environment test:v12')
@@ -146,6 +159,22 @@ function linesOf(value: unknown, path = ''): string[] {
 
 function labelled(name: string, lines: readonly string[]): [string, string | null][] {
   return lines.map((line, i) => [i === 0 ? name : '', line])
+}
+
+async function setPinned(
+  session: Session,
+  [text]: [string],
+  { pinned, ...options }: CommonOptions & { pinned: boolean },
+): Promise<void> {
+  const environment = chooseEnvironment(undefined, options)
+  const path = `${environmentPath(await session.app(), environment)}/releases/${readRelease(text)}`
+  const release = await session.client().call<Release>('PATCH', path, { pinned })
+  session.out.data(release)
+  session.out.line(
+    pinned
+      ? `${release.release} of ${environment} is pinned: its image is kept however old it gets.`
+      : `${release.release} of ${environment} is not pinned any more.`,
+  )
 }
 
 async function compareReleases(

@@ -34,6 +34,8 @@ export const releaseSchema = z.strictObject({
       state: z.string(),
       branch: z.string().nullable(),
       requestedBy: z.string(),
+      /** Whose image it took; null when it built one. */
+      from: z.strictObject({ environment: z.string(), release: z.string() }).nullable(),
     })
     .nullable(),
   createdAt: time,
@@ -121,9 +123,15 @@ export function presentRelease(
     image: release.imageRemovedAt === null ? 'kept' : 'gone',
     pinned: release.pinned,
     serves: release.serves,
-    deploy: release.deploy,
+    deploy: presentOrigin(release.deploy),
     createdAt: isoTime(release.createdAt),
   }
+}
+
+function presentOrigin(deploy: ReleaseSummary['deploy']): z.input<typeof releaseSchema>['deploy'] {
+  if (deploy === null) return null
+  const { from } = deploy
+  return { ...deploy, from: from === null ? null : { environment: from.environment, release: `v${from.number}` } }
 }
 
 export function presentDetails(

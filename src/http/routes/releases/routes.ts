@@ -33,7 +33,7 @@ const releaseList = z.strictObject({
 type Needs = Pick<HttpNeeds, 'environments' | 'releases' | 'commits' | 'reads' | 'facts' | 'logger'>
 
 export function releaseRoutes(needs: Needs): Route[] {
-  return [listRoute(needs), showRoute(needs), comparisonRoute(needs)]
+  return [listRoute(needs), showRoute(needs), pinRoute(needs), comparisonRoute(needs)]
 }
 
 const placeOf = ({ id, name }: Environment, number: number): ReleasePlace => ({
@@ -103,6 +103,28 @@ function showRoute(needs: Needs): Route {
       ])
       const url = answers ? needs.facts.urls.release(label, release.number) : null
       return { json: presentDetails(release, { environment: name, url }, commits.get(release.commit)) }
+    },
+  })
+}
+
+function pinRoute(needs: Needs): Route {
+  return defineRoute({
+    method: 'patch',
+    path: '/apps/:app/environments/:environment/releases/:release',
+    tag: 'releases',
+    summary: 'Pin a release: its image is kept however old it gets; or no longer',
+    action: 'releases.pin',
+    params: releaseParams,
+    query: nothing,
+    body: z.strictObject({ pinned: z.boolean() }),
+    success: { status: 200, description: 'The release', schema: releaseSchema },
+    about: ({ app }) => app,
+    async handle({ params, body, principal }) {
+      const environment = await needs.environments.get(params.app, params.environment)
+      const place = placeOf(environment, params.release)
+      const release = await needs.releases.setPinned(place, body.pinned, principal.name)
+      const commits = await describe(needs, environment.app, [release.commit])
+      return { json: presentRelease(release, environment.name, commits.get(release.commit)) }
     },
   })
 }
