@@ -6,6 +6,8 @@ const evidenceLines = 40
 interface Ended {
   readonly exitCode: number | null
   readonly output: readonly string[]
+  /** The deadline came before its own time was over. */
+  readonly isCut: boolean
 }
 
 /** Runs the test of the image's HEALTHCHECK at once and then at the interval until it ends with 0. */
@@ -13,8 +15,12 @@ export async function runHealthcheck(context: CheckContext): Promise<void> {
   const { clock, config, healthcheck, signal } = context
   if (healthcheck === null) return
   let told: number | null = -1
+  let before: Ended | null = null
   for (;;) {
-    const ended = await execute(context, healthcheck.argv, healthcheck.timeoutMs ?? config.health.timeoutMs)
+    const tried = await execute(context, healthcheck.argv, healthcheck.timeoutMs ?? config.health.timeoutMs)
+    // One that only the deadline ended says less than what it said before.
+    const ended: Ended = tried.isCut ? (before ?? tried) : tried
+    before = ended
     if (ended.exitCode !== told) context.onAttempt(`HEALTHCHECK → ${outcome(ended)}`)
     told = ended.exitCode
     if (ended.exitCode === 0) return
@@ -65,10 +71,11 @@ async function execute(context: CheckContext, argv: readonly string[], timeoutMs
   const { runtime, instance, signal } = context
   const left = Math.max(1, context.deadlineMs - context.clock.monotonicMs())
   try {
-    return await runtime.exec(instance.containerId, argv, { timeoutMs: Math.min(timeoutMs, left), signal })
+    const ended = await runtime.exec(instance.containerId, argv, { timeoutMs: Math.min(timeoutMs, left), signal })
+    return { ...ended, isCut: false }
   } catch (error) {
     if (!signal.aborted && error instanceof SlipwayError && error.code === 'timeout')
-      return { exitCode: null, output: [] }
+      return { exitCode: null, output: [], isCut: left < timeoutMs }
     throw error
   }
 }

@@ -3,7 +3,13 @@ import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { systemClock } from '../../../src/kernel/clock.ts'
 import { SlipwayError } from '../../../src/kernel/errors.ts'
-import { keepChecked, runChecks, type CheckReport, type CheckRequest } from '../../../src/runtime/index.ts'
+import {
+  keepChecked,
+  runChecks,
+  type CheckReport,
+  type CheckRequest,
+  type Runtime,
+} from '../../../src/runtime/index.ts'
 import { freePort } from '../../support/free-port.ts'
 import { makeFakeRuntime } from '../../support/fake-runtime.ts'
 
@@ -330,15 +336,32 @@ describe('checks that fail say what happened', () => {
     expect(performance.now() - startedMs).toBeLessThan(10_000)
   })
 
-  it('a HEALTHCHECK that never passes', async () => {
+  /** What the HEALTHCHECK does, one time after the other; the last for good. No process: a busy machine starts one too late. */
+  async function failHealthcheck(...attempts: ('fails' | 'hangs')[]) {
     const port = await serve((_, res) => res.end())
-    const { run, attempts } = await makeCheck(port, {
-      healthcheck: { argv: ['/bin/sh', '-c', 'echo broken pipe; exit 1'], timeoutMs: 200 },
-    })
-    const error = await failure(run)
+    const made = await makeCheck(port, { healthcheck: { argv: ['true'], timeoutMs: 5_000 } })
+    const exec: Runtime['exec'] = async (_id, _argv, { timeoutMs }) => {
+      const does = attempts.length > 1 ? attempts.shift() : attempts[0]
+      if (does === 'fails') return { exitCode: 1, output: ['broken pipe'] }
+      await new Promise((resolve) => setTimeout(resolve, timeoutMs))
+      throw new SlipwayError('timeout', 'The command did not answer in time.')
+    }
+    const error = await failure(() => runChecks({ ...made.request, runtime: { ...made.runtime, exec } }))
+    return { error, told: made.attempts }
+  }
+
+  it('a HEALTHCHECK that never passes', async () => {
+    const { error, told } = await failHealthcheck('fails')
     expect(error.message).toBe('The image’s HEALTHCHECK did not pass within 1.5 s: exit code 1.')
     expect(error.evidence[0]).toBe('broken pipe')
-    expect(attempts).toContain('HEALTHCHECK → exit code 1')
+    expect(told).toContain('HEALTHCHECK → exit code 1')
+  })
+
+  it('a HEALTHCHECK that hangs; and what it said before, when only the deadline ended it', async () => {
+    expect((await failHealthcheck('hangs')).error.message).toContain('did not pass within 1.5 s: not ended in time.')
+    const { error } = await failHealthcheck('fails', 'hangs')
+    expect(error.message).toContain('did not pass within 1.5 s: exit code 1.')
+    expect(error.evidence[0]).toBe('broken pipe')
   })
 
   it('a self test, and the ones after it do not run', async () => {
