@@ -1,14 +1,13 @@
 import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
-import { makeSlots, type Slots } from '../kernel/slots.ts'
-import { type Instance, type InstanceLogLine, labelNames, type Runtime } from '../runtime/index.ts'
+import { makeSlots } from '../kernel/slots.ts'
+import { type Instance, labelNames, type Runtime } from '../runtime/index.ts'
 import type { Masks } from '../vars/index.ts'
-import { type Budget, makeBudget } from './budget.ts'
-import { findResume, type Resume } from './doubles.ts'
-import type { Journals, Writer } from './journals.ts'
-import { encodeLine, encodeNote } from './line.ts'
+import { makeBudget } from './budget.ts'
+import { followContainer, type Pace } from './follow-container.ts'
+import type { Journals } from './journals.ts'
 import { type Printer, printerOf } from './place.ts'
-import { makeStateNotes, type StateNotes } from './state-notes.ts'
+import { makeStateNotes } from './state-notes.ts'
 
 /** Follows what the containers of all releases print, and keeps it. */
 export interface LogCollector {
@@ -44,7 +43,6 @@ const reopenAfterMs = 3_000
  */
 const defaultPerSecond = { instance: 2 * 1024 * 1024, all: 4 * 1024 * 1024 }
 const burstSeconds = 8
-const noteEveryMs = 60_000
 /** At a start hundreds look for where they go on; each holds some of its journal in memory. */
 const resumingAtOnce = 4
 
@@ -57,13 +55,6 @@ interface Followed {
   ended: boolean
   again: boolean
   readonly pace: Pace
-}
-
-interface Pace {
-  /** Its end is waited for: it is read as fast as it comes. */
-  hurry: boolean
-  /** Ends the stream that is open, so that another is opened behind what is kept. */
-  reopen: AbortController
 }
 
 export function makeLogCollector(options: CollectorOptions): LogCollector {
@@ -174,108 +165,4 @@ async function isLate(work: Promise<void>, clock: Clock): Promise<boolean> {
 async function reopenAll(followed: ReadonlyMap<string, Followed>, clock: Clock, signal: AbortSignal): Promise<void> {
   await clock.sleep(reopenAfterMs, signal).catch(() => undefined)
   for (const { pace } of followed.values()) pace.reopen.abort()
-}
-
-type Follow = Omit<CollectorOptions, 'perSecond'> & {
-  readonly printer: Printer
-  readonly containerId: string
-  readonly releaseId: number
-  readonly budgets: readonly Budget[]
-  readonly notes: StateNotes
-  readonly pace: Pace
-  readonly resuming: Slots
-  readonly signal: AbortSignal
-}
-
-/** Until the container has ended and everything was read. The engine may come and go meanwhile. */
-async function followContainer(follow: Follow): Promise<void> {
-  const { runtime, containerId, clock, signal, logger } = follow
-  const writer = follow.journals.open(follow.printer.place)
-  let hasEnded = false
-  for (let waitMs = 100; !signal.aborted; ) {
-    try {
-      await follow.notes.catchUp(containerId, follow.printer)
-      const came = await readFromLast(follow, writer)
-      if (hasEnded) break
-      const instance = await runtime.inspect(containerId)
-      if (instance === null) break
-      // What it printed last may have come after the stream's end: it is read once more.
-      hasEnded = instance.state === 'exited'
-      if (came) waitMs = 100
-      if (hasEnded) continue
-    } catch (error) {
-      if (signal.aborted) break
-      logger.debug('following a container’s output goes on later', { containerId, error })
-    }
-    await clock.sleep(waitMs, signal).catch(() => undefined)
-    waitMs = Math.min(waitMs * 2, longestWaitMs)
-  }
-  await writer.flush()
-}
-
-/**
- * The engine finds its newest lines at once, but reads all of its 30 MB to find a moment: that is asked for only when the
- * newest lines leave a gap.
- */
-const newestFirst = 10_000
-
-/** Reads on behind the last line that is kept, until the stream ends. True when there was something. */
-async function readFromLast(follow: Follow, writer: Writer): Promise<boolean> {
-  await writer.flush()
-  const giveBack = await follow.resuming.take(follow.signal)
-  const resume = await findResume(writer.folder, follow.printer.container).finally(giveBack)
-  if (resume.since !== null) {
-    const outcome = await readStream(follow, writer, { resume, newest: newestFirst })
-    if (outcome !== 'gap') return outcome === 'came'
-  }
-  return (await readStream(follow, writer, { resume, newest: null })) === 'came'
-}
-
-/** Each output has lines of its own. As long as it is not known what is secret, nothing is read. */
-async function openMask({ masks, releaseId }: Follow): Promise<(line: InstanceLogLine) => string> {
-  if (masks === undefined) return ({ text }) => text
-  const masker = await masks.ofRelease(releaseId)
-  const outputs = { stdout: masker.lines(), stderr: masker.lines() }
-  return ({ output, text }) => outputs[output](text)
-}
-
-async function readStream(
-  follow: Follow,
-  writer: Writer,
-  { resume, newest }: { resume: Resume; newest: number | null },
-): Promise<'came' | 'nothing' | 'gap'> {
-  const { runtime, containerId, printer, budgets, pace, signal, clock } = follow
-  const { from, container } = printer
-  let outcome: 'came' | 'nothing' = 'nothing'
-  let isFirst = true
-  let last = ''
-  let notedMs = Number.NEGATIVE_INFINITY
-  pace.reopen = new AbortController()
-  const until = AbortSignal.any([signal, pace.reopen.signal])
-  // Behind that: a wish to open the stream again meanwhile is not lost.
-  const mask = await openMask(follow)
-  const options = { since: resume.since, signal: until, ...(newest === null ? {} : { newest }) }
-  for await (const lines of runtime.readLog(containerId, options)) {
-    const encoded = lines.map((line) => encodeLine({ ...line, text: mask(line), from, container }))
-    if (isFirst && newest !== null && !resume.isKnown(encoded[0] ?? '')) return 'gap'
-    isFirst = false
-    const fresh = await resume.withoutDoubles(encoded)
-    let bytes = 0
-    for (const line of fresh) {
-      // When it rotates its file, the engine (20.10) tells the line before once more.
-      if (line === last) continue
-      last = line
-      writer.append(line)
-      bytes += line.length
-    }
-    if (fresh.length > 0) outcome = 'came'
-    await writer.room()
-    if (pace.hurry) continue
-    const waits = await Promise.all(budgets.map((budget) => budget.spend(bytes, signal)))
-    if (waits.includes(true) && clock.monotonicMs() - notedMs > noteEveryMs) {
-      notedMs = clock.monotonicMs()
-      writer.append(encodeNote(clock.now(), `${from} prints faster than is read here; some of it may be missing.`))
-    }
-  }
-  return outcome
 }

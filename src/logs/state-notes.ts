@@ -11,7 +11,19 @@ export interface StateNotes {
   /** Slipway is about to stop it: its end is none of its own. */
   expectEnd(containerId: string): void
   /** Everything that the container printed up to now is kept: what happened to it comes behind that, before it prints more. */
-  catchUp(containerId: string, printer: Printer): Promise<void>
+  catchUp(containerId: string, printer: Printer): Promise<Seen>
+  /** The same, but whoever asks says when the start is told: some of what is to be kept next may be from before it. */
+  look(containerId: string, printer: Printer): Promise<Seen & { readonly restart: Restart | null }>
+}
+
+export interface Seen {
+  /** What it prints from now on is of the start that was seen. */
+  readonly isRunning: boolean
+}
+
+export interface Restart {
+  readonly at: Date
+  tell(): void
 }
 
 type Needs = { readonly runtime: Pick<Runtime, 'inspect'>; readonly journals: Journals; readonly clock: Clock }
@@ -53,20 +65,33 @@ export function makeStateNotes({ runtime, journals, clock }: Needs): StateNotes 
     return `${how}${codeWords(exitCode)}${isBack ? '; it is started again, later each time while it ends at once' : ''}`
   }
 
+  const look: StateNotes['look'] = async (containerId, { place, from }) => {
+    await settle(containerId)
+    const found = await runtime.inspect(containerId)
+    const isRunning = found?.state === 'running'
+    if (found === null || found.startedAt === null || found.labels[labelNames.kind] !== 'instance')
+      return { isRunning, restart: null }
+    const { name, startedAt: at } = found
+    const before = begun.get(name)
+    // One that ends at once is hardly ever seen running, after a restart of Slipway above all.
+    if (!isRunning && before !== undefined) return { isRunning, restart: null }
+    begun.delete(name)
+    begun.set(name, at.getTime())
+    if (begun.size > mostRemembered) begun.delete(begun.keys().next().value ?? '')
+    if (before === undefined || before === at.getTime()) return { isRunning, restart: null }
+    return {
+      isRunning,
+      restart: { at, tell: () => journals.open(place).append(encodeNote(at, `${from} was started again`)) },
+    }
+  }
+
   return {
     expectEnd: (containerId) => void expected.add(containerId),
-    async catchUp(containerId, { place, from }) {
-      await settle(containerId)
-      const found = await runtime.inspect(containerId)
-      if (found === null || found.startedAt === null || found.labels[labelNames.kind] !== 'instance') return
-      const before = begun.get(found.name)
-      // One that ends at once is hardly ever seen running, after a restart of Slipway above all.
-      if (found.state !== 'running' && before !== undefined) return
-      begun.delete(found.name)
-      begun.set(found.name, found.startedAt.getTime())
-      if (begun.size > mostRemembered) begun.delete(begun.keys().next().value ?? '')
-      if (before !== undefined && before !== found.startedAt.getTime())
-        journals.open(place).append(encodeNote(found.startedAt, `${from} was started again`))
+    look,
+    async catchUp(containerId, printer) {
+      const { isRunning, restart } = await look(containerId, printer)
+      restart?.tell()
+      return { isRunning }
     },
     onChange({ kind, containerId, labels, exitCode }, printer) {
       if (containerId === null || labels[labelNames.kind] !== 'instance') return
