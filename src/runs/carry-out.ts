@@ -1,6 +1,6 @@
 import { asSlipwayError, SlipwayError } from '../kernel/errors.ts'
-import { appendEvent } from '../kernel/events.ts'
 import { type Attached, type AttachedClient, type Exit, join } from '../runtime/index.ts'
+import { recordEnded, recordStarted } from './events.ts'
 import type { Run, RunNeeds } from './run.ts'
 
 /** Between SIGTERM and SIGKILL, for a command that nobody looks at any more. */
@@ -26,7 +26,7 @@ export async function carryOut(
     const { size = null, term = null } = run.terminal ?? {}
     const env = term === null ? container.env : { TERM: term, ...container.env }
     attached = await needs.runtime.runAttached({ ...container, env, argv: run.command, terminal: size }, signal)
-    await recordStarted(run, needs)
+    await recordStarted(needs.db, run)
     client.tell({ type: 'started' })
     exit = await until(join(attached, client), signal)
     client.tell({ type: 'exit', ...exit })
@@ -53,22 +53,9 @@ async function takeAway(
     await needs.runtime.stop(containerId, stopGraceMs)
   }
   attached.close()
+  // First: of what is removed nobody would find out afterwards that it was not told.
+  await recordEnded(needs.db, run, exit)
   await needs.runtime.remove(containerId)
-  await recordEnded(run, exit, needs)
-}
-
-/** Not more than the program: arguments may hold what nobody else should read. */
-const toldOf = ({ id, command }: Run) => ({ run: id, command: (command[0] ?? '').slice(0, 100) })
-
-async function recordStarted(run: Run, { db }: RunNeeds): Promise<void> {
-  const { id: environmentId, appId } = run.environment
-  await db.transaction((tx) => appendEvent(tx, { kind: 'run.started', appId, environmentId, data: toldOf(run) }))
-}
-
-async function recordEnded(run: Run, exit: Exit | null, { db }: RunNeeds): Promise<void> {
-  const { id: environmentId, appId } = run.environment
-  const data = { ...toldOf(run), ...exit }
-  await db.transaction((tx) => appendEvent(tx, { kind: 'run.ended', appId, environmentId, data }))
 }
 
 function tooLong(timeMs: number): SlipwayError {

@@ -4,6 +4,7 @@ import { SlipwayError } from '../kernel/errors.ts'
 import type { AttachedClient } from '../runtime/index.ts'
 import { carryOut } from './carry-out.ts'
 import { assertRoomForRun } from './room.ts'
+import { type LeftRun, recordLeft } from './events.ts'
 import type { Run, RunNeeds, RunRequest } from './run.ts'
 
 /** Commands that people run beside an environment's instances, each in a throw-away container and for as long as they look on. */
@@ -16,6 +17,8 @@ export interface Runs {
   connect(id: string, client: AttachedClient): Promise<void>
   /** Its container is somebody's. One that nobody has is what a dead server left. */
   has(id: string): boolean
+  /** Tells of the end of one that nobody has, before its container goes: see `has`. Safe to repeat. */
+  recordLeft(run: LeftRun, exitCode: number | null): Promise<void>
   /** Ends all; resolves when nothing of them is left. */
   stop(): Promise<void>
 }
@@ -69,6 +72,7 @@ export function makeRuns(needs: RunNeeds): Runs {
       await work
     },
     has: (id) => runs.has(id),
+    recordLeft: (run, exitCode) => recordLeft(needs.db, run, exitCode),
     async stop() {
       stopping.abort(serverStops())
       await background.settled()

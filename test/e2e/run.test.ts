@@ -174,6 +174,14 @@ describe('slipway run', () => {
     expect(await listRuns()).toBe(1)
     await slipway.start()
     await noneIsLeft(5_000)
+    const ends = await slipway.sql<{ data: object; actor: string }>(
+      `select data, actor from events where kind = 'run.ended' order by id desc limit 1`,
+    )
+    expect(ends).toEqual([{ data: { run: expect.any(String), command: 'sh' }, actor: 'slipway' }])
+    const [open] = await slipway.sql<{ count: string }>(
+      `select count(*) filter (where kind = 'run.started') - count(*) filter (where kind = 'run.ended') as count from events`,
+    )
+    expect(open?.count).toBe('0')
 
     const orderly = watch(start(['--', 'sh', '-c', 'echo ready; exec sleep 1000']), null)
     await orderly.says('ready')

@@ -38,7 +38,14 @@ export type Act =
   | { readonly do: 'bring-back'; readonly instance: InstanceRecord }
   | { readonly do: 'start'; readonly instance: InstanceRecord }
   | { readonly do: 'end-instances'; readonly deployId: number }
-  | { readonly do: 'remove-container'; readonly containerId: string }
+  | { readonly do: 'remove-container'; readonly containerId: string; readonly run?: LeftRun }
+
+/** A command that somebody ran, of which only the container is left. */
+export interface LeftRun {
+  readonly id: string
+  readonly app: string
+  readonly environment: string
+}
 
 /** One thing that is not as the database wants it. */
 export interface Difference {
@@ -150,8 +157,10 @@ function judge(container: SeenContainer, wanted: Wanted, there: There): Omit<Dif
   const act: Act = { do: 'remove-container', containerId: container.containerId }
   const deploy = Number(container.labels[labelNames.deploy])
   if (wanted.endedDeploys.has(deploy)) return { why: `Deploy ${deploy} has ended.`, then: 'It is removed.', act }
-  if (container.labels[labelNames.kind] === 'run')
-    return { why: 'Nobody is connected to its command any more.', then: 'It is removed.', act }
+  if (container.labels[labelNames.kind] === 'run') {
+    const why = 'Nobody is connected to its command any more.'
+    return { why, then: 'It is removed.', act: { ...act, run: leftRun(container) } }
+  }
   const why = 'It carries this installation’s label, and the database does not know it.'
   if (container.labels[labelNames.kind] === 'instance' && wanted.instances.length === 0) {
     return { why, then: 'It is left alone: the database knows no instance at all.', act: null }
@@ -159,6 +168,13 @@ function judge(container: SeenContainer, wanted: Wanted, there: There): Omit<Dif
   const leftMs = strangerAgeMs - (there.nowMs - container.createdAt.getTime())
   if (leftMs > 0) return { why, then: `It is removed in ${Math.ceil(leftMs / 60_000)} min.`, act: null }
   return { why, then: 'It is removed.', act }
+}
+
+function leftRun({ labels }: SeenContainer): LeftRun {
+  const [id = '', app = '', environment = ''] = [labelNames.run, labelNames.app, labelNames.environment].map(
+    (n) => labels[n],
+  )
+  return { id, app, environment }
 }
 
 function isWanted({ labels }: SeenContainer, deploys: ReadonlySet<string>, { runningDeploys, runs }: Wanted): boolean {

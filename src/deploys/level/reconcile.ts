@@ -6,7 +6,7 @@ import { recordRecovered } from './instance-ends.ts'
 import { listInstances, listRoutes } from '../instances.ts'
 import { bringBack, takeOutEnded } from './take-out.ts'
 import { observe } from './observe.ts'
-import { type Act, type Difference, nameOf, planReconcile } from './plan-reconcile.ts'
+import { type Act, type Difference, type LeftRun, nameOf, planReconcile } from './plan-reconcile.ts'
 import { removeInstances } from '../retire.ts'
 import { routesOf } from '../routes-of.ts'
 import { inLanes, startAgain, startsAtOnce } from './start-again.ts'
@@ -117,8 +117,15 @@ async function execute(tools: Tools, act: Act): Promise<void> {
     case 'end-instances':
       return removeInstances(tools, act.deployId)
     case 'remove-container':
+      if (act.run !== undefined) await recordLeft(tools, act.containerId, act.run)
       return tools.runtime.remove(act.containerId)
   }
+}
+
+/** It may have come to its end by itself after whoever ran it was gone. */
+async function recordLeft({ runtime, runs }: Tools, containerId: string, run: LeftRun): Promise<void> {
+  const exitCode = (await runtime.inspect(containerId))?.exitCode ?? null
+  await runs?.recordLeft(run, exitCode)
 }
 
 /** Read again while routes hold: a swap may have come in between. */

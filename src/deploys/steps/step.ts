@@ -30,7 +30,11 @@ export interface Tools {
   /** In the transaction in which a deploy goes live: what else begins then. */
   readonly onLive?: (tx: Transaction, live: { environmentId: number; deployId: number }) => Promise<void>
   /** Commands that people run: their containers are somebody's as long as it says so. Without it all are nobody's. */
-  readonly runs?: { has(id: string): boolean }
+  readonly runs?: {
+    has(id: string): boolean
+    /** Called before what is left of one is removed; null: it was still going. Safe to repeat. */
+    recordLeft(run: { id: string; app: string; environment: string }, exitCode: number | null): Promise<void>
+  }
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */
