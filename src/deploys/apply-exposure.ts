@@ -27,6 +27,8 @@ async function applyToHosts(tools: Tools, route: Route): Promise<void> {
   // The release's own address may be a new one.
   await leadTo(tools, route, instances, exposures)
   for (const [host, entry] of hosts) await router.addHost(host, entry)
-  const releaseHost = addresses.releaseHost(route.label, route.releaseNumber)
-  if (!hosts.has(releaseHost)) await router.removeHost(releaseHost)
+  const { label, releaseNumber } = route
+  for (const host of [addresses.releaseHost(label, releaseNumber), addresses.otherReleasesHost(label)]) {
+    if (!hosts.has(host)) await router.removeHost(host)
+  }
 }

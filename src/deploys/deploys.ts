@@ -5,6 +5,7 @@ import type { Transaction } from '../postgres/database.ts'
 import { getRelease } from '../releases/index.ts'
 import { type Deploy, type DeployRequest, type LogLine, nameOrigin, type QueuedDeploy } from './deploy.ts'
 import { applyExposure } from './apply-exposure.ts'
+import { findExposures } from './exposures.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
@@ -26,6 +27,8 @@ import * as store from './store.ts'
 import { planStart, stopServing } from './stop-serving.ts'
 import { closeLine, type Doomed, takeDown } from './take-down.ts'
 import { tellLine } from './tell-line.ts'
+import { answerFor, type ReleaseAnswer } from './wake/answer.ts'
+import { findAskedRelease } from './wake/asked-release.ts'
 import { supersededBy } from './why-it-ends.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 
@@ -72,6 +75,8 @@ export interface Deploys {
   reconcile(): Promise<Reconciled>
   /** Makes the proxy hold who may ask for an environment's sites, as the database has it. */
   applyExposure(environmentId: number): Promise<void>
+  /** What is said at the address of a release that does not run: any host, in lower case and without port. */
+  askForRelease(host: string): Promise<ReleaseAnswer>
   /** What it would do now. */
   findDifferences(): Promise<Difference[]>
   /** Takes nothing new and lets go of running deploys without ending them. */
@@ -152,6 +157,11 @@ export function makeDeploys(given: Tools): Deploys {
     },
     reconcile: () => level.reconcile(),
     applyExposure: (environmentId) => applyExposure(tools, environmentId),
+    async askForRelease(host) {
+      const asked = tools.addresses.readReleaseHost(host)
+      const release = asked === null ? null : await findAskedRelease(db, asked)
+      return answerFor(release, release === null ? new Map() : await findExposures(db, release.environmentId))
+    },
     findDifferences: () => findDifferences(tools),
     async stop() {
       watching.abort()

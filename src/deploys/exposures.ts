@@ -6,6 +6,7 @@ import {
   type Limits,
   rangePrefixes,
   releaseKey,
+  wakeKey,
 } from '../routing/index.ts'
 
 /** Who may ask for the sites of an environment, and how much. Its SQL too. */
@@ -30,16 +31,22 @@ interface Exposed {
   readonly releaseId: number
 }
 
-/** What its host leads to, and the host of its release; null: that has none. */
-export function hostEntriesOf(
-  { environmentId, live, releaseId }: Exposed,
-  exposures: Exposures,
-): { readonly environment: string; readonly release: string | null } {
+/** What hosts of an environment lead to. */
+export interface HostEntries {
+  readonly environment: string
+  /** The addresses of its releases: of one that runs, and of all others together; null: they have none. */
+  readonly releases: { readonly running: string; readonly others: string } | null
+}
+
+export function hostEntriesOf({ environmentId, live, releaseId }: Exposed, exposures: Exposures): HostEntries {
   const { access, onlyReleases, releaseAddresses } = exposures.get(environmentId) ?? usual
   const guarded = { password: access.passwords.length > 0, address: access.allowed.length > 0 }
   const open = { password: false, address: false }
   const common = { environmentId, isLimited: access.limits !== null }
   const isPublic = live && releaseAddresses === 'public'
+  // The same for all of them: whoever may not see one cannot tell whether there is such a release.
+  const release = (routeKey: string): string =>
+    formatHostEntry({ ...common, routeKey, needs: isPublic ? open : guarded, isIndexed: false })
   return {
     environment: formatHostEntry({
       ...common,
@@ -47,13 +54,8 @@ export function hostEntriesOf(
       needs: onlyReleases ? open : guarded,
       isIndexed: live,
     }),
-    release: haveAddresses({ environmentId, live }, exposures)
-      ? formatHostEntry({
-          ...common,
-          routeKey: releaseKey(releaseId),
-          needs: isPublic ? open : guarded,
-          isIndexed: false,
-        })
+    releases: haveAddresses({ environmentId, live }, exposures)
+      ? { running: release(releaseKey(releaseId)), others: release(wakeKey(environmentId)) }
       : null,
   }
 }

@@ -1,6 +1,6 @@
 import type { Queryable } from '../postgres/database.ts'
 import type { DeployState, LogLine } from './deploy.ts'
-import { findExposures, hostEntriesOf } from './exposures.ts'
+import { findExposures, haveAddresses } from './exposures.ts'
 import { lastSeq, readLines } from './log.ts'
 
 /** Questions about deploys that change nothing and wait for nothing. */
@@ -53,7 +53,7 @@ export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
         release.releaseId,
       ])
       if (rows.length === 0) return false
-      return hostEntriesOf(release, await findExposures(db, release.environmentId)).release !== null
+      return haveAddresses(release, await findExposures(db, release.environmentId))
     },
   }
 }

@@ -61,6 +61,7 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
   const route = await findRouteOf(tools.db, deploy.environmentId)
   if (route === null) {
     await tools.router.removeHost(tools.addresses.environmentHost(deploy.label))
+    await tools.router.removeHost(tools.addresses.otherReleasesHost(deploy.label))
     await tools.router.removeKey(environmentKey(deploy.environmentId))
   } else {
     const exposures = await findExposures(tools.db, deploy.environmentId)

@@ -20,7 +20,7 @@ export interface Routed {
   readonly routes: readonly Route[]
   readonly instances: readonly Member[]
   readonly exposures: Exposures
-  readonly hosts: Pick<Addresses, 'environmentHost' | 'releaseHost'>
+  readonly hosts: Pick<Addresses, 'environmentHost' | 'releaseHost' | 'otherReleasesHost'>
 }
 
 /**
@@ -54,8 +54,9 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     const entries = hostEntriesOf(route, exposures)
     wanted.hosts.set(hosts.environmentHost(label), entries.environment)
     wanted.keys.set(environmentKey(environmentId), to)
-    if (entries.release === null || isStopped) continue
-    wanted.hosts.set(hosts.releaseHost(label, releaseNumber), entries.release)
+    if (entries.releases === null || isStopped) continue
+    wanted.hosts.set(hosts.otherReleasesHost(label), entries.releases.others)
+    wanted.hosts.set(hosts.releaseHost(label, releaseNumber), entries.releases.running)
     wanted.keys.set(releaseKey(releaseId), to)
   }
   return wanted

@@ -3,7 +3,7 @@ import { appendEvent } from '../kernel/events.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import type { Transaction } from '../postgres/database.ts'
 import type { DeployRequest } from './deploy.ts'
-import { findExposures } from './exposures.ts'
+import { findExposures, hostEntriesOf } from './exposures.ts'
 import { drainServing, findRouteOf, listInstancesOfDeploy, type Route } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import { listLine, lockLine } from './line-store.ts'
@@ -26,7 +26,14 @@ export async function stopServing(tools: Tools, environmentId: number, by: strin
     }
     const instances = await listInstancesOfDeploy(tools.db, route.deployId)
     const exposures = await findExposures(tools.db, environmentId)
-    const lead = (isStopped: boolean): Promise<void> => leadTo(tools, { ...route, isStopped }, instances, exposures)
+    const lead = async (isStopped: boolean): Promise<void> => {
+      await leadTo(tools, { ...route, isStopped }, instances, exposures)
+      // What is stopped is not woken either.
+      const host = tools.addresses.otherReleasesHost(route.label)
+      const { releases } = hostEntriesOf(route, exposures)
+      if (isStopped) await tools.router.removeHost(host)
+      else if (releases !== null) await tools.router.addHost(host, releases.others)
+    }
     let isLed = false
     try {
       return await tools.db.transaction(async (tx) => {

@@ -79,6 +79,7 @@ async function leadAway(tools: Tools, { id, label }: Doomed): Promise<number[]> 
   const { router, addresses, db, whileRoutesHold } = tools
   return whileRoutesHold(async () => {
     await router.removeHost(addresses.environmentHost(label))
+    await router.removeHost(addresses.otherReleasesHost(label))
     await router.removeKey(environmentKey(id))
     await router.setAccess(id, null)
     return db.transaction(async (tx) => {

@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express'
+import { escapeHtml } from './escape-html.ts'
 import type { Facts } from './needs.ts'
 import { policyWithStyle } from './security-headers.ts'
 
@@ -30,8 +31,4 @@ Send your token as <code>Authorization: Bearer …</code>.</p>
     res.setHeader('Content-Security-Policy', policyWithStyle(css))
     res.status(200).type('html').send(page)
   }
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
 }

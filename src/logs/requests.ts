@@ -14,7 +14,7 @@ export interface RequestLine {
   readonly path: string
   /** Why it ended, when not in order. */
   readonly ending: string | null
-  /** Which route it took: `e7` an environment's, `r12` a release's own; null for none. */
+  /** Which route it took: `e7` an environment's, `r12` a release's own, `w7` one's that does not run; null for none. */
   readonly routeKey: string | null
   /** The release set that answered (`r12`), where the proxy knows it. */
   readonly releaseSet: string | null

@@ -110,7 +110,7 @@ export async function findRequestOwner(
        (select release_id from deploys where id = $4::bigint),
        (select i.release_id from addresses ad join instances i on i.id = ad.instance_id where ad.address = $3::inet))
      where e.id = coalesce($1::bigint, (select environment_id from releases where id = $2::bigint))`,
-    [routeKey.startsWith('e') ? number(routeKey) : null, number(ofRelease), address, number(ofDeploy)],
+    [/^[ew]/.test(routeKey) ? number(routeKey) : null, number(ofRelease), address, number(ofDeploy)],
   )
   return found ?? null
 }

@@ -8,6 +8,7 @@ export {
   parseTarget,
   releaseKey,
   releaseSet,
+  wakeKey,
 } from './names.ts'
 export {
   formatHostEntry,

@@ -18,9 +18,9 @@ export function parseHost(value: string): string {
   })
 }
 
-/** The key of the route of an environment or of a release's own address. */
+/** The key of the route of an environment (`e7`), of a release's own address (`r12`), or of addresses of releases that run not (`w7`). */
 export function parseRouteKey(value: string): string {
-  if (/^[er][1-9][0-9]{0,18}$/.test(value)) return value
+  if (/^[erw][1-9][0-9]{0,18}$/.test(value)) return value
   throw new SlipwayError('bad_request', `${quote(value)} is not the key of a route.`)
 }
 
@@ -44,6 +44,11 @@ export function environmentKey(environmentId: string | number): string {
 /** The route key of a release's own address, which never leads anywhere else. */
 export function releaseKey(releaseId: string | number): string {
   return parseRouteKey(`r${releaseId}`)
+}
+
+/** What the addresses of all releases of an environment lead to that do not run: Slipway itself. It needs no route. */
+export function wakeKey(environmentId: string | number): string {
+  return parseRouteKey(`w${environmentId}`)
 }
 
 /** The id of the set of a release's instances: a release that is started again has another beside it, so a deploy names it. */

@@ -6,6 +6,7 @@ import { examine } from '../doctor/index.ts'
 import { makeHttpApp } from '../http/app.ts'
 import { makeAttachments } from '../http/attachments.ts'
 import { makeRunningReleases } from '../http/running-releases.ts'
+import { makeReleaseDoor } from '../http/release-door.ts'
 import { startHttpServer } from '../http/server.ts'
 import { makeDoctorChecks } from './doctor-checks.ts'
 import type { Ground } from './lay-ground.ts'
@@ -62,12 +63,16 @@ export async function openDoors(ground: Ground, modules: Modules): Promise<{ clo
   const socketPath = join(settings.dataDir, 'run', 'http.sock')
   const attachments = makeAttachments({ accounts, runs, logger })
   const server = await startHttpServer(app, { socketPath, mode: 0o600 }, attachments)
-  if (proxy.owner !== null) await chown(socketPath, proxy.owner.uid, proxy.owner.gid)
+  const releasesPath = join(settings.dataDir, 'run', 'releases.sock')
+  const releaseDoor = makeReleaseDoor({ askFor: (host) => deploys.askForRelease(host), logger })
+  const releases = await startHttpServer(releaseDoor, { socketPath: releasesPath, mode: 0o600 })
+  for (const path of [socketPath, releasesPath])
+    if (proxy.owner !== null) await chown(path, proxy.owner.uid, proxy.owner.gid)
   return {
     async close() {
       // Hooks first: they tell their pushers that the deploy goes on, while the connection still stands.
       git.stop()
-      await server.close(closeGraceMs)
+      await Promise.all([server, releases].map((one) => one.close(closeGraceMs)))
       await gitHttp.stop()
     },
   }

@@ -46,7 +46,7 @@ describe('a restart', () => {
       { set: `d${again}`, size: 1 },
       { set: `d${again}`, size: 1 },
     ])
-    expect(await hosts()).toEqual(['test--shop.localhost', 'v1--test--shop.localhost'])
+    expect(await hosts()).toEqual(['test--shop.localhost', 'v0--test--shop.localhost', 'v1--test--shop.localhost'])
     expect(await spine.db.query('select 1 from releases')).toHaveLength(1)
     expect(await spine.deploys.get(again)).toMatchObject({ kind: 'restart', releaseNumber: 1, commit: commitOf('a') })
   })

@@ -82,7 +82,11 @@ describe('an environment that is stopped', () => {
       'active',
       [`slw-spine-test--shop-v1-d${deployId}-1`],
     ])
-    expect(await routes()).toMatchObject({ hosts: [host, 'v1--test--shop.localhost'], to: { size: 1 }, sets: 1 })
+    expect(await routes()).toMatchObject({
+      hosts: [host, 'v1--test--shop.localhost', 'v0--test--shop.localhost'],
+      to: { size: 1 },
+      sets: 1,
+    })
     expect(await spine.deploys.get(deployId)).toMatchObject({ kind: 'start', branch: 'main', requestedBy: 'bob' })
     // And again: its instances are others each time.
     await spine.deploys.stopServing(id, 'ada')

@@ -34,7 +34,11 @@ describe('a deploy', () => {
     expect(log).toContain('detail: http://test--shop.localhost:8080')
     expect(log).toContain('detail: http://v1--test--shop.localhost:8080')
     const routes = await spine.router.read()
-    expect([...routes.hosts.keys()].sort()).toEqual(['test--shop.localhost', 'v1--test--shop.localhost'])
+    expect([...routes.hosts.keys()].sort()).toEqual([
+      'test--shop.localhost',
+      'v0--test--shop.localhost',
+      'v1--test--shop.localhost',
+    ])
   })
 
   it('gives live no release address', async () => {
@@ -49,7 +53,11 @@ describe('a deploy', () => {
     await eventually(async () => expect(spine.runtime.names()).toEqual(['slw-spine-test--shop-v2-1']))
     await eventually(async () => {
       const routes = await spine.router.read()
-      expect([...routes.hosts.keys()].sort()).toEqual(['test--shop.localhost', 'v2--test--shop.localhost'])
+      expect([...routes.hosts.keys()].sort()).toEqual([
+        'test--shop.localhost',
+        'v0--test--shop.localhost',
+        'v2--test--shop.localhost',
+      ])
       expect(routes.sets.size).toBe(1)
       expect(await spine.db.query('select 1 from addresses where instance_id is not null')).toHaveLength(1)
     })
@@ -256,7 +264,7 @@ describe('a restart', () => {
     await expect(spine.deploys.reconcile()).rejects.toMatchObject({ code: 'unavailable' })
     spine.runtime.setAway(false)
     expect(spine.runtime.names()).toHaveLength(1)
-    expect((await spine.router.read()).hosts.size).toBe(2)
+    expect((await spine.router.read()).hosts.size).toBe(3)
   })
 })
 

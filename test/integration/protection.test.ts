@@ -52,12 +52,12 @@ describe('protection', () => {
     const before = await flags()
     expect(before).toMatchObject({ 'test--shop': '', 'v1--test--shop': '', shop: 'i' })
     await protection.change(test, user('anna'))
-    expect(await flags()).toEqual({ ...before, 'test--shop': 'p', 'v1--test--shop': 'p' })
+    expect(await flags()).toEqual({ ...before, 'test--shop': 'p', 'v0--test--shop': 'p', 'v1--test--shop': 'p' })
     expect((await rulesOf(test))?.passwords).toEqual([
       passwordHash(key, { user: 'anna', password: new Secret('s3cret') }),
     ])
     await protection.change(test, { allow: ['203.0.113.0/24'], limits: { requests: 5 } })
-    expect(await flags()).toEqual({ ...before, 'test--shop': 'pal', 'v1--test--shop': 'pal' })
+    expect(await flags()).toEqual({ ...before, 'test--shop': 'pal', 'v0--test--shop': 'pal', 'v1--test--shop': 'pal' })
     await protection.change(test, { removeUser: 'anna' })
     expect(await flags()).toMatchObject({ 'test--shop': 'al' })
     await protection.change(test, { open: true, limits: none })
@@ -129,16 +129,16 @@ describe('protection', () => {
 
 describe('the addresses of live’s releases', () => {
   it('are off until somebody may see them, then ask for the password; live’s own stays open with only-releases', async () => {
-    expect(await flags()).not.toHaveProperty('v1--shop')
+    for (const label of ['v0--shop', 'v1--shop']) expect(await flags()).not.toHaveProperty(label)
     await protection.change(live, { ...user('anna'), onlyReleases: true })
-    expect(await flags()).toMatchObject({ shop: 'i', 'v1--shop': 'p' })
+    expect(await flags()).toMatchObject({ shop: 'i', 'v0--shop': 'p', 'v1--shop': 'p' })
     await protection.change(live, { onlyReleases: false })
     expect(await flags()).toMatchObject({ shop: 'pi', 'v1--shop': 'p' })
     await protection.setReleaseAddresses(live, 'off')
-    expect(await flags()).not.toHaveProperty('v1--shop')
+    for (const label of ['v0--shop', 'v1--shop']) expect(await flags()).not.toHaveProperty(label)
     await protection.change(live, { open: true })
     await protection.setReleaseAddresses(live, 'public')
-    expect(await flags()).toMatchObject({ shop: 'i', 'v1--shop': '' })
+    expect(await flags()).toMatchObject({ shop: 'i', 'v0--shop': '', 'v1--shop': '' })
   })
 
   it('are printed by a deploy when they answer, and go with their release', async () => {
@@ -149,7 +149,8 @@ describe('the addresses of live’s releases', () => {
     expect(await printed('d')).toBe(true)
     expect(await printed('e')).toBe(true)
     // The older one goes in the background.
-    const numbers = async (): Promise<string[]> => Object.keys(await flags()).filter((one) => /^v\d+--shop$/.test(one))
+    const numbers = async (): Promise<string[]> =>
+      Object.keys(await flags()).filter((one) => /^v[1-9]\d*--shop$/.test(one))
     await until(async () => (await numbers()).length === 1, 5_000, 'the address of the older release to go')
     expect(await numbers()).toEqual(['v4--shop'])
   })

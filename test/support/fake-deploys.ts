@@ -96,6 +96,7 @@ export function makeFakeDeploys(): FakeDeploys {
     reconcile: unused,
     findDifferences: unused,
     applyExposure: unused,
+    askForRelease: unused,
     stop: unused,
   }
 }

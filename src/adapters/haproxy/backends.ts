@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { carefulRules } from './careful.ts'
 import { proxyPaths } from './paths.ts'
 import { answer, refuse, section } from './render.ts'
@@ -66,16 +67,26 @@ export function backends(s: ProxySettings): string {
       `${hide} unless ${isListed}`,
     ]),
     '# Git pushes wait for whole deploys and send what they have: no limit on bodies, hours to answer.',
-    section('backend slipway', [
-      'timeout server 6h',
-      'retries 0',
-      ...forwarded(s),
-      `errorfile 502 ${page('slipway-down')}`,
-      `errorfile 503 ${page('slipway-down')}`,
-      `server slipway unix@${s.user === null ? httpSocket : '/http.sock'}`,
-    ]),
+    section('backend slipway', ['timeout server 6h', 'retries 0', ...forwarded(s), ...toSlipway(s, httpSocket)]),
+    '# Releases that do not run: Slipway answers on a socket that nothing else of the outside leads to.',
+    section('backend releases-careful', [...carefulRules(s), ...toReleases(s)]),
+    section('backend releases', toReleases(s)),
     ...constant.map((name) => section(`backend page-${name}`, [answer(name, page(name))])),
   ].join('\n')
+}
+
+/** What nothing runs for: Slipway starts it, or says why not. It reads no bodies. */
+function toReleases(s: ProxySettings): string[] {
+  return ['timeout server 30s', 'retries 0', ...toSlipway(s, proxyPaths(s.dataDir).releasesSocket)]
+}
+
+function toSlipway(s: ProxySettings, socket: string): string[] {
+  const { page } = proxyPaths(s.dataDir)
+  return [
+    `errorfile 502 ${page('slipway-down')}`,
+    `errorfile 503 ${page('slipway-down')}`,
+    `server slipway unix@${s.user === null ? socket : `/${basename(socket)}`}`,
+  ]
 }
 
 /** Search engines list the live site alone, not what is tried out beside it. */

@@ -27,5 +27,7 @@ export function proxyPaths(dataDir: string) {
     /** Of the process above a proxy that somebody else keeps: it reloads. */
     masterSocket: join(run, 'proxy-master.sock'),
     httpSocket: join(run, 'http.sock'),
+    /** Where Slipway answers for releases that do not run. */
+    releasesSocket: join(run, 'releases.sock'),
   }
 }

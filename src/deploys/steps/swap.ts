@@ -42,16 +42,17 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   const kept = keepInstances(deploy.id, spec, tools)
   kept.catch(() => undefined)
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
-  const { environment, release } = hostEntriesOf(route, exposures)
+  const { environment, releases } = hostEntriesOf(route, exposures)
   for (const [id, access] of wanted.access ?? []) await router.setAccess(id, access)
-  if (release !== null) {
+  if (releases !== null) {
     await router.swap(releaseKey(spec.releaseId), to)
-    await router.addHost(addresses.releaseHost(label, spec.number), release)
+    await router.addHost(addresses.releaseHost(label, spec.number), releases.running)
   }
   faultPoint('deploy.swap.before')
   await assertHeld()
   await router.swap(environmentKey(environmentId), to)
   faultPoint('deploy.swap.moved')
   await router.addHost(addresses.environmentHost(label), environment)
+  if (releases !== null) await router.addHost(addresses.otherReleasesHost(label), releases.others)
   await kept
 }

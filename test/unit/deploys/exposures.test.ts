@@ -18,8 +18,9 @@ function entries(live: boolean, { access, ...change }: Change = {}): [string, st
     releaseAddresses: 'protected',
     ...change,
   }
-  const { environment, release } = hostEntriesOf({ environmentId: 7, live, releaseId: 12 }, new Map([[7, exposure]]))
-  return [environment, release]
+  const { environment, releases } = hostEntriesOf({ environmentId: 7, live, releaseId: 12 }, new Map([[7, exposure]]))
+  if (releases !== null) expect(releases.others).toBe(releases.running.replace('r12', 'w7'))
+  return [environment, releases?.running ?? null]
 }
 
 describe('what the hosts of an environment lead to', () => {

@@ -30,6 +30,7 @@ describe('where requests are led', () => {
     const { hosts: names, keys, sets } = wants([member(1)])
     expect([...names]).toEqual([
       ['test--shop.localhost', 'e7'],
+      ['v0--test--shop.localhost', 'w7'],
       ['v3--test--shop.localhost', 'r12'],
     ])
     expect([...keys]).toEqual([

@@ -87,7 +87,7 @@ describe('a request that may pass all rules', () => {
 
   it('is kept from no rule by a header that no rule’s names foresee: every header name in a rule is among them', () => {
     // Hosts that have rules of their own have no short way.
-    const short = config.replace(/\nbackend app-careful\n[^]*?(?=\n\S)/, '')
+    const short = config.replace(/\nbackend (?:app|releases)-careful\n[^]*?(?=\n\S)/g, '')
     expect(short.length).toBeLessThan(config.length)
     const rules = short.split('\n').filter((line) => /^ {4}(http-request|use_backend) (?!allow)/.test(line))
     const inRules = rules.flatMap((line) =>

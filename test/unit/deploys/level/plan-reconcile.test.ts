@@ -129,6 +129,7 @@ describe('the proxy', () => {
     expect(new Set(acts(differences))).toEqual(new Set(['level-routes']))
     expect(differences.map(({ what }) => what)).toEqual([
       'The host e1.localhost is missing in the proxy (wanted: e1)',
+      'The host v0--e1.localhost is missing in the proxy (wanted: w1)',
       'The host v1--e1.localhost is missing in the proxy (wanted: r1)',
       'The route e1 is missing in the proxy (wanted: d1/1)',
       'The route r1 is missing in the proxy (wanted: d1/1)',

@@ -1,0 +1,39 @@
+import type { Queryable } from '../../postgres/database.ts'
+
+/** A release that somebody asked for at its own address, as far as the answer depends on it. */
+export interface AskedRelease {
+  readonly releaseId: number
+  readonly number: number
+  readonly app: string
+  readonly environment: string
+  readonly environmentId: number
+  readonly label: string
+  readonly live: boolean
+  /** The environment runs: it is neither stopped nor about to be removed. */
+  readonly isActive: boolean
+  readonly commit: string
+  readonly createdAt: Date
+  /** Its image is there. */
+  readonly isKept: boolean
+  /** A deploy of it went live: it has passed its checks and its release commands have run. */
+  readonly wasLive: boolean
+}
+
+export async function findAskedRelease(
+  q: Queryable,
+  { label, number }: { readonly label: string; readonly number: number },
+): Promise<AskedRelease | null> {
+  const rows = await q.query<AskedRelease>(
+    `select r.id as "releaseId", r.number, a.name as app, e.name as environment, e.id as "environmentId", e.label, e.live,
+       e.state = 'active' as "isActive", b.commit, r.created_at as "createdAt",
+       b.state = 'succeeded' and b.image_removed_at is null as "isKept",
+       exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live') as "wasLive"
+     from environments e
+     join apps a on a.id = e.app_id
+     join releases r on r.environment_id = e.id and r.number = $2
+     join builds b on b.id = r.build_id
+     where e.label = $1`,
+    [label, number],
+  )
+  return rows[0] ?? null
+}

@@ -1,0 +1,88 @@
+import type { ReleaseAnswer } from '../deploys/index.ts'
+import { shortCommit } from '../kernel/short-commit.ts'
+import { escapeHtml } from './escape-html.ts'
+
+/** What visitors of a release that does not run are told. */
+export interface ReleasePage {
+  readonly status: 404 | 410 | 503
+  readonly title: string
+  readonly lines: readonly string[]
+  readonly link: { readonly url: string; readonly text: string } | null
+  readonly retryAfterS: number | null
+  /** It loads itself again after `retryAfterS`. */
+  readonly reloads: boolean
+}
+
+const usual = { lines: [], link: null, retryAfterS: null, reloads: false }
+
+/** `unavailable`: it could not be looked up. */
+export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavailable' }): ReleasePage {
+  switch (answer.kind) {
+    case 'unknown':
+      return {
+        ...usual,
+        status: 404,
+        title: 'There is no site at this address',
+        lines: ['Nothing answers under this name here. Check the spelling of the address.'],
+      }
+    case 'unavailable':
+      return {
+        ...usual,
+        status: 503,
+        title: 'This release cannot be looked up at the moment',
+        lines: ['Please try again in a few seconds.'],
+        retryAfterS: 5,
+      }
+    case 'gone': {
+      const { number, app, environment, commit, createdAt } = answer.release
+      return {
+        ...usual,
+        status: 410,
+        title: `v${number} is not kept any more`,
+        lines: [
+          `v${number} of ${environment} in ${app} was made on ${createdAt.toISOString().slice(0, 10)} from commit ${shortCommit(commit)}. Its image was removed, as those of old releases are.`,
+        ],
+      }
+    }
+    case 'asleep': {
+      const { number, environment, app } = answer.release
+      return {
+        ...usual,
+        status: 503,
+        title: `v${number} does not run`,
+        lines: [`Another release has taken its place in ${environment} of ${app}.`],
+        retryAfterS: 300,
+      }
+    }
+  }
+}
+
+const css =
+  'body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto 0;padding:0 1.5rem;color:#222}' +
+  'h1{font-size:1.4rem}p{color:#555}' +
+  '@media(prefers-color-scheme:dark){body{background:#1b1b1b;color:#eee}p{color:#aaa}a{color:#8bf}}'
+
+/** The page, and the one style sheet that its policy must allow. */
+export function renderReleasePage({ title, lines, link, retryAfterS, reloads }: ReleasePage): {
+  text: string
+  css: string
+} {
+  const refresh = reloads && retryAfterS !== null ? `<meta http-equiv="refresh" content="${retryAfterS}">\n` : ''
+  const linked = link === null ? '' : `<p><a href="${escapeHtml(link.url)}">${escapeHtml(link.text)}</a></p>\n`
+  const text = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex">
+${refresh}<title>${escapeHtml(title)}</title>
+<style>${css}</style>
+<h1>${escapeHtml(title)}</h1>
+${lines.map((line) => `<p>${escapeHtml(line)}</p>\n`).join('')}${linked}</html>
+`
+  return { text, css }
+}
+
+export function renderReleaseText({ title, lines, link }: ReleasePage): string {
+  const linked = link === null ? [] : [`${link.text}: ${link.url}`]
+  return `${[`${title}.`, ...lines, ...linked].join('\n')}\n`
+}
