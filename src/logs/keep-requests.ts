@@ -8,7 +8,7 @@ import { encodeLine, stampOf } from './line.ts'
 import type { RequestFeed, RequestLine } from './requests.ts'
 import * as store from './store.ts'
 import type { Queryable } from '../postgres/database.ts'
-import type { Masks } from '../vars/index.ts'
+import type { Masker, Masks } from '../vars/index.ts'
 
 interface Needs {
   readonly feed: RequestFeed
@@ -52,7 +52,8 @@ export async function keepRequests(
       // As long as it is not known what is secret, nothing is kept.
       const masker = await masks?.ofEnvironment(environmentId).catch(() => null)
       if (masker === null) continue
-      const encoded = encodeRequest({ ...line, path: masker?.mask(line.path) ?? line.path }, release)
+      const path = masker === undefined ? line.path : maskPath(line, masker)
+      const encoded = encodeRequest({ ...line, path }, release)
       bytes += encoded.length
       journals.open({ app, environment, journal: 'router' }).append(encoded)
     }
@@ -63,6 +64,22 @@ export async function keepRequests(
   }
   await feed.follow(onLines, signal)
   await writeFile(path, reader.position(), { mode: 0o600 }).catch(() => undefined)
+}
+
+/** Clients encode what they like of it: where a secret is seen only in what they meant, that is kept. Pure. */
+export function maskPath(
+  { path, isPathCut }: Pick<RequestLine, 'path' | 'isPathCut'>,
+  masker: Pick<Masker, 'mask' | 'maskCut'>,
+): string {
+  const mask = isPathCut ? masker.maskCut : masker.mask
+  const masked = mask(path)
+  if (!path.includes('%')) return masked
+  const bytes = path.replace(/%([0-9a-f]{2})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+  const decoded = Buffer.from(bytes, 'latin1').toString()
+  // A sign that was cut in its middle is none of a secret.
+  const meant = isPathCut ? decoded.replace(/(?:%.?|\ufffd+)$/, '') : decoded
+  const maskedMeant = mask(meant)
+  return maskedMeant === meant ? masked : maskedMeant
 }
 
 function encodeRequest(line: RequestLine, release: string | null): string {

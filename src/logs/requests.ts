@@ -12,6 +12,8 @@ export interface RequestLine {
   readonly method: string
   /** Without its query, which may hold secrets. */
   readonly path: string
+  /** It was longer than is told. */
+  readonly isPathCut: boolean
   /** Why it ended, when not in order. */
   readonly ending: string | null
   /** Which route it took: `e7` an environment's, `r12` a release's own, `w7` one's that does not run; null for none. */

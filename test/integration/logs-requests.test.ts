@@ -58,7 +58,8 @@ const db = {
 }
 
 const masks = {
-  ofEnvironment: (id: number) => Promise.resolve(makeMasker(id === 7 ? ['hush & hush'] : ['of-another-one'])),
+  ofEnvironment: (id: number) =>
+    Promise.resolve(makeMasker(id === 7 ? ['hush & hush', 'say "hush", #1/2', 'pâte@home: x'] : ['of-another-one'])),
 }
 
 /** Keeps what comes until `count` lines are there, like one life of Slipway. */
@@ -102,6 +103,33 @@ describe('requests', () => {
     const before = (await keepUntil(4)).length
     await ask(proxy.port, 'test--shop.localhost', { path: '/hook/hush%20%26%20hush/of-another-one' })
     expect((await keepUntil(before + 1)).slice(before)).toEqual(['router GET /hook/[masked]/of-another-one 200 T'])
+  })
+
+  it.each([
+    ['/hook/say%20"hush",%20%231/2/x', '/hook/[masked]/x'],
+    ['/hook/say%20%22hush",%20%231/2', '/hook/[masked]'],
+    ['/p%C3%a2te@home:%20x?q', '/[masked]'],
+    ['/%6a%6B/p%C3%A2te%40home:%20x', '/jk/[masked]'],
+    ['/100%/%zz/%22"', '/100%/%zz/%22"'],
+    ['/none%20"of"%20them', '/none%20"of"%20them'],
+    [`/${'x'.repeat(1_500)}`, expect.stringMatching(/^\/x+$/)],
+  ])('of the path %s only %s is kept', async (path, kept) => {
+    const before = (await keepUntil(4)).length
+    await ask(proxy.port, 'test--shop.localhost', { path })
+    const [line = ''] = (await keepUntil(before + 1)).slice(before)
+    expect(/^router GET (.*) 200 T$/.exec(line)?.[1]).toEqual(kept)
+  })
+
+  it('a secret in the middle of which a path was cut is masked', async () => {
+    const secret = 'say%20"hush",%20%231/2'
+    for (let shift = 0; shift < 30; shift += 5) {
+      const before = (await keepUntil(4)).length
+      const path = `/${'.'.repeat(shift)}/${secret.repeat(80)}`
+      await ask(proxy.port, 'test--shop.localhost', { path })
+      const [line = ''] = (await keepUntil(before + 1)).slice(before)
+      // What is too short for a mark may be left of the last one.
+      expect(line).toMatch(/^router GET \/\.*\/\[masked\][^[]{0,6} 200 T$/)
+    }
   })
 
   it('a path may be anything that passes the proxy', async () => {

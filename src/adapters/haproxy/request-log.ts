@@ -12,8 +12,9 @@ export type RouterLog = 'on' | 'errors' | 'off'
 
 /** Room for some 8,000 lines: of a restart of Slipway under a thousand requests a second nothing is lost. */
 const ringBytes = 1024 * 1024
-/** A path that is longer is cut. */
 const lineBytes = 1500
+/** Of method and address it keeps so much (tune.http.logurilen, with a NUL): a path that is longer is cut. */
+const uriBytes = 1023
 const retryMs = 1_000
 /** What the proxy itself writes into the ring when it is told to stop: no line of a request begins with a letter. */
 const leaving = /^Proxy public stopped /
@@ -53,12 +54,18 @@ export function parseRequest(line: string): RequestLine | null {
     status: code > 0 ? code : null,
     bytes: size,
     method,
-    path,
+    path: decodeOdd(path),
+    isPathCut: `${method} ${decodeOdd(path)}`.length >= uriBytes,
     ending: explainRefusal(why) ?? explainEnding(ending),
     routeKey: routeKeyOf(isDirect ? (directKey ?? '') : key),
     releaseSet: /^([dr]\d+)\/\d+$/.exec(to)?.[1] ?? null,
     target: isDirect ? (target ?? null) : null,
   }
+}
+
+/** The proxy writes `#22` for a quotation mark and `#23` for its own sign. */
+function decodeOdd(path: string): string {
+  return path.replace(/#([0-9A-F]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 }
 
 function routeKeyOf(text: string): string | null {

@@ -25,9 +25,13 @@ function linesOf(value: string): string[] {
 
 function urlForms(value: string): string[] {
   const usual = encodeURIComponent(value)
-  // Python, PHP and others encode these, too, or leave a slash; forms have + for a space; some write %2f.
+  // A whole address is encoded so. Python, PHP and others encode these, too, or leave a slash; forms have + for a space; some write %2f.
   const strict = usual.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
-  const all = [usual, strict].flatMap((form) => [form, form.replaceAll('%20', '+'), form.replaceAll('%2F', '/')])
+  const all = [usual, strict, encodeURI(value)].flatMap((form) => [
+    form,
+    form.replaceAll('%20', '+'),
+    form.replaceAll('%2F', '/'),
+  ])
   return all.flatMap((form) => [form, form.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase())])
 }
 

@@ -7,6 +7,8 @@ import { atOnce, type Sliced, sliceSize } from './slices.ts'
 export interface Masker {
   /** A text of its own, with all secrets in it replaced. */
   readonly mask: (text: string) => string
+  /** The same for one that was cut at its end: also where a secret begins there. */
+  readonly maskCut: (text: string) => string
   /** For the lines of one output, in their order: a secret that was cut by the longest line is masked on both sides of the cut. */
   lines(): (line: string) => string
 }
@@ -70,12 +72,13 @@ export function* buildMasker(secrets: Iterable<string>): Sliced<BuiltMasker> {
 
 const asItIs: BuiltMasker = {
   mask: (text) => text,
+  maskCut: (text) => text,
   lines: () => (line) => line,
   openLines: () => ({ mask: (line) => line, isOpen: () => false }),
 }
 
 function makeScanner(automaton: Automaton, rests: ReadonlyMap<number, Rests>): BuiltMasker {
-  const scan = (text: string, carry: Carry): { text: string; carry: Carry } => {
+  const scan = (text: string, carry: Carry, isCut: boolean): { text: string; carry: Carry } => {
     const out = makeCutter(text)
     let { state } = carry
     let { end: at, left } = carry.rests === null ? { end: 0, left: null } : follow(text, 0, carry.rests)
@@ -101,7 +104,7 @@ function makeScanner(automaton: Automaton, rests: ReadonlyMap<number, Rests>): B
       }
     }
     const depth = automaton.depth[state] as number
-    const open = text.length >= mayBeCut ? { state, rests: left } : nothing
+    const open = isCut ? { state, rests: left } : nothing
     if (open.state !== 0 && depth >= shortestMasked) out.cut(text.length - depth, text.length)
     return { text: out.end(), carry: open }
   }
@@ -109,14 +112,19 @@ function makeScanner(automaton: Automaton, rests: ReadonlyMap<number, Rests>): B
     let carry = nothing
     return {
       mask(line) {
-        const scanned = scan(line, carry)
+        const scanned = scan(line, carry, line.length >= mayBeCut)
         carry = scanned.carry
         return scanned.text
       },
       isOpen: () => carry.state !== 0 || carry.rests !== null,
     }
   }
-  return { mask: (text) => scan(text, nothing).text, lines: () => openLines().mask, openLines }
+  return {
+    mask: (text) => scan(text, nothing, text.length >= mayBeCut).text,
+    maskCut: (text) => scan(text, nothing, true).text,
+    lines: () => openLines().mask,
+    openLines,
+  }
 }
 
 /** Puts marks where pieces are cut out; pieces that touch or overlap become one mark. They come in the order of their ends. */

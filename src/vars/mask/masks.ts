@@ -62,6 +62,7 @@ export function makeMasks(source: SecretsSource): Masks {
 function liveMasker(current: () => BuiltMasker): Masker {
   return {
     mask: (text) => current().mask(text),
+    maskCut: (text) => current().maskCut(text),
     lines() {
       let masker = current()
       let line = masker.openLines()
