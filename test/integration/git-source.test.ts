@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { extract } from 'tar-stream'
+import { makeRepositories } from '../../src/adapters/git-cli/repositories.ts'
 import { type GitCli, makeGitCli } from '../../src/adapters/git-cli/git-cli.ts'
-import { zeroId } from '../../src/git/index.ts'
+import { type SpawnGit, zeroId } from '../../src/git/index.ts'
 import { type Clone, eventually, makeClone, processesIn } from '../support/git-server.ts'
 
 const app = 'shop'
@@ -186,6 +187,29 @@ describe('reading a commit', () => {
         code: expect.stringMatching(/not_found|bad_request/),
       })
     }
+  })
+})
+
+describe('moving a branch that HEAD names', () => {
+  it('waits while somebody leads HEAD elsewhere: no pusher has lost a race by that', async () => {
+    const first = await clone.commit('first.txt', 'first')
+    await bring()
+    const move = { ref: 'refs/heads/main', old: zeroId, new: first }
+    const lock = join(cli.repositories.pathOf(app), 'HEAD.lock')
+    let isLed = true
+    writeFileSync(lock, '')
+    const spawnGit: SpawnGit = (...given) => {
+      const child = cli.spawnGit(...given)
+      const exited = child.exited.finally(() => {
+        if (isLed) rmSync(lock)
+        isLed = false
+      })
+      return { ...child, exited }
+    }
+    await makeRepositories(join(dataDir, 'repositories'), spawnGit).moveRefs(app, [move])
+    expect(isLed).toBe(false)
+    expect(await cli.repositories.resolveBranch(app, 'main')).toBe(first)
+    await expect(cli.repositories.moveRefs(app, [move])).rejects.toThrow('someone else pushed')
   })
 })
 

@@ -16,3 +16,8 @@ export function explainRefFailure(stderr: string): SlipwayError {
     evidence: stderr.split('\n').filter((line) => line !== ''),
   })
 }
+
+/** Whether it refused because of HEAD, which no push moves: where HEAD leads had just changed. */
+export function isAboutHead(stderr: string): boolean {
+  return stderr.includes("cannot lock ref 'HEAD'")
+}

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { simpleGit } from 'simple-git'
 import { type Commit, heldRefs, type RefMove, type Repositories, type SpawnGit, zeroId } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
@@ -8,10 +9,12 @@ import { parseAppName, parseBranchName, parseCommitId, quote } from '../../kerne
 import { withTimeout } from '../../kernel/timeout.ts'
 import { plainEnvironment } from './git-environment.ts'
 import { tidyRepository } from './maintenance.ts'
-import { explainRefFailure } from './ref-failures.ts'
+import { explainRefFailure, isAboutHead } from './ref-failures.ts'
 import { runGit } from './spawn-git.ts'
 import { sweepRepository } from './sweep.ts'
 
+/** Somebody leads HEAD to another branch at this moment; git wants to hold it, too, when the branch moves that it names. */
+const headWaitsMs = [20, 100, 400]
 const newPrefix = '.new-'
 const gonePrefix = '.gone-'
 const empty = '.empty.git'
@@ -22,11 +25,8 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
   const run = (app: string, args: readonly string[], input?: string | Buffer) =>
     runGit(spawnGit, args, { repository: pathOf(app), ...(input === undefined ? {} : { input }) })
 
-  const moveRefs = async (app: string, moves: readonly RefMove[]): Promise<void> => {
-    if (moves.length === 0) return
-    const { code, stderr } = await run(app, ['update-ref', '--stdin', '-z'], updateCommands(moves))
-    if (code !== 0) throw explainRefFailure(stderr)
-  }
+  const moveRefs = (app: string, moves: readonly RefMove[]): Promise<void> =>
+    updateRefs(moves, (args, input) => run(app, args, input))
 
   return {
     pathOf,
@@ -188,6 +188,18 @@ function readCommits(text: string): Commit[] {
         subject: subject.trim().slice(0, 300),
       }
     })
+}
+
+type Change = (args: readonly string[], input: Buffer) => Promise<{ code: number | null; stderr: string }>
+
+async function updateRefs(moves: readonly RefMove[], change: Change): Promise<void> {
+  if (moves.length === 0) return
+  for (const waitMs of [...headWaitsMs, null]) {
+    const { code, stderr } = await change(['update-ref', '--stdin', '-z'], updateCommands(moves))
+    if (code === 0) return
+    if (waitMs === null || !isAboutHead(stderr)) throw explainRefFailure(stderr)
+    await setTimeout(waitMs)
+  }
 }
 
 type Ask = (args: readonly string[]) => Promise<{ code: number | null; stdout: Buffer; stderr: string }>
