@@ -1,4 +1,4 @@
-import type { EnvironmentState } from '../environments/index.ts'
+import type { Environment } from '../environments/index.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
 
 /*
@@ -6,14 +6,8 @@ import type { Queryable, Transaction } from '../postgres/database.ts'
  */
 
 /** An environment that goes. */
-export interface GoingEnvironment {
-  readonly id: number
-  readonly appId: number
-  readonly app: string
-  readonly name: string
-  readonly label: string
-  readonly live: boolean
-  readonly state: EnvironmentState
+export interface GoingEnvironment
+  extends Pick<Environment, 'id' | 'appId' | 'app' | 'name' | 'label' | 'live' | 'state'> {
   readonly removedBy: string | null
 }
 

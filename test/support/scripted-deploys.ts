@@ -1,34 +1,21 @@
 import { EventEmitter, once } from 'node:events'
 import {
   type Deploy,
-  type DeployReads,
-  type Deploys,
   type DeployState,
   hasEnded,
   type LogKind,
   type LogLine,
   type Mended,
 } from '../../src/deploys/index.ts'
+import type { HttpNeeds } from '../../src/http/needs.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 
 /** What a deploy tells of its environment. */
 export type EnvironmentOfDeploy = Pick<Deploy, 'environmentId' | 'appId' | 'app' | 'environment' | 'label' | 'live'>
 
-export interface ScriptedDeploys
-  extends Pick<
-      Deploys,
-      | 'request'
-      | 'stopServing'
-      | 'startServing'
-      | 'wake'
-      | 'get'
-      | 'list'
-      | 'cancel'
-      | 'follow'
-      | 'findDifferences'
-      | 'reconcile'
-    >,
-    Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState'> {
+type NeededDeploys = HttpNeeds['deploys'] & HttpNeeds['reads']
+
+export interface ScriptedDeploys extends NeededDeploys {
   /** Environments that were stopped. */
   readonly stopped: number[]
   /** What differs; mended when somebody asks for it. */
