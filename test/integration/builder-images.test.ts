@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { SlipwayError } from '../../src/kernel/errors.ts'
 import { ensureBaseImage, makeBaseImage } from '../support/base-image.ts'
-import { docker, makeTestBuilds, runIn, type TestBuilds } from '../support/builds.ts'
+import { docker, failure, makeTestBuilds, runIn, type TestBuilds } from '../support/builds.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
 
 const name = `ti${process.pid}`
@@ -14,15 +13,6 @@ beforeAll(async () => {
   base = await ensureBaseImage()
 })
 afterAll(() => builds.removeAll())
-
-async function failure(promise: Promise<unknown>): Promise<SlipwayError> {
-  const error: unknown = await promise.then(
-    () => new Error('it succeeded'),
-    (thrown: unknown) => thrown,
-  )
-  if (!(error instanceof SlipwayError)) throw error
-  return error
-}
 
 describe('the image of another app', () => {
   const other = makeTestBuilds(`${name}-other`)

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { ensureBaseImage } from '../support/base-image.ts'
 import { openDoor } from '../support/door.ts'
-import { docker, makeTestBuilds, runIn, type TestBuilds } from '../support/builds.ts'
+import { docker, failure, makeTestBuilds, runIn, type TestBuilds } from '../support/builds.ts'
 
 let base = ''
 const builds: TestBuilds = makeTestBuilds(`tb${process.pid}`)
@@ -15,16 +15,6 @@ beforeAll(async () => {
   base = await ensureBaseImage()
 })
 afterAll(() => builds.removeAll())
-
-/** The error of a build that must not succeed. */
-async function failure(promise: Promise<unknown>): Promise<SlipwayError> {
-  const error: unknown = await promise.then(
-    () => new Error('it succeeded'),
-    (thrown: unknown) => thrown,
-  )
-  if (!(error instanceof SlipwayError)) throw error
-  return error
-}
 
 describe('a build', () => {
   it('makes an image that is known by its digest and labels', async () => {

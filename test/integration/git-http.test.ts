@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { randomBytes } from 'node:crypto'
 import { type ClientRequest, request } from 'node:http'
 import { connect } from 'node:net'
@@ -10,29 +10,15 @@ import {
   type GitServer,
   makeClone,
   processesIn,
-  startGitServer,
 } from '../support/git-server.ts'
+import { withOwnApp } from '../support/own-app.ts'
 
 const maxPushBytes = 3 * 1024 * 1024
 const zero = '0'.repeat(40)
 let server: GitServer
 let clone: Clone
 let app: string
-let count = 0
-
-beforeAll(async () => {
-  server = await startGitServer({ maxPushBytes, idleMs: 1_500 })
-})
-afterAll(() => server.close())
-beforeEach(async () => {
-  app = `shop${++count}`
-  clone = await makeClone(server.remote(app))
-})
-afterEach(async () => {
-  clone.remove()
-  await expectNothingLeft(server)
-  expect(server.failures.splice(0)).toEqual([])
-})
+withOwnApp((own) => ({ server, clone, app } = own), { maxPushBytes, idleMs: 1_500 })
 
 const pkt = (text: string): string => (text.length + 4).toString(16).padStart(4, '0') + text
 const basic = (password: string): Record<string, string> => ({

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { cpSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
@@ -10,30 +10,16 @@ import {
   eventually,
   expectNothingLeft,
   type GitServer,
-  makeClone,
   processesIn,
   startGitServer,
 } from '../support/git-server.ts'
+import { withOwnApp } from '../support/own-app.ts'
 
 const MB = 1024 * 1024
 let server: GitServer
 let clone: Clone
 let app: string
-let count = 0
-
-beforeAll(async () => {
-  server = await startGitServer({ childMemoryBytes: 2 * MB })
-})
-afterAll(() => server.close())
-beforeEach(async () => {
-  app = `shop${++count}`
-  clone = await makeClone(server.remote(app))
-})
-afterEach(async () => {
-  clone.remove()
-  await expectNothingLeft(server)
-  expect(server.failures.splice(0)).toEqual([])
-})
+withOwnApp((own) => ({ server, clone, app } = own), { childMemoryBytes: 2 * MB })
 
 /** The most memory that git's children on the server's side held together, and the server's own, while `work` ran. */
 async function watch<T>(work: Promise<T>): Promise<{ result: T; childrenMb: number; serverMb: number }> {

@@ -1,28 +1,12 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { clearLock, setLock } from '../../src/environments/index.ts'
-import { type Clone, expectNothingLeft, type GitServer, makeClone, startGitServer } from '../support/git-server.ts'
+import { type Clone, expectNothingLeft, type GitServer, makeClone } from '../support/git-server.ts'
+import { withOwnApp } from '../support/own-app.ts'
 
 let server: GitServer
 let clone: Clone
 let app: string
-let count = 0
-
-beforeAll(async () => {
-  server = await startGitServer()
-})
-afterAll(async () => {
-  await expectNothingLeft(server)
-  await server.close()
-})
-beforeEach(async () => {
-  app = `shop${++count}`
-  clone = await makeClone(server.remote(app))
-  server.deploys.requests.length = 0
-})
-afterEach(() => {
-  clone.remove()
-  expect(server.failures.splice(0)).toEqual([])
-})
+withOwnApp((own) => ({ server, clone, app } = own))
 
 const remoteRefs = async (): Promise<string[]> =>
   (await clone.git('ls-remote', 'divio')).output

@@ -1,39 +1,18 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { heldRefs, zeroId } from '../../src/git/index.ts'
-import {
-  type Clone,
-  eventually,
-  expectNothingLeft,
-  type GitServer,
-  makeClone,
-  processesIn,
-  startGitServer,
-} from '../support/git-server.ts'
+import { type Clone, eventually, type GitServer, processesIn } from '../support/git-server.ts'
+import { withOwnApp } from '../support/own-app.ts'
 
 const hook = resolve(__dirname, '../../hooks/proc-receive')
 let server: GitServer
 let clone: Clone
 let app: string
-let count = 0
-
-beforeAll(async () => {
-  server = await startGitServer()
-})
-afterAll(() => server.close())
-beforeEach(async () => {
-  app = `shop${++count}`
-  clone = await makeClone(server.remote(app))
-  server.deploys.requests.length = 0
-})
-afterEach(async () => {
-  clone.remove()
-  await expectNothingLeft(server)
-})
+withOwnApp((own) => ({ server, clone, app } = own))
 
 const repositories = (): GitServer['cli']['repositories'] => server.cli.repositories
 

@@ -1,29 +1,17 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { heldRefs } from '../../src/git/index.ts'
-import { type Clone, expectNothingLeft, type GitServer, makeClone, startGitServer } from '../support/git-server.ts'
+import { type Clone, type GitServer } from '../support/git-server.ts'
+import { withOwnApp } from '../support/own-app.ts'
 import { addRelease } from '../support/old-releases.ts'
 
 let server: GitServer
 let clone: Clone
 let app: string
-let count = 0
-
-beforeAll(async () => {
-  server = await startGitServer()
-})
-afterAll(() => server.close())
-beforeEach(async () => {
-  app = `shop${++count}`
-  clone = await makeClone(server.remote(app))
-})
-afterEach(async () => {
-  clone.remove()
-  await expectNothingLeft(server)
-})
+withOwnApp((own) => ({ server, clone, app } = own))
 
 const repository = (): string => server.cli.repositories.pathOf(app)
 const inRepository = (args: string[], input = ''): string =>

@@ -5,6 +5,7 @@ import { pack } from 'tar-stream'
 import { makeBuilder } from '../../src/adapters/docker/builder.ts'
 import { type Engine, makeEngine } from '../../src/adapters/docker/engine.ts'
 import type { Builder, BuildRequest, BuiltImage } from '../../src/builds/index.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 
 const run = promisify(execFile)
@@ -110,4 +111,14 @@ export async function docker(...args: string[]): Promise<string[]> {
 /** What a command prints in a container of the image, without network. */
 export function runIn(digest: string, ...argv: string[]): Promise<string[]> {
   return docker('run', '--rm', '--network=none', digest, ...argv)
+}
+
+/** The error of a build that must not succeed. */
+export async function failure(promise: Promise<unknown>): Promise<SlipwayError> {
+  const error: unknown = await promise.then(
+    () => new Error('it succeeded'),
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof SlipwayError)) throw error
+  return error
 }

@@ -13,7 +13,8 @@ import { SlipwayError } from '../../src/kernel/errors.ts'
 /** What a deploy tells of its environment. */
 export type EnvironmentOfDeploy = Pick<Deploy, 'environmentId' | 'appId' | 'app' | 'environment' | 'label' | 'live'>
 
-type NeededDeploys = HttpNeeds['deploys'] & HttpNeeds['reads']
+/** Which release has an address is the database’s to say, not a script’s. */
+type NeededDeploys = HttpNeeds['deploys'] & Omit<HttpNeeds['reads'], 'hasReleaseAddress'>
 
 export interface ScriptedDeploys extends NeededDeploys {
   /** Environments that were stopped. */
