@@ -50,7 +50,10 @@ export async function confirmByName(name: string, what: string): Promise<void> {
   }
 }
 
-/** By events: `for await` would destroy standard input at its end, and the next question could not be asked. */
+/**
+ * By events: `for await` would destroy standard input at its end, and the next question could not be asked. What comes behind the
+ * line end is the answer to that one.
+ */
 function readHidden(): Promise<string> {
   const { stdin } = process
   return new Promise((resolve, reject) => {
@@ -61,14 +64,24 @@ function readHidden(): Promise<string> {
     }
     const end = (): void => finish(() => resolve(typed))
     const take = (chunk: Buffer): void => {
+      let at = 0
       for (const char of chunk.toString('utf8')) {
-        if (char === '\r' || char === '\n' || char === '\u0004') return end()
+        at += Buffer.byteLength(char)
+        if (char === '\r' || char === '\n' || char === '\u0004') {
+          end()
+          // Paused before it is given back: else it would flow to nobody.
+          stdin.pause()
+          if (at < chunk.length) stdin.unshift(chunk.subarray(at))
+          return
+        }
         if (char === '\u0003') return finish(() => reject(new Failure(exits.detached, 'Nothing was changed.')))
         if (char === '\u007f' || char === '\b') typed = typed.slice(0, -1)
         else if (char >= ' ') typed += char
       }
     }
     stdin.on('data', take).once('end', end)
+    // Paused by an earlier question, it would stay silent, and the program end in the middle of this one.
+    stdin.resume()
   })
 }
 

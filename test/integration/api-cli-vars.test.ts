@@ -1,10 +1,11 @@
+import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { makeVars, openKeys } from '../../src/vars/index.ts'
 import { type ApiServer, apiSecretKey, someCommit, startApiServer } from '../support/api-server.ts'
 import { eventually } from '../support/http-call.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { type Cli, type CliResult, makeCli, slipwayFile, userPath, watch } from '../support/slipway-cli.ts'
 
 let server: ApiServer
 let cli: Cli
@@ -129,6 +130,24 @@ describe('slipway vars', () => {
       expect.stringMatching(/RACE was changed by admin at .* Yours was not taken/),
     ])
     expect(await get('RACE')).toBe('of the fast one')
+  })
+
+  it.each([
+    ['one after the other', ['first value\r', 'second\r']],
+    ['pasted at once', ['first value\rsecond\r']],
+  ])('asks for each value that is not given, without showing it: %s', async (_name, typed) => {
+    const env = { PATH: userPath, HOME: cli.home, GIT_CONFIG_NOSYSTEM: '1' }
+    const command = `${process.execPath} ${slipwayFile} vars set ONE TWO -a shop -e live`
+    const terminal = watch(spawn('script', ['-qec', command, '/dev/null'], { env }), null)
+    for (const [at, answer] of typed.entries()) {
+      await terminal.says(at === 0 ? 'ONE: ' : 'TWO: ')
+      terminal.child.stdin?.write(answer)
+    }
+    const { code, stdout } = await terminal.result
+    expect([code, stdout]).toEqual([0, expect.stringContaining('Set ONE, TWO in live of shop.')])
+    expect(stdout).not.toMatch(/first value|second/)
+    expect((await vars('export', 'live')).stdout).toContain("\nONE='first value'\nTWO=second\n")
+    await vars('unset', '-e', 'live', 'ONE', 'TWO')
   })
 
   it('seals everything with another key', async () => {
