@@ -10,14 +10,20 @@ import { splitWords } from './dockerfile-words.ts'
 const longestValue = 128 * 1024
 /** Of a variable that comes from the base image: one with longer ones is refused. */
 export const longestBaseVariable = 4096
-/** The longest text that slipway.yml can give an ARG. */
-const longestArg = 4096
+/** What an ARG counts at least, whoever gives it a value. */
+const usualArg = 4096
 
 /** Instructions in which the engine puts values; in RUN and its like the shell does. */
 const expanded = new Set('ADD ARG COPY ENV EXPOSE FROM LABEL STOPSIGNAL USER VOLUME WORKDIR'.split(' '))
 
-/** Takes one instruction after the other; throws at the one whose values would become longer than any use. */
-export function makeValueLimit(escape: string): (instruction: Instruction) => void {
+/**
+ * Takes one instruction after the other; throws at the one whose values would become longer than any use. `args`: the values that the
+ * build gives to ARGs.
+ */
+export function makeValueLimit(
+  escape: string,
+  args: Readonly<Record<string, string>>,
+): (instruction: Instruction) => void {
   const sizes = new Map<string, number>()
   const sizeOf = (text: string): number => {
     const names = [...text.matchAll(/\$\{?([A-Za-z_][A-Za-z0-9_]*)/g)].map(([, name = '']) => name)
@@ -32,7 +38,7 @@ export function makeValueLimit(escape: string): (instruction: Instruction) => vo
       if (name.includes('$')) throw dockerfileError(line, `the name of a variable in ${keyword} cannot hold variables`)
       const size = Math.max(
         sizeOf(value ?? ''),
-        keyword === 'ARG' ? longestArg : 0,
+        keyword === 'ARG' ? Math.max(usualArg, lengthOf(args, name)) : 0,
         value === null ? (sizes.get(name) ?? 0) : 0,
       )
       if (size > longestValue) throw tooLong(keyword, line)
@@ -41,6 +47,9 @@ export function makeValueLimit(escape: string): (instruction: Instruction) => vo
     }
   }
 }
+
+const lengthOf = (args: Readonly<Record<string, string>>, name: string): number =>
+  Object.hasOwn(args, name) ? Buffer.byteLength(args[name] ?? '') : 0
 
 function assignments(keyword: string, rest: string, escape: string): { name: string; value: string | null }[] {
   const words = splitWords(rest, escape)

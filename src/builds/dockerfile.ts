@@ -52,6 +52,8 @@ export interface Dockerfile {
   readonly images: readonly ImageReference[]
   /** Names that the stages declare with ARG. */
   readonly args: readonly string[]
+  /** The values that the build gives to ARGs. */
+  readonly given: Readonly<Record<string, string>>
   /** What in it only BuildKit can do; empty when the engine's own builder will do. */
   readonly needsBuildkit: readonly { readonly line: number; readonly what: string }[]
   readonly syntax: string | null
@@ -76,7 +78,7 @@ export function readDockerfile(text: string, options: ReadOptions): Dockerfile {
   if (firstFrom === -1) throw dockerfileError(1, 'there is no FROM')
 
   const globals = instructions.slice(0, firstFrom)
-  const limitValues = makeValueLimit(escape)
+  const limitValues = makeValueLimit(escape, options.args)
   for (const instruction of globals) limitValues(instruction)
   const values = globalValues(globals, options, escape)
   const reader = new StageReader(values, escape, options.platform)
@@ -99,6 +101,7 @@ export function readDockerfile(text: string, options: ReadOptions): Dockerfile {
     // Also those of stages that are not built: a name that must not stand there must not stand there.
     images: [...reader.images, ...frontend],
     args: declaredArgs(stages, escape),
+    given: options.args,
     needsBuildkit: [
       ...reader.needsBuildkit,
       ...(hereDocumentAt === null ? [] : [{ line: hereDocumentAt, what: 'a here-document (<<)' }]),
@@ -114,10 +117,10 @@ export function readTriggers(triggers: readonly string[], stages: readonly Stage
 
 /** Throws when values that base images' triggers set become too long, by themselves or in what stands behind them. */
 export function limitTriggers(
-  { escape, globals, stages }: Dockerfile,
+  { escape, globals, stages, given }: Dockerfile,
   triggersOf: (image: ImageReference) => readonly string[],
 ): void {
-  const limitValues = makeValueLimit(escape)
+  const limitValues = makeValueLimit(escape, given)
   globals.forEach(limitValues)
   for (const stage of stages) {
     const triggers = stage.from.kind === 'image' ? triggersOf(stage.from.image) : []

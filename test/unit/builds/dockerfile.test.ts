@@ -359,6 +359,15 @@ describe('what the engine must not be asked to do', () => {
     expect(() => read(text)).toThrow('become too long')
   })
 
+  it('counts what the build gives to an ARG as long as it is', () => {
+    const text = (env: string): string => `FROM a\nARG LONG\nENV A=${env}`
+    const args = { LONG: 'é'.repeat(30_000) }
+    expect(() => read(text('$LONG$LONG$LONG'))).not.toThrow()
+    expect(() => read(text('$LONG$LONG'), { args })).not.toThrow()
+    expect(() => read(text('$LONG$LONG$LONG'), { args })).toThrow('line 3: the values in ENV become too long')
+    expect(() => read(`ARG LONG\nFROM a\nARG B=$LONG$LONG$LONG`, { args })).toThrow('line 3')
+  })
+
   it('refuses values that double in the triggers of a stage or of a base image', () => {
     const triggers = Array.from({ length: 40 }, () => 'ENV A=$A$A')
     const onbuild = triggers.map((trigger) => `ONBUILD ${trigger}`).join('\n')
@@ -367,6 +376,11 @@ describe('what the engine must not be asked to do', () => {
     const late = `FROM a AS one\nONBUILD ENV B=${'$A'.repeat(100)}\nENV A=${'x'.repeat(50_000)}\nFROM one`
     expect(() => read(late)).toThrow('become too long')
     expect(() => limitTriggers(read('FROM a'), () => triggers)).toThrow('become too long')
+    const args = { LONG: 'x'.repeat(60_000) }
+    expect(() => limitTriggers(read('FROM a\nARG LONG', { args }), () => [])).not.toThrow()
+    expect(() =>
+      limitTriggers(read('FROM a\nARG LONG', { args }), () => ['ARG LONG', 'ENV A=$LONG$LONG$LONG']),
+    ).toThrow()
     expect(() => limitTriggers(read('FROM a'), () => ['ENV A=$A:/x', 'RUN true'])).not.toThrow()
   })
 
