@@ -180,12 +180,15 @@ function inWords(all: readonly string[]): string {
   return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1) ?? ''}`
 }
 
-export function tellStrict(arrived: readonly ArrivedBranch[], queued: readonly Queued[]): string[] {
+export function tellStrict(app: string, arrived: readonly ArrivedBranch[], queued: readonly Queued[]): string[] {
   if (queued.length === 0) return []
   const branches = inWords(arrived.map(({ branch }) => branch).slice(0, listed))
   const names = inWords(queued.map(({ environment }) => environment))
   const many = arrived.length > 1 ? 'move' : 'moves'
-  return [detail(`Strict: ${branches} ${many} when ${names} ${queued.length > 1 ? 'are' : 'is'} live, and else not`)]
+  return [
+    detail(`Strict: ${branches} ${many} when ${names} ${queued.length > 1 ? 'are' : 'is'} live, and else not`),
+    detail(`Should this connection end before that, see what became of it: slipway activity -a ${app}`),
+  ]
 }
 
 /** The last words of a strict push. */

@@ -121,7 +121,7 @@ async function takeIn(
     answer.undecided()
     const strict = await beginStrictPush(deps, { app, pushedBy, accepted, options, given: request.options })
     const { arrived, queued } = strict
-    const lines = [...linesFor(app.name, created, accepted, strict), ...say.tellStrict(arrived, queued)]
+    const lines = [...linesFor(app.name, created, accepted, strict), ...say.tellStrict(app.name, arrived, queued)]
     return { ...nothing, lines, queued, strict }
   }
   const { pushId, moved, lost, held } = await moveNoted(deps, { app, push, request, plan })
