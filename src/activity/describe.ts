@@ -96,6 +96,8 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   'push.rejected': ({ data }) => `pushed ${listUpdates(data['updates'])}, which was rejected: ${text(data['reason'])}`,
   'deploy.queued': (event) => {
     const { data } = event
+    const origin = describeOrigin(event)
+    if (origin !== null) return `${origin}: ${deploy(event)}`
     const branch = text(data['branch'])
     const what = `${short(data['commit'])}${branch === '' ? '' : ` (${branch})`}`
     return `${asked[text(data['kind'])] ?? 'asked for the deploy'} of ${what}${to(event)}: ${deploy(event)}`
@@ -149,6 +151,16 @@ export function kindsOf(asked: string): readonly string[] {
         ? `Of ${group} there are: ${ofGroup.join(', ')}`
         : `There are: ${groups.join(', ')}; or one alone, such as deploy.failed`,
   })
+}
+
+/** Of a deploy that takes the image of a release. */
+function describeOrigin({ environment, data }: Told): string | null {
+  const from = isRecord(data['from']) ? data['from'] : {}
+  const [release, source] = [text(from['release']), text(from['environment'])]
+  if (release === '' || environment === null) return null
+  if (data['kind'] === 'promotion') return `asked for the promotion of ${source} v${release} to ${environment}`
+  if (data['kind'] !== 'rollback') return null
+  return `asked for the rollback of ${environment} to v${release}${data['holds'] === true ? ', which holds pushes' : ''}`
 }
 
 const protects: Readonly<Record<string, string>> = {

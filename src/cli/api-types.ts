@@ -6,6 +6,8 @@ import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
 import type { heldSchema, unlockedSchema } from '../http/routes/locks/routes.ts'
+import type { promotionPlanSchema } from '../http/routes/promotions/routes.ts'
+import type { rollbackPlanSchema } from '../http/routes/rollbacks/routes.ts'
 import type { protectionSchema } from '../http/routes/protection/routes.ts'
 import type { processesSchema, scaledSchema } from '../http/routes/processes/routes.ts'
 import type { comparisonSchema, releaseDetails, releaseSchema } from '../http/routes/releases/presenter.ts'
@@ -27,6 +29,8 @@ export type ReleaseComparison = z.output<typeof comparisonSchema>
 export type Held = z.output<typeof heldSchema>
 export type Unlocked = z.output<typeof unlockedSchema>
 export type Overview = z.output<typeof overviewSchema>
+export type PromotionPlan = z.output<typeof promotionPlanSchema>
+export type RollbackPlan = z.output<typeof rollbackPlanSchema>
 export type Protection = z.output<typeof protectionSchema>
 export type Processes = z.output<typeof processesSchema>
 export type ScaledProcesses = z.output<typeof scaledSchema>

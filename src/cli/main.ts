@@ -14,9 +14,11 @@ import { addLockVerbs } from './verbs/lock.ts'
 import { addLoginVerbs } from './verbs/login.ts'
 import { addLogsVerb } from './verbs/logs.ts'
 import { addOpenVerb } from './verbs/open.ts'
+import { addPromoteVerb } from './verbs/promote.ts'
 import { addProtectVerbs } from './verbs/protect.ts'
 import { addProcessVerbs } from './verbs/processes.ts'
 import { addReleaseVerbs } from './verbs/releases.ts'
+import { addRollbackVerb } from './verbs/rollback.ts'
 import { addRunVerb } from './verbs/run.ts'
 import { addServiceVerbs } from './verbs/service.ts'
 import { addStatusVerb } from './verbs/status.ts'
@@ -63,6 +65,8 @@ function makeProgram(version: string, args: readonly string[]): Command {
   addDeployVerbs(program, run)
   addReleaseVerbs(program, run)
   addLockVerbs(program, run)
+  addPromoteVerb(program, run)
+  addRollbackVerb(program, run)
   addProcessVerbs(program, run)
   addStatusVerb(program, run)
   addCronVerbs(program, run)

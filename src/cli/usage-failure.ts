@@ -4,12 +4,6 @@ const elsewhere = new Map([
   ['config', 'Variables: slipway vars --help'],
   ['env', 'Variables: slipway vars --help. Environments: slipway envs --help'],
   ['ps', 'What runs: slipway status. How many of it: slipway scale'],
-  [
-    'rollback',
-    'To go back, deploy an earlier commit: slipway deploy ENV --commit SHA, one of slipway deploys list ENV',
-  ],
-  ['releases', 'What was deployed: slipway deploys list ENV'],
-  ['promote', 'To deploy a commit that another environment runs: slipway deploy ENV --commit SHA'],
 ])
 
 /** Commander's own words: “error: unknown command 'x'\n(Did you mean y?)”. */

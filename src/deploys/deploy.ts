@@ -152,6 +152,8 @@ export interface DeployRequest {
   readonly from?: { readonly releaseId: number; readonly variables: Origin['variables'] }
   /** It keeps pushes from coming behind it, and takes the place of those that are in line; left out, it does not. */
   readonly holds?: boolean
+  /** What is to be known of it, in sentences: they stand at the beginning of its log. */
+  readonly notes?: readonly string[]
   /** It shares no build with others; left out, it does. */
   readonly forceRebuild?: boolean
   /** It swaps only when all deploys of its push have passed their checks; left out, it need not wait for them. */

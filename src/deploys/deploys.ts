@@ -174,7 +174,7 @@ function tooLateError({ id, state, app, environment }: Deploy): SlipwayError {
   if (state === 'running' || state === 'live') {
     const now = state === 'live' ? 'is live already' : 'is being swapped in at this moment'
     return new SlipwayError('conflict', `Deploy ${id} ${now}.`, {
-      hint: `To go back, deploy an earlier commit: slipway deploy ${environment} -a ${app} --commit <sha>, one of slipway deploys list ${environment} -a ${app}`,
+      hint: `To go back to what served before: slipway rollback ${environment} -a ${app}`,
     })
   }
   return new SlipwayError('conflict', `Deploy ${id} has ended already (${state}).`, {
@@ -216,11 +216,13 @@ async function enqueue(
   }
   await logs.append(tx, deployId, [
     { kind: 'step', text: headingOf(deploy) },
+    ...(request.notes ?? []).map((text) => ({ kind: 'detail' as const, text })),
     ...(state === 'stopped' ? [{ kind: 'detail' as const, text: startsAgain(deploy) }] : []),
   ])
   const told = await tellLine(tx, logs, environmentId)
+  const { from: origin } = deploy
   const from =
-    deploy.from === null ? {} : { from: { release: deploy.from.number, environment: deploy.from.environment } }
+    origin === null ? {} : { from: { release: origin.number, environment: origin.environment }, holds: deploy.holds }
   const data = {
     kind,
     commit: request.commit,

@@ -6,12 +6,16 @@ import type { Deploy } from './deploy.ts'
 export function imageGoneError(
   release: string,
   { app, commit, environment }: Pick<Deploy, 'app' | 'commit' | 'environment'>,
-  { isOld = false }: { isOld?: boolean } = {},
+  { isOld = false, instead = null }: { isOld?: boolean; instead?: number | null } = {},
 ): SlipwayError {
   const why = isOld
     ? 'it was too old to be kept (SLIPWAY_KEEP_RELEASES says how many are)'
     : 'somebody removed it from the engine'
+  const older =
+    instead === null
+      ? ''
+      : ` The one before it can be gone back to: slipway rollback ${environment} v${instead} -a ${app}`
   return new SlipwayError('conflict', `The image of ${release} is gone: ${why}.`, {
-    hint: `To build its commit again, with the variables of today: slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}`,
+    hint: `To build its commit again, with the variables of today: slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}${older === '' ? '' : `.${older}`}`,
   })
 }

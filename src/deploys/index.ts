@@ -10,6 +10,7 @@ export type {
   QueuedDeploy,
 } from './deploy.ts'
 export { buildHeading, hasEnded, isBuildHeading, renderLine } from './deploy.ts'
+export { imageGoneError } from './image-gone.ts'
 export { countAhead } from './line.ts'
 export { type Deploys, makeDeploys } from './deploys.ts'
 export { type DeployReads, makeDeployReads } from './reads.ts'

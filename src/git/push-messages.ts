@@ -201,9 +201,7 @@ export function tellVerdict(app: string, arrived: readonly ArrivedBranch[], verd
   const live = verdict.deploys.filter(({ state }) => state === 'live').map(({ environment }) => environment)
   return [
     wrong(`Rejected, ${verdict.reason}. No branch has moved.`),
-    ...live.map((name) =>
-      wrong(`${name} serves this push. To go back: slipway deploy ${name} --commit <earlier one> -a ${app}`),
-    ),
+    ...live.map((name) => wrong(`${name} serves this push. To go back: slipway rollback ${name} -a ${app}`)),
   ]
 }
 

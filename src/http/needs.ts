@@ -11,7 +11,9 @@ import type { Protection } from '../protection/index.ts'
 import type { Runs } from '../runs/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
+import type { Promotions } from '../promotions/index.ts'
 import type { Releases } from '../releases/index.ts'
+import type { Rollbacks } from '../rollbacks/index.ts'
 import type { KeyRotation, Vars } from '../vars/index.ts'
 
 /** What the HTTP side needs of the rest; server/open-doors.ts gives it. */
@@ -38,6 +40,8 @@ export interface HttpNeeds {
   readonly processes: Processes
   readonly releases: Releases
   readonly locks: Locks
+  readonly rollbacks: Rollbacks
+  readonly promotions: Promotions
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>
   readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState' | 'hasReleaseAddress'>

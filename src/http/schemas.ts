@@ -29,6 +29,13 @@ export const removalBegun = z.strictObject({
   waitsFor: z.array(z.number().int()),
 })
 
+const releaseName = /^v?([1-9][0-9]{0,8})$/
+/** `v12`, or 12. */
+export const releaseNumber = z
+  .string()
+  .regex(releaseName, 'must be a release such as v12')
+  .transform((text) => Number(releaseName.exec(text)?.[1]))
+
 /** A whole number from `min` to `max`, as it stands in a query. */
 export function count(min: number, max: number) {
   return z

@@ -1,5 +1,5 @@
 export { compareCommits, type CommitsDifference, type Cut } from './compare-commits.ts'
-export type { ConfigurationDifference, VariablesDifference } from './compare.ts'
+export { compareVariables, type ConfigurationDifference, type Marks, type VariablesDifference } from './compare.ts'
 export {
   makeReleases,
   type ReleaseComparison,

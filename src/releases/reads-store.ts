@@ -7,6 +7,7 @@ export interface ReleaseSummary {
   readonly number: number
   readonly createdAt: Date
   readonly commit: string
+  readonly buildId: number
   readonly buildNumber: number
   /** Since when the image is gone; null while it is kept. */
   readonly imageRemovedAt: Date | null
@@ -31,6 +32,7 @@ interface ReleaseRow {
   number: number
   created_at: Date
   commit: string
+  build_id: number
   build_number: number
   image_removed_at: Date | null
   pinned: boolean
@@ -44,7 +46,7 @@ interface ReleaseRow {
   from_number: number | null
 }
 
-const selectReleases = `select r.id, r.environment_id, r.number, r.created_at, r.pinned, b.commit, b.number as build_number,
+const selectReleases = `select r.id, r.environment_id, r.number, r.created_at, r.pinned, b.commit, r.build_id, b.number as build_number,
     b.image_removed_at, coalesce(t.release_id = r.id and e.state <> 'stopped', false) as serves,
     d.id as deploy_id, d.kind, d.state, d.branch, d.requested_by,
     o.name as from_environment, f.number as from_number
@@ -63,6 +65,7 @@ const toSummary = (row: ReleaseRow): ReleaseSummary => ({
   number: row.number,
   createdAt: row.created_at,
   commit: row.commit,
+  buildId: row.build_id,
   buildNumber: row.build_number,
   imageRemovedAt: row.image_removed_at,
   pinned: row.pinned,
@@ -107,6 +110,15 @@ export async function findSummary(
     environmentId,
     number,
   ])
+  return rows[0] === undefined ? null : toSummary(rows[0])
+}
+
+/** What an environment serves, or served when it was stopped. */
+export async function findCurrent(q: Queryable, environmentId: number): Promise<ReleaseSummary | null> {
+  const rows = await q.query<ReleaseRow>(
+    `${selectReleases} where r.id = (select release_id from routes where environment_id = $1)`,
+    [environmentId],
+  )
   return rows[0] === undefined ? null : toSummary(rows[0])
 }
 

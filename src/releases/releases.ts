@@ -6,6 +6,7 @@ import {
   compareProcesses,
   compareVariables,
   type ConfigurationDifference,
+  type Marks,
   type VariablesDifference,
 } from './compare.ts'
 import type { Cut } from './compare-commits.ts'
@@ -18,6 +19,10 @@ export interface Releases {
   list(environmentId: number, page: { limit: number; before?: number }): Promise<store.ReleaseSummary[]>
   /** Throws `not_found`. */
   get(place: ReleasePlace): Promise<ReleaseDetails>
+  /** What an environment serves, or served when it was stopped; null when nothing was deployed there yet. */
+  current(environmentId: number): Promise<store.ReleaseSummary | null>
+  /** Keyed hashes of its variables’ values, by name. */
+  marksOf(releaseId: number): Promise<Marks>
   /** What the second has that the first has not, and the other way round. */
   compare(from: ReleasePlace, to: ReleasePlace): Promise<ReleaseComparison>
   /** Keeps its image however old it gets, or no longer. Throws `conflict` when that is gone already. Safe to repeat. */
@@ -87,6 +92,8 @@ export function makeReleases({ db, holdImage }: Parts): Releases {
         deploys: { total, newest: deploys },
       }
     },
+    current: (environmentId) => store.findCurrent(db, environmentId),
+    marksOf: async (releaseId) => (await store.readContent(db, releaseId)).marks,
     async compare(fromPlace, toPlace) {
       const [from, to] = [await find(fromPlace), await find(toPlace)]
       const [before, after] = await Promise.all([store.readContent(db, from.id), store.readContent(db, to.id)])

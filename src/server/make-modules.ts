@@ -12,10 +12,12 @@ import { systemClock } from '../kernel/clock.ts'
 import { makeMutex } from '../kernel/mutex.ts'
 import { makeSlots } from '../kernel/slots.ts'
 import { makeLogs } from '../logs/index.ts'
+import { makePromotions } from '../promotions/index.ts'
 import { copyProtection, makeProtection } from '../protection/index.ts'
 import { makeReleases } from '../releases/index.ts'
 import { makeRemovals } from '../removals/index.ts'
 import { makeAddresses, passwordHash } from '../routing/index.ts'
+import { makeRollbacks } from '../rollbacks/index.ts'
 import { makeRuns } from '../runs/index.ts'
 import { makeStatuses } from '../status/index.ts'
 import { makeKeyRotation, makeMasks, makeReleaseVariables, makeSecretsSource, makeVars } from '../vars/index.ts'
@@ -50,6 +52,7 @@ function makeNouns({ settings, secrets, db, keys, logger, stop }: Ground) {
     addresses,
     masks,
     vars,
+    variables: makeReleaseVariables({ db, keys, masks }),
     rotation: makeKeyRotation({ db, keys, keepSecretKey, logger, closing: stop.signal }),
     environments: makeEnvironments({ db, copyVariables: vars.copyVariables, copyProtection, isReserved }),
     accounts: makeAccounts({ db }),
@@ -69,7 +72,7 @@ function makeBuilding({ settings, root, db, engine, runtime, logger }: Ground) {
 }
 
 /** What runs: deploys and their instances, what is run beside them, their output, who is let in. */
-function makeServing(ground: Ground, { addresses, masks }: Nouns, { builds, memory }: Building) {
+function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { builds, memory }: Building) {
   const { settings, db, keys, runtime, proxy, range, logger } = ground
   const clock = systemClock
   const logs = makeLogs({
@@ -84,8 +87,7 @@ function makeServing(ground: Ground, { addresses, masks }: Nouns, { builds, memo
     readOneOff: (environmentId, runId) => deploys.oneOff(environmentId, runId),
   })
   const deploys = makeDeploys({
-    ...{ db, place: db, builds, masks, memory, runs, addresses, range, clock, logger },
-    variables: makeReleaseVariables({ db, keys, masks }),
+    ...{ db, place: db, builds, masks, variables, memory, runs, addresses, range, clock, logger },
     runtime: logs.runtime,
     router: proxy.router,
     onLive: (tx, live) => cron.replaceJobs(tx, live),
@@ -111,7 +113,7 @@ function makeServing(ground: Ground, { addresses, masks }: Nouns, { builds, memo
 
 /** What drives those: pushes, removals, nights; and what only reads. */
 function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Building & Serving) {
-  const { environments, deploys, images, builder, retention, cron, logs } = below
+  const { environments, deploys, images, builder, builds, retention, cron, logs, vars, variables } = below
   const { repositories } = below.gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
   const removals = makeRemovals({
@@ -119,13 +121,16 @@ function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Bui
     endJobs: (id, signal) => cron.end(id, signal),
     removeLogs: (environment) => logs.journals.remove(environment),
   })
+  const releases = makeReleases({ db, holdImage })
   const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
   return {
     git,
     removals,
     nightly,
     reads: makeDeployReads({ db }),
-    releases: makeReleases({ db, holdImage }),
+    releases,
+    rollbacks: makeRollbacks({ db, deploys, releases, builds, vars }),
+    promotions: makePromotions({ db, deploys, releases, builds, vars, variables }),
     statuses: makeStatuses({ db, commits: repositories, logger }),
     activity: makeActivity({ db }),
   }

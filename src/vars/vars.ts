@@ -12,6 +12,8 @@ import { planChange, type Variable, type VariablesChange } from './variable.ts'
 export interface Vars {
   /** By name; `version` counts the environment's changes. */
   list(environmentId: number): Promise<{ version: number; variables: Variable[] }>
+  /** Keyed hashes of their values, in hexadecimal digits, by name. */
+  listMarks(environmentId: number): Promise<Readonly<Record<string, string>>>
   /** The same with values; null where they are secret. */
   listValues(environmentId: number): Promise<{ version: number; variables: (Variable & { value: string | null })[] }>
   /** Throws `not_found`, and `not_allowed` for a secret. */
@@ -57,6 +59,10 @@ export function makeVars({ db, keys, masks }: VarsParts): Vars {
     async list(environmentId) {
       const { version, variables } = await store.listWithVersion(db, environmentId)
       return { version, variables: variables.map(present) }
+    },
+    async listMarks(environmentId) {
+      const variables = await store.listVariables(db, environmentId)
+      return Object.fromEntries(variables.map(({ name, mark }) => [name, mark.toString('hex')]))
     },
     async listValues(environmentId) {
       const { version, variables } = await store.listWithVersion(db, environmentId)

@@ -102,7 +102,7 @@ describe('a deploy that', () => {
     const { code, stderr } = await slipwayCli('deploys', 'cancel', id)
     expect(code).toBe(5)
     expect(stderr).toMatch(/is live already/)
-    expect(stderr).toMatch(/To go back/)
+    expect(stderr).toMatch(/slipway rollback/)
   })
 
   it('a newer push replaces while it builds, where the environment says so', async () => {

@@ -90,7 +90,7 @@ describe('a strict push', () => {
     await endDeploys({ test: 'live', live: 'failed' })
     const { code, output } = await pushing
     expect(output).toMatch(/Rejected, strict: deploy \d+ to live: failed; it is live in test\. No branch has moved\./)
-    expect(output).toContain('test serves this push. To go back: slipway deploy test')
+    expect(output).toContain('test serves this push. To go back: slipway rollback test')
     expect([code, await head()]).toEqual([1, before])
   })
 

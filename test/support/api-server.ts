@@ -1,7 +1,7 @@
 import { makeActivity } from '../../src/activity/index.ts'
 import { makeAccounts, newToken } from '../../src/accounts/index.ts'
-import { holdImage } from '../../src/builds/index.ts'
 import type { Finding } from '../../src/doctor/index.ts'
+import { type Builder, holdImage, makeBuilds } from '../../src/builds/index.ts'
 import { makeCron } from '../../src/cron/index.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
 import { type HttpAppOptions, makeHttpApp } from '../../src/http/app.ts'
@@ -17,9 +17,18 @@ import { Secret } from '../../src/kernel/secret.ts'
 import { makeProtection } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { makePromotions } from '../../src/promotions/index.ts'
+import { makeRollbacks } from '../../src/rollbacks/index.ts'
 import { makeReleases } from '../../src/releases/index.ts'
 import { makeStatuses } from '../../src/status/index.ts'
-import { makeKeyRotation, makeMasks, makeSecretsSource, makeVars, openKeys } from '../../src/vars/index.ts'
+import {
+  makeKeyRotation,
+  makeMasks,
+  makeReleaseVariables,
+  makeSecretsSource,
+  makeVars,
+  openKeys,
+} from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { heldPlace } from './held-place.ts'
 import { type ScriptedDeploys, makeScriptedDeploys } from './scripted-deploys.ts'
@@ -101,6 +110,19 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     deploys: { tellPlaces: async () => undefined, wake: () => state.deploys.wake() },
     mask: async (id, text) => (await masks.ofEnvironment(id)).mask(text),
   })
+  const releases = makeReleases({ db: pool, holdImage })
+  const builds = makeBuilds({
+    ...{ db: pool, source: { archive: unused, readFiles: unused, surveyTree: unused } },
+    builder: { has: async () => true } as unknown as Builder,
+    settings: { pull: 'missing', platform: 'linux/x64', slots: 1, memoryBytes: 1, cpus: 1, timeoutMs: 1 },
+  })
+  const fromReleases = { ...{ db: pool, deploys: state.deploys, releases, builds, vars } }
+  const variables = makeReleaseVariables({ db: pool, keys, masks: { add: async () => undefined } })
+  const releaseParts = {
+    releases,
+    rollbacks: makeRollbacks(fromReleases),
+    promotions: makePromotions({ ...fromReleases, variables }),
+  }
 
   let server: HttpServer | null = null
   let closing = new AbortController()
@@ -119,7 +141,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       protection,
       locks,
       db: pool,
-      releases: makeReleases({ db: pool, holdImage }),
+      ...releaseParts,
       activity: makeActivity({ db: pool, everyMs: 20 }),
       statuses: makeStatuses({
         db: pool,
@@ -252,6 +274,8 @@ function makeState(pool: Pool) {
     | 'cron'
     | 'protection'
     | 'releases'
+    | 'rollbacks'
+    | 'promotions'
     | 'rotation'
     | 'db'
     | 'facts'

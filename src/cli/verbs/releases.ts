@@ -194,12 +194,24 @@ async function compareReleases(
 }
 
 function printComparison(out: Output, compared: ReleaseComparison): void {
-  const { commits, variables, configuration, processes, isSameImage } = compared
   const [from, to] = [nameOf(compared.from), nameOf(compared.to)]
-  out.line(`From ${from} to ${to}${isSameImage ? ': the same image' : ''}`)
+  out.line(`From ${from} to ${to}${compared.isSameImage ? ': the same image' : ''}`)
+  printDifferences(out, compared, {
+    added: `Commits that only ${to} has`,
+    removed: `Commits that only ${from} has`,
+    nothing: 'Nothing differs.',
+  })
+}
+
+/** What differs, by what it is of; `titles` are those of the commits, and what is said when there is nothing. */
+export function printDifferences(
+  out: Output,
+  { commits, variables, configuration, processes }: ReleaseComparison,
+  titles: { readonly added: string; readonly removed: string; readonly nothing: string },
+): void {
   const sections: [string, string[]][] = [
-    [`Commits that only ${to} has`, commits === null ? [] : commitLines(commits.added)],
-    [`Commits that only ${from} has`, commits === null ? [] : commitLines(commits.removed)],
+    [titles.added, commits === null ? [] : commitLines(commits.added)],
+    [titles.removed, commits === null ? [] : commitLines(commits.removed)],
     ['Variables', variableLines(variables)],
     ['Processes', differenceLines(processes)],
     ['Configuration', differenceLines(configuration)],
@@ -210,7 +222,7 @@ function printComparison(out: Output, compared: ReleaseComparison): void {
     for (const line of lines) out.line(`  ${line}`)
   }
   if (commits === null) out.note('What lies between their commits is not known: one is not in the repository any more.')
-  else if (sections.every(([, lines]) => lines.length === 0)) out.line('Nothing differs.')
+  else if (sections.every(([, lines]) => lines.length === 0)) out.line(titles.nothing)
 }
 
 const nameOf = ({ environment, release }: ReleaseComparison['from']): string => `${release} of ${environment}`

@@ -11,7 +11,9 @@ import { environmentRoutes } from './environments/routes.ts'
 import { keyRotationRoutes } from './key-rotation/routes.ts'
 import { lockRoutes } from './locks/routes.ts'
 import { logRoutes } from './logs/routes.ts'
+import { promotionRoutes } from './promotions/routes.ts'
 import { releaseRoutes } from './releases/routes.ts'
+import { rollbackRoutes } from './rollbacks/routes.ts'
 import { protectionRoutes } from './protection/routes.ts'
 import { processRoutes } from './processes/routes.ts'
 import { runRoutes } from './runs/routes.ts'
@@ -33,6 +35,8 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),
     ...releaseRoutes(needs),
+    ...rollbackRoutes(needs),
+    ...promotionRoutes(needs),
     ...processRoutes(needs),
     ...statusRoutes(needs),
     ...logRoutes(needs),

@@ -37,6 +37,12 @@ describe('the sentence of an event', () => {
     expect(told('deploy.queued', { kind: 'push', commit: 'c0ffee0000000001', branch: 'main' })).toBe(
       'asked for the deploy of c0ffee0000 (main) to test: deploy 7',
     )
+    expect(
+      told('deploy.queued', { kind: 'rollback', commit: 'c0', from: { release: 7, environment: 'test' }, holds: true }),
+    ).toBe('asked for the rollback of test to v7, which holds pushes: deploy 7')
+    expect(told('deploy.queued', { kind: 'promotion', from: { release: 3, environment: 'stage' } })).toBe(
+      'asked for the promotion of stage v3 to test: deploy 7',
+    )
     expect(told('deploy.live', { release: 12 })).toBe('deploy 7 is live: v12 serves')
     expect(told('instance.died', { release: 3, position: 1, exitCode: 137, outOfMemory: true })).toBe(
       'instance web.1 of v3 ended for lack of memory',

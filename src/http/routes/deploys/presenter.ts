@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Deploy, DeployState, Origin } from '../../../deploys/index.ts'
+import type { Deploy, DeployState, Origin, QueuedDeploy } from '../../../deploys/index.ts'
 import { isoTime, isoTimeOrNull, time } from '../../schemas.ts'
 
 const states = ['waiting', 'running', 'live', 'failed', 'cancelled', 'superseded'] as const satisfies DeployState[]
@@ -62,4 +62,16 @@ export function presentDeploy(deploy: Deploy): z.input<typeof deploySchema> {
 function presentOrigin(from: Origin | null): z.input<typeof deploySchema>['from'] {
   if (from === null || from.number === null || from.environment === null) return null
   return { environment: from.environment, release: `v${from.number}` }
+}
+
+export const queuedDeploy = z.strictObject({
+  ...deploySchema.shape,
+  /** How many deploys of this environment come before it. */
+  ahead: z.number().int(),
+  /** Waiting deploys that this one took the place of. */
+  replaced: z.array(z.number().int()),
+})
+
+export function presentQueued(deploy: Deploy, { ahead, replaced }: QueuedDeploy): z.input<typeof queuedDeploy> {
+  return { ...presentDeploy(deploy), ahead, replaced: [...replaced] }
 }

@@ -6,20 +6,12 @@ import { quote } from '../../../kernel/names.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { count, deployParams, environmentParams, nothing } from '../../schemas.ts'
-import { deploySchema, presentDeploy } from './presenter.ts'
+import { deploySchema, presentDeploy, presentQueued, queuedDeploy } from './presenter.ts'
 
 const deployList = z.strictObject({
   deploys: z.array(deploySchema),
   /** Pass as `before` for the next page; null on the last. */
   next: z.number().int().nullable(),
-})
-
-export const queuedDeploy = z.strictObject({
-  ...deploySchema.shape,
-  /** How many deploys of this environment come before it. */
-  ahead: z.number().int(),
-  /** Waiting deploys that this one took the place of. */
-  replaced: z.array(z.number().int()),
 })
 
 const cancelledDeploy = z.strictObject({
@@ -84,11 +76,8 @@ function lineRoutes({ environments, deploys, commits, db }: Needs): Route[] {
           }),
         )
         deploys.wake()
-        const deploy = presentDeploy(await deploys.get(queued.deployId))
-        return {
-          json: { ...deploy, ahead: queued.ahead, replaced: [...queued.replaced] },
-          location: `/api/v1/deploys/${queued.deployId}`,
-        }
+        const deploy = await deploys.get(queued.deployId)
+        return { json: presentQueued(deploy, queued), location: `/api/v1/deploys/${queued.deployId}` }
       },
     }),
   ]

@@ -3,8 +3,7 @@ import type { QueuedDeploy } from '../../../deploys/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { environmentParams, nothing } from '../../schemas.ts'
-import { presentDeploy } from '../deploys/presenter.ts'
-import { queuedDeploy } from '../deploys/routes.ts'
+import { presentQueued, queuedDeploy } from '../deploys/presenter.ts'
 
 export const processesSchema = z.strictObject({
   /** What serves; null while nothing was deployed. */
@@ -36,9 +35,7 @@ export function processRoutes({ environments, processes, deploys }: Needs): Rout
     const { release, processes: all } = await processes.list(await environments.get(app, name))
     return { release: release === null ? null : `v${release}`, processes: [...all] }
   }
-  const present = async ({ deployId, ahead, replaced }: QueuedDeploy) => {
-    return { ...presentDeploy(await deploys.get(deployId)), ahead, replaced: [...replaced] }
-  }
+  const present = async (queued: QueuedDeploy) => presentQueued(await deploys.get(queued.deployId), queued)
 
   return [
     defineRoute({

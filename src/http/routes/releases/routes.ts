@@ -4,7 +4,7 @@ import type { Commit } from '../../../git/index.ts'
 import { compareCommits, type ReleasePlace } from '../../../releases/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { count, environmentParams, nothing } from '../../schemas.ts'
+import { count, environmentParams, nothing, releaseNumber } from '../../schemas.ts'
 import {
   comparisonSchema,
   presentComparison,
@@ -14,11 +14,6 @@ import {
   releaseSchema,
 } from './presenter.ts'
 
-const releaseName = /^v?([1-9][0-9]{0,8})$/
-const releaseNumber = z
-  .string()
-  .regex(releaseName, 'must be a release such as v12')
-  .transform((text) => Number(releaseName.exec(text)?.[1]))
 const releaseParams = z.strictObject({ ...environmentParams.shape, release: releaseNumber })
 
 /** `v11`, or `live:v7` of another environment of the app. */

@@ -1,0 +1,101 @@
+import type { Command } from 'commander'
+import type { QueuedDeploy, RollbackPlan } from '../api-types.ts'
+import { exits, Failure } from '../failure.ts'
+import type { Output } from '../output.ts'
+import {
+  chooseEnvironment,
+  type CommonOptions,
+  environmentPath,
+  type Run,
+  type Session,
+  withEnvironment,
+  withExample,
+  withJson,
+} from '../session.ts'
+import { finishRequest } from './deploys.ts'
+import { printDifferences } from './releases.ts'
+
+interface RollbackOptions extends CommonOptions {
+  readonly keepVars?: boolean
+  readonly plan?: boolean
+  readonly hold: boolean
+  readonly wait: boolean
+}
+
+export function addRollbackVerb(program: Command, run: Run): void {
+  const rollback = program
+    .command('rollback')
+    .argument('[env]', 'the environment (default: test)')
+    .argument('[release]', 'v7: one that has served (default: what served before the one that does)')
+    .description('go back to an earlier release: its image, configuration and variables, as a new release')
+    .option('--keep-vars', 'with the variables of today, not those of then')
+    .option('--no-hold', 'pushes go on being deployed (else they wait until somebody deploys or promotes by hand)')
+    .option('--plan', 'only show what would go back')
+    .option('--no-wait', 'return when it stands in line')
+  withExample(
+    withJson(withEnvironment(rollback)).action(run<[string | undefined, string | undefined], RollbackOptions>(goBack)),
+    'slipway rollback live --plan',
+    'slipway rollback live',
+    'slipway rollback live v7 --keep-vars',
+  ).addHelpText('after', about)
+}
+
+const about = `
+Nothing is built and no release command runs: it is as fast as a start. It goes before whatever waits in line, and ends
+pushes that wait or still build there. What release commands did to a database since is not undone; they are listed.
+
+Without a release it goes to the newest one that served before. A release that came by a rollback counts as the one that
+was gone back to, so a second rollback goes further back, and never to what was gone back from.`
+
+async function goBack(
+  session: Session,
+  [first, second]: [string | undefined, string | undefined],
+  options: RollbackOptions,
+): Promise<number> {
+  const { out } = session
+  const { name, release } = readArguments(first, second, options)
+  const path = environmentPath(await session.app(), name)
+  const body = { keepVariables: options.keepVars === true, hold: options.hold }
+  const chosen = release === null ? '' : `&release=${release}`
+  const query = `keepVariables=${body.keepVariables}&hold=${body.hold}${chosen}`
+  const plan = await session.client().call<RollbackPlan>('GET', `${path}/rollback-plan?${query}`)
+  printPlan(out, plan)
+  if (options.plan === true) {
+    for (const note of plan.notes) out.line(note)
+    out.data(plan)
+    return exits.done
+  }
+  // What was shown, whatever serves by now.
+  const asked = { ...body, release: plan.comparison.to.release }
+  return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/rollbacks`, asked), options)
+}
+
+/** The environment may be left out: no environment is called like a release. */
+function readArguments(
+  first: string | undefined,
+  second: string | undefined,
+  options: RollbackOptions,
+): { name: string; release: string | null } {
+  const isRelease = (text: string | undefined): boolean => text !== undefined && /^v[0-9]+$/.test(text)
+  if (isRelease(first) && second === undefined)
+    return { name: chooseEnvironment(undefined, options), release: first ?? null }
+  if (second !== undefined && !isRelease(second)) {
+    throw new Failure(
+      exits.wrongUse,
+      `“${second}” is not a release: they are v1, v2, ….`,
+      'See them with: slipway releases list',
+    )
+  }
+  return { name: chooseEnvironment(first, options), release: second ?? null }
+}
+
+function printPlan(out: Output, { comparison }: RollbackPlan): void {
+  const { from, to } = comparison
+  out.line(`${to.environment} goes back from ${from.release} to ${to.release}`)
+  printDifferences(out, comparison, {
+    added: `Commits that come with ${to.release}`,
+    removed: 'Commits that go',
+    nothing: 'Nothing else differs.',
+  })
+  out.line()
+}
