@@ -17,6 +17,7 @@ export type Action =
   | 'environments.add'
   | 'environments.change'
   | 'environments.lock'
+  | 'environments.maintain'
   | 'vars.read'
   | 'vars.change'
   | 'vars.rotate-key'

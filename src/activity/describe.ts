@@ -66,6 +66,13 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   },
   'environment.unlocked': ({ data }) =>
     `unlocked the environment ${text(data['environment'])}, which ${text(data['lockedBy'])} had locked: “${text(data['reason'])}”`,
+  'environment.maintenance-begun': ({ data }) => {
+    const message = text(data['message'])
+    const allow = list(data['allow'])
+    const told = `${message === '' ? '' : `: “${message}”`}${allow === '' ? '' : ` (seen from ${allow})`}`
+    return `put the maintenance page before ${text(data['environment'])}${told}`
+  },
+  'environment.maintenance-ended': ({ data }) => `took the maintenance page from ${text(data['environment'])} away`,
   'environment.stopped': ({ data }) => `stopped the environment ${text(data['environment'])}`,
   'environment.removing': ({ data }) => `began to remove the environment ${text(data['environment'])}`,
   'environment.removed': ({ data }) => `removed the environment ${text(data['environment'])}`,

@@ -13,6 +13,7 @@ import { addEnvironmentVerbs } from './verbs/envs.ts'
 import { addLockVerbs } from './verbs/lock.ts'
 import { addLoginVerbs } from './verbs/login.ts'
 import { addLogsVerb } from './verbs/logs.ts'
+import { addMaintenanceVerbs } from './verbs/maintenance.ts'
 import { addOpenVerb } from './verbs/open.ts'
 import { addPromoteVerb } from './verbs/promote.ts'
 import { addProtectVerbs } from './verbs/protect.ts'
@@ -67,6 +68,7 @@ function makeProgram(version: string, args: readonly string[]): Command {
   addLockVerbs(program, run)
   addPromoteVerb(program, run)
   addRollbackVerb(program, run)
+  addMaintenanceVerbs(program, run)
   addProcessVerbs(program, run)
   addStatusVerb(program, run)
   addCronVerbs(program, run)

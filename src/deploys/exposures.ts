@@ -4,8 +4,10 @@ import {
   environmentKey,
   formatHostEntry,
   type Limits,
+  type Maintenance,
   rangePrefixes,
   releaseKey,
+  usualMessage,
   wakeKey,
 } from '../routing/index.ts'
 
@@ -42,7 +44,12 @@ export function hostEntriesOf({ environmentId, live, releaseId }: Exposed, expos
   const { access, onlyReleases, releaseAddresses } = exposures.get(environmentId) ?? usual
   const guarded = { password: access.passwords.length > 0, address: access.allowed.length > 0 }
   const open = { password: false, address: false }
-  const common = { environmentId, isLimited: access.limits !== null }
+  const common = {
+    environmentId,
+    isLimited: access.limits !== null,
+    // Its releases have the same data.
+    isWorkedOn: access.maintenance !== undefined,
+  }
   const isPublic = live && releaseAddresses === 'public'
   // The same for all of them: whoever may not see one cannot tell whether there is such a release.
   const release = (routeKey: string): string =>
@@ -76,8 +83,8 @@ export function accessOf(exposures: Exposures): Map<number, Access> {
   return new Map(ruled.map(({ environmentId, access }) => [environmentId, access]))
 }
 
-export function hasRules({ passwords, allowed, limits }: Access): boolean {
-  return passwords.length + allowed.length > 0 || limits !== null
+export function hasRules({ passwords, allowed, limits, maintenance }: Access): boolean {
+  return passwords.length + allowed.length > 0 || limits !== null || maintenance !== undefined
 }
 
 interface Row {
@@ -89,19 +96,25 @@ interface Row {
   readonly visitor_requests: number | null
   readonly hashes: readonly string[]
   readonly ranges: readonly string[]
+  /** Null: it is not being worked on. */
+  readonly message: string | null
+  readonly passing: readonly string[] | null
 }
 
 const ruled = `select environment_id from environment_passwords union select environment_id from environment_ranges
     union select environment_id from environment_rules
+    union select environment_id from environment_maintenance
     union select l.id from environments l join apps b on b.id = l.app_id where l.live and b.release_addresses <> 'protected'`
 
 const selectExposures = `select e.id, coalesce(u.only_releases, false) as only_releases, a.release_addresses,
     u.max_requests, u.visitor_rate, u.visitor_requests,
     array(select hash from environment_passwords p where p.environment_id = e.id order by hash) as hashes,
-    array(select text(range) from environment_ranges g where g.environment_id = e.id order by range) as ranges
+    array(select text(range) from environment_ranges g where g.environment_id = e.id order by range) as ranges,
+    m.message, array(select text(r) from unnest(m.ranges) r) as passing
   from environments e
   join apps a on a.id = e.app_id
-  left join environment_rules u on u.environment_id = e.id`
+  left join environment_rules u on u.environment_id = e.id
+  left join environment_maintenance m on m.environment_id = e.id`
 
 /** Those that differ from what holds for all: few, and looked up by their ids, or all environments are read for them. */
 export async function listExposures(q: Queryable): Promise<Exposures> {
@@ -121,6 +134,7 @@ export async function forgetRules(tx: Transaction, environmentId: number): Promi
   await tx.query('delete from environment_passwords where environment_id = $1', [environmentId])
   await tx.query('delete from environment_ranges where environment_id = $1', [environmentId])
   await tx.query('delete from environment_rules where environment_id = $1', [environmentId])
+  await tx.query('delete from environment_maintenance where environment_id = $1', [environmentId])
 }
 
 function toExposures(rows: readonly Row[]): Exposures {
@@ -143,6 +157,12 @@ function toExposure(row: Row): Exposure {
       // The beginnings of a range in a larger one are there twice.
       allowed: [...new Set(row.ranges.flatMap(rangePrefixes))],
       limits: hasLimits ? limits : null,
+      ...(row.message === null ? {} : { maintenance: toMaintenance(row.message, row.passing ?? []) }),
     },
   }
+}
+
+function toMaintenance(message: string, ranges: readonly string[]): Maintenance {
+  const allowed = [...new Set(ranges.flatMap(rangePrefixes))]
+  return { message: message === '' ? usualMessage : message, allowed }
 }

@@ -32,11 +32,22 @@ export interface Environment {
   readonly held: boolean
   /** Null: deploys begin as ever. */
   readonly lock: EnvironmentLock | null
+  /** Visitors are told that the site is being worked on; null: they see it. */
+  readonly maintenance: EnvironmentMaintenance | null
   readonly state: EnvironmentState
   /** Who may see it: how many have a password, from how many ranges of addresses one may come; neither: everybody. */
   readonly protection: { readonly users: number; readonly ranges: number; readonly onlyReleases: boolean }
   /** Grows with each change. */
   readonly version: number
+}
+
+export interface EnvironmentMaintenance {
+  /** Empty: the page's own words. */
+  readonly message: string
+  readonly by: string
+  readonly since: Date
+  /** Who comes from there sees the site. */
+  readonly allow: readonly string[]
 }
 
 /** Somebody holds an environment's deploys back. */

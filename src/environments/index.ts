@@ -17,7 +17,7 @@ import {
 import * as store from './store.ts'
 
 export type { NewEnvironment } from './add.ts'
-export type { ChangeOptions } from './change.ts'
+export { type ChangeOptions, openForChange } from './change.ts'
 export type {
   App,
   Environment,

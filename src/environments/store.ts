@@ -1,5 +1,12 @@
 import type { Queryable, Transaction } from '../postgres/database.ts'
-import type { App, Environment, EnvironmentChange, EnvironmentState, Supersede } from './environment.ts'
+import type {
+  App,
+  Environment,
+  EnvironmentChange,
+  EnvironmentMaintenance,
+  EnvironmentState,
+  Supersede,
+} from './environment.ts'
 import { lockColumns, type LockRow, toLock } from './lock-store.ts'
 
 interface AppRow {
@@ -27,6 +34,7 @@ interface EnvironmentRow extends LockRow {
   state: EnvironmentState
   version: number
   protection: Environment['protection']
+  maintenance: (Omit<EnvironmentMaintenance, 'since'> & { since: string }) | null
 }
 
 const toApp = (row: AppRow): App => ({
@@ -52,6 +60,7 @@ const toEnvironment = (row: EnvironmentRow): Environment => ({
   supersede: row.supersede,
   held: row.held,
   lock: toLock(row),
+  maintenance: row.maintenance === null ? null : { ...row.maintenance, since: new Date(row.maintenance.since) },
   state: row.state,
   version: row.version,
   protection: row.protection,
@@ -66,7 +75,9 @@ const environmentColumns = `e.id, e.app_id, a.name as app, e.name, e.label, e.li
     'users', (select count(*) from environment_passwords p where p.environment_id = e.id),
     'ranges', (select count(*) from environment_ranges g where g.environment_id = e.id),
     'onlyReleases', coalesce((select only_releases from environment_rules u where u.environment_id = e.id), false)
-  ) as protection`
+  ) as protection,
+  (select jsonb_build_object('message', message, 'by', begun_by, 'since', begun_at, 'allow', ranges)
+    from environment_maintenance m where m.environment_id = e.id) as maintenance`
 
 const appColumns = 'id, name, default_branch, created_at, removing_since is not null as removing, release_addresses'
 

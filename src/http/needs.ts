@@ -7,7 +7,7 @@ import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Commit } from '../git/index.ts'
 import type { Statuses } from '../status/index.ts'
-import type { Protection } from '../protection/index.ts'
+import type { MaintenanceMode, Protection } from '../protection/index.ts'
 import type { Runs } from '../runs/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
@@ -42,6 +42,7 @@ export interface HttpNeeds {
   readonly locks: Locks
   readonly rollbacks: Rollbacks
   readonly promotions: Promotions
+  readonly maintenance: MaintenanceMode
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>
   readonly reads: Pick<DeployReads, 'readLog' | 'newestLine' | 'countByState' | 'hasReleaseAddress'>

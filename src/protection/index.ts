@@ -14,10 +14,12 @@ import {
   type Protection as Rules,
   type ProtectionChange,
 } from './rules.ts'
+import { makeApplyRecorded } from './apply-recorded.ts'
 import * as store from './store.ts'
 
 export type { Protection as Rules, ProtectionChange } from './rules.ts'
 export { copyProtection } from './store.ts'
+export { makeMaintenance, type MaintenanceMode } from './maintenance.ts'
 
 /** Who may ask for the sites of environments, and how much. */
 export interface Protection {
@@ -40,18 +42,7 @@ export interface ProtectionParts {
 }
 
 export function makeProtection({ db, hash, apply }: ProtectionParts): Protection {
-  const applyRecorded = async (environmentId: number): Promise<void> => {
-    await apply(environmentId).catch((cause: unknown) => {
-      throw new SlipwayError(
-        'unavailable',
-        'This is recorded, but the proxy does not answer: it is not in force yet.',
-        {
-          hint: 'It will be as soon as the proxy answers again. What is wrong: slipway doctor',
-          cause,
-        },
-      )
-    })
-  }
+  const applyRecorded = makeApplyRecorded(apply)
 
   return {
     get: (environmentId) => store.readProtection(db, environmentId),

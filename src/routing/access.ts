@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { SlipwayError } from '../kernel/errors.ts'
 import { quote } from '../kernel/names.ts'
 import type { Secret } from '../kernel/secret.ts'
+import { parseSentence } from '../kernel/sentence.ts'
 import { parseRouteKey } from './names.ts'
 import type { Limits } from './router.ts'
 
@@ -18,20 +19,26 @@ export interface HostEntry {
   /** Who may ask: those with a password, those from an address; neither: everybody. */
   readonly needs: { readonly password: boolean; readonly address: boolean }
   readonly isLimited: boolean
+  /** All are told that the site is being worked on, but those who may pass. */
+  readonly isWorkedOn: boolean
   /** Whether search engines may list it. */
   readonly isIndexed: boolean
 }
 
-/** `e9`, or with rules of an environment `e9/p/9`: p passwords, a addresses, l limits, i may be listed. */
-export function formatHostEntry({ routeKey, environmentId, needs, isLimited, isIndexed }: HostEntry): string {
-  const flags = `${needs.password ? 'p' : ''}${needs.address ? 'a' : ''}${isLimited ? 'l' : ''}${isIndexed ? 'i' : ''}`
+/** `e9`, or with rules of an environment `e9/p/9`: p passwords, a addresses, l limits, m is being worked on, i may be listed. */
+export function formatHostEntry(entry: HostEntry): string {
+  const { routeKey, environmentId, needs, isLimited, isWorkedOn, isIndexed } = entry
+  const marks = { p: needs.password, a: needs.address, l: isLimited, m: isWorkedOn, i: isIndexed }
+  const flags = Object.entries(marks)
+    .map(([flag, isSet]) => (isSet ? flag : ''))
+    .join('')
   return parseHostEntry(flags === '' ? routeKey : `${routeKey}/${flags}/${environmentId}`)
 }
 
 export function parseHostEntry(value: string): string {
   const [key = '', ...rules] = value.split('/')
   parseRouteKey(key)
-  if (rules.length === 0 || /^(?=[pali])p?a?l?i?\/[1-9][0-9]{0,18}$/.test(rules.join('/'))) return value
+  if (rules.length === 0 || /^(?=[palmi])p?a?l?m?i?\/[1-9][0-9]{0,18}$/.test(rules.join('/'))) return value
   throw new SlipwayError('bad_request', `${quote(value)} is nothing that a host can lead to.`)
 }
 
@@ -72,4 +79,15 @@ export function parseLimits(limits: Limits): Limits {
     throw new SlipwayError('bad_request', `A limit is a whole number from 1 to ${largest}, not ${value}.`)
   }
   return limits
+}
+
+/** Encoded twice, each character may be 24 bytes of a command to the proxy. */
+const longestMessage = 300
+
+/** What visitors are told where nobody has said anything else. */
+export const usualMessage = 'It will be back soon. Please try again in a few minutes.'
+
+/** What visitors are told: one line for people. */
+export function parseMessage(value: string): string {
+  return parseSentence(value, { what: 'message', longest: longestMessage })
 }

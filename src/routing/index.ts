@@ -1,4 +1,4 @@
-export type { Access, Limits, Router, Routes, RouteTarget, Target } from './router.ts'
+export type { Access, Limits, Maintenance, Router, Routes, RouteTarget, Target } from './router.ts'
 export { type Addresses, makeAddresses } from './addresses.ts'
 export {
   environmentKey,
@@ -16,9 +16,11 @@ export {
   parseEnvironmentId,
   parseHostEntry,
   parseLimits,
+  parseMessage,
   parsePasswordHash,
   parseRangePrefix,
   passwordHash,
   routeKeyOf,
+  usualMessage,
 } from './access.ts'
 export { parseRange, rangePrefixes } from './ranges.ts'

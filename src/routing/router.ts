@@ -48,6 +48,15 @@ export interface Access {
   readonly allowed: readonly string[]
   /** Null: the proxy's own. */
   readonly limits: Limits | null
+  /** The site is being worked on; left out: it is not. */
+  readonly maintenance?: Maintenance
+}
+
+/** What visitors are told of a site that is being worked on. */
+export interface Maintenance {
+  readonly message: string
+  /** As `rangePrefixes` makes them: who comes from there sees the site. */
+  readonly allowed: readonly string[]
 }
 
 /** Null: not limited beyond what the proxy limits for all. */

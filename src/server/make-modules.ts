@@ -13,7 +13,7 @@ import { makeMutex } from '../kernel/mutex.ts'
 import { makeSlots } from '../kernel/slots.ts'
 import { makeLogs } from '../logs/index.ts'
 import { makePromotions } from '../promotions/index.ts'
-import { copyProtection, makeProtection } from '../protection/index.ts'
+import { copyProtection, makeMaintenance, makeProtection } from '../protection/index.ts'
 import { makeReleases } from '../releases/index.ts'
 import { makeRemovals } from '../removals/index.ts'
 import { makeAddresses, passwordHash } from '../routing/index.ts'
@@ -107,8 +107,10 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
     note: (at, text) => logs.note(at, text),
   })
   const processes = makeProcesses({ db, deploys })
-  const locks = makeLocks({ db, deploys, mask: async (id, text) => (await masks.ofEnvironment(id)).mask(text) })
-  return { logs, runs, deploys, processes, locks, protection, cron }
+  const mask = async (id: number, text: string): Promise<string> => (await masks.ofEnvironment(id)).mask(text)
+  const locks = makeLocks({ db, deploys, mask })
+  const maintenance = makeMaintenance({ db, apply: (id) => deploys.applyExposure(id), mask })
+  return { logs, runs, deploys, processes, locks, protection, maintenance, cron }
 }
 
 /** What drives those: pushes, removals, nights; and what only reads. */

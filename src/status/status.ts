@@ -8,6 +8,8 @@ import { describeLock, type EnvironmentLock, type EnvironmentState } from '../en
 export interface StatusFacts {
   readonly wanted: EnvironmentState
   readonly lock: EnvironmentLock | null
+  /** Visitors are told that the site is being worked on. */
+  readonly isMaintained: boolean
   /** What its route points to; null when nothing has gone live yet. */
   readonly live: {
     readonly commit: string
@@ -73,6 +75,7 @@ export type MessageCode =
   | 'no-branch'
   | 'draining'
   | 'locked'
+  | 'maintenance'
   | 'crashed'
   | 'stopped'
   | 'removing'
@@ -95,6 +98,7 @@ export function listUnapplied(
 export function summarize(facts: StatusFacts): Summary {
   const messages = [
     ...tellState(facts),
+    ...tellMaintenance(facts),
     ...tellLock(facts),
     ...tellDeploying(facts),
     ...tellLastDeploy(facts),
@@ -118,6 +122,10 @@ function tellState({ wanted, live }: StatusFacts): Message[] {
   if (live.down === 0 && !live.isCrashLoop) return []
   const how = live.isCrashLoop ? 'Ends again and again' : 'Crashed'
   return [{ code: 'crashed', text: `${how}: ${live.down} of ${count(live.instances, 'instance')} down` }]
+}
+
+function tellMaintenance({ isMaintained }: StatusFacts): Message[] {
+  return isMaintained ? [{ code: 'maintenance', text: 'Maintenance page: visitors do not see the site' }] : []
 }
 
 function tellLock({ lock }: StatusFacts): Message[] {

@@ -26,6 +26,7 @@ interface FactsRow extends LockRow {
   since: Date | null
   commit: string | null
   deployed_branch: string | null
+  maintained: boolean
   undeployed: number | null
   left_out: number | null
   instances: number
@@ -49,6 +50,7 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
        from instances i join releases r on r.id = i.release_id where i.state = 'draining' group by 1
      )
      select e.id as environment_id, a.name as app, e.name as environment, e.label, e.live as is_live, e.state as wanted, ${lockColumns('e')},
+       exists (select 1 from environment_maintenance m where m.environment_id = e.id) as maintained,
        coalesce(e.branch, a.default_branch) as branch, br.head,
        r.number as release, t.changed_at as since, b.commit, src.branch as deployed_branch,
        c.undeployed, c.left_out,
@@ -101,6 +103,7 @@ function toFacts(row: FactsRow): EnvironmentFacts {
     since: row.since,
     wanted: row.wanted,
     lock: toLock(row),
+    isMaintained: row.maintained,
     live:
       row.commit === null
         ? null

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
 import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
 
-/* `slipway lock` and `unlock` as a user runs them, and the API below them. */
+/* `slipway lock`, `unlock` and `maintenance` as a user runs them, and the API below them. */
 
 let server: ApiServer
 let cli: Cli
@@ -77,5 +77,37 @@ describe('slipway lock', () => {
     const all = await Promise.all([slipway('envs', 'list', '--json'), slipway('activity', '--json'), slipway('status')])
     expect(all.map(({ stdout }) => stdout).join('')).not.toContain('swordfish')
     await slipway('unlock', 'test')
+  })
+})
+
+describe('slipway maintenance', () => {
+  it('goes on and off, and everybody is told', async () => {
+    const on = await slipway('maintenance', 'on', 'live', '--message', 'Back at 14:00', '--allow', '203.0.113.7')
+    const { id } = await server.environments.get('shop', 'live')
+    expect(on).toMatchObject({ code: 0 })
+    expect(on.stdout).toMatch(/^Visitors of http:\S+ are told that it is being worked on: “Back at 14:00”\n$/)
+    expect(on.stderr).toContain('203.0.113.7/32 sees the site')
+    expect(server.applied.at(-1)).toBe(id)
+    expect((await slipway('envs', 'list')).stdout).toMatch(/live \(live, maintenance\) /)
+    expect((await slipway('status')).stdout).toMatch(/live \(maintenance\) /)
+    expect((await slipway('status', 'live')).stdout).toMatch(
+      /Maintenance +by admin, .*: “Back at 14:00” \(seen from 203/,
+    )
+    expect((await slipway('activity')).stdout).toContain('put the maintenance page before live: “Back at 14:00”')
+    const off = await slipway('maintenance', 'off', 'live', '--json')
+    expect(JSON.parse(off.stdout)).toMatchObject({ name: 'live', maintenance: null })
+    expect((await slipway('activity')).stdout).toContain('took the maintenance page from live away')
+    expect((await slipway('maintenance', 'off', 'live')).code).toBe(0)
+  })
+
+  it.each([
+    [['maintenance', 'on', 'live', '--message', 'a\u0007b'], 2, /control characters/],
+    [['maintenance', 'on', 'live', '--allow', 'everywhere'], 2, /range|address/],
+    [['maintenance', 'on', 'nope'], 4, /no environment/],
+    [['maintenance', 'off', 'live', '--if-version', '1'], 5, /changed meanwhile/],
+  ] as const)('refuses what cannot be (case %#), in words', async (args, code, told) => {
+    const done = await slipway(...args)
+    expect(done.code).toBe(code)
+    expect(done.stderr).toMatch(told)
   })
 })

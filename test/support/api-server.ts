@@ -14,7 +14,7 @@ import { systemClock } from '../../src/kernel/clock.ts'
 import { makeSlots } from '../../src/kernel/slots.ts'
 import { makeRemovals } from '../../src/removals/index.ts'
 import { Secret } from '../../src/kernel/secret.ts'
-import { makeProtection } from '../../src/protection/index.ts'
+import { makeMaintenance, makeProtection } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makePromotions } from '../../src/promotions/index.ts'
@@ -105,10 +105,11 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     runtime: { run: unused, remove: unused, list: unused, survey: unused },
   })
 
+  const mask = async (id: number, text: string): Promise<string> => (await masks.ofEnvironment(id)).mask(text)
   const locks = makeLocks({
     db: pool,
     deploys: { tellPlaces: async () => undefined, wake: () => state.deploys.wake() },
-    mask: async (id, text) => (await masks.ofEnvironment(id)).mask(text),
+    mask,
   })
   const releases = makeReleases({ db: pool, holdImage })
   const builds = makeBuilds({
@@ -123,6 +124,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     rollbacks: makeRollbacks(fromReleases),
     promotions: makePromotions({ ...fromReleases, variables }),
   }
+  const maintenance = makeMaintenance({ db: pool, apply: async (id) => void applied.push(id), mask })
 
   let server: HttpServer | null = null
   let closing = new AbortController()
@@ -140,6 +142,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       removals,
       protection,
       locks,
+      maintenance,
       db: pool,
       ...releaseParts,
       activity: makeActivity({ db: pool, everyMs: 20 }),
@@ -281,6 +284,7 @@ function makeState(pool: Pool) {
     | 'facts'
     | 'closing'
     | 'locks'
+    | 'maintenance'
     | 'removals'
     | 'setDefaultBranch'
   >

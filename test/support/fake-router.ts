@@ -5,6 +5,7 @@ import {
   parseHost,
   parseHostEntry,
   parseLimits,
+  parseMessage,
   parsePasswordHash,
   parseRangePrefix,
   parseRouteKey,
@@ -134,12 +135,14 @@ function replace<K, V>(map: Map<K, V>, by: ReadonlyMap<K, V>): void {
   for (const [key, value] of by) map.set(key, value)
 }
 
-function checkAccess(environmentId: number, { passwords, allowed, limits }: Access): void {
+function checkAccess(environmentId: number, { passwords, allowed, limits, maintenance }: Access): void {
   parseEnvironmentId(environmentId)
   passwords.forEach(parsePasswordHash)
   allowed.forEach(parseRangePrefix)
+  if (maintenance !== undefined) parseMessage(maintenance.message)
+  maintenance?.allowed.forEach(parseRangePrefix)
   if (limits !== null) parseLimits(limits)
 }
 
-const hasRules = ({ passwords, allowed, limits }: Access): boolean =>
-  passwords.length + allowed.length > 0 || limits !== null
+const hasRules = ({ passwords, allowed, limits, maintenance }: Access): boolean =>
+  passwords.length + allowed.length > 0 || limits !== null || maintenance !== undefined

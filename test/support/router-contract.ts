@@ -16,7 +16,7 @@ const some: Routes = {
   hosts: new Map([
     ['test--shop.example.org', 'e1'],
     ['v1--test--shop.example.org', 'r10'],
-    ['shop.example.org', 'e2/pali/2'],
+    ['shop.example.org', 'e2/palmi/2'],
   ]),
   keys: new Map([
     ['e1', { set: 'r10', size: 1 }],
@@ -171,6 +171,28 @@ export function routerContract(name: string, open: () => Promise<Router>): void 
       ])
     })
 
+    it('keeps what is told of a site that is being worked on, whatever it says', async () => {
+      const message = 'Back at 14:00: “Ärger” & <b>100 %</b> %[src]/ \\n #1 漢字 😀; show info'
+      const worked = { ...rules('B', '40A'), maintenance: { message, allowed: ['40A', '4CB0071'] } }
+      await router.setAccess(1, worked)
+      await router.setAccess(11, {
+        passwords: [],
+        allowed: [],
+        limits: null,
+        maintenance: { message: 'x', allowed: [] },
+      })
+      expect((await router.read()).access?.get(1)).toEqual(worked)
+      await router.setAccess(1, { ...worked, maintenance: { message: 'soon', allowed: ['40'] } })
+      expect((await router.read()).access?.get(1)?.maintenance).toEqual({ message: 'soon', allowed: ['40'] })
+      await router.setAccess(1, rules('B', '40A'))
+      const { access } = await router.read()
+      expect([access?.get(1), access?.get(11)?.maintenance]).toEqual([rules('B', '40A'), { message: 'x', allowed: [] }])
+      for (const odd of ['', 'a\nshow info', 'x\0', 'x'.repeat(10_000)]) {
+        const set = router.setAccess(2, { ...rules('A', '40'), maintenance: { message: odd, allowed: [] } })
+        await expect(set).rejects.toMatchObject({ code: 'bad_request' })
+      }
+    })
+
     it('takes no rules of an odd shape', async () => {
       const odd = (change: Partial<Access>): Promise<void> => router.setAccess(1, { ...rules('A', '40'), ...change })
       for (const value of [...injections, 'a'.repeat(64), '7', '4G']) {
@@ -185,7 +207,18 @@ export function routerContract(name: string, open: () => Promise<Router>): void 
       for (const id of [0, -1, 1.5, Number.NaN]) {
         await expect(router.setAccess(id, rules('A', '40'))).rejects.toMatchObject({ code: 'bad_request' })
       }
-      for (const entry of ['e1/', 'e1/p', 'e1//1', 'e1/x/1', 'e1/ip/1', 'e1/p/0', 'e1/p/1/2', '/p/1', 'e1/p/1 x']) {
+      for (const entry of [
+        'e1/',
+        'e1/p',
+        'e1//1',
+        'e1/x/1',
+        'e1/ip/1',
+        'e1/ml/1',
+        'e1/p/0',
+        'e1/p/1/2',
+        '/p/1',
+        'e1/p/1 x',
+      ]) {
         await expect(router.addHost('a.example.org', entry)).rejects.toMatchObject({ code: 'bad_request' })
       }
       expect(await router.read()).toEqual(none)

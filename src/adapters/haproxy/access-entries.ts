@@ -1,29 +1,40 @@
 import {
   type Access,
   type Limits,
+  type Maintenance,
   parseEnvironmentId,
   parseLimits,
+  parseMessage,
   parsePasswordHash,
   parseRangePrefix,
 } from '../../routing/index.ts'
+import { decodeMessage, encodeMessage } from './maintenance.ts'
 
 /*
  * Who may ask, as lines of the maps: `passwords` and `allowed`: environment and hash, or beginning of an address → itself (a look
- * at beginnings finds the longest: the value says which it was); `limits` environment → `<requests>/<in 10 s>/<open>`.
+ * at beginnings finds the longest: the value says which it was), with an `m` before it where it lets in to a site that is being worked on;
+ * `limits` environment → `<requests>/<in 10 s>/<open>`; `maintenance` environment → message.
  */
 
-export type AccessMap = 'passwords' | 'allowed' | 'limits'
+export type AccessMap = 'passwords' | 'allowed' | 'limits' | 'maintenance'
 export type AccessEntries = Readonly<Record<AccessMap, Map<string, string>>>
 
 /** How long requests of a visitor are counted. */
 export const rateSeconds = 10
 
-export function encodeAccess(environmentId: number, { passwords, allowed, limits }: Access): AccessEntries {
+export function encodeAccess(
+  environmentId: number,
+  { passwords, allowed, limits, maintenance }: Access,
+): AccessEntries {
   const id = parseEnvironmentId(environmentId)
   return {
     passwords: toItself(passwords.map((hash) => `${id}:${parsePasswordHash(hash)}`)),
-    allowed: toItself(allowed.map((prefix) => `${id}:${parseRangePrefix(prefix)}`)),
+    allowed: toItself([
+      ...allowed.map((prefix) => `${id}:${parseRangePrefix(prefix)}`),
+      ...(maintenance?.allowed ?? []).map((prefix) => `m${id}:${parseRangePrefix(prefix)}`),
+    ]),
     limits: new Map(limits === null ? [] : [[id, encodeLimits(parseLimits(limits))]]),
+    maintenance: new Map(maintenance ? [[id, encodeMessage(parseMessage(maintenance.message))]] : []),
   }
 }
 
@@ -33,19 +44,24 @@ const toItself = (keys: readonly string[]): Map<string, string> => new Map(keys.
 export function encodeAll(access: ReadonlyMap<number, Access>): AccessEntries {
   const each = [...access].map(([id, rules]) => encodeAccess(id, rules))
   const all = (map: AccessMap): Map<string, string> => new Map(each.flatMap((entries) => [...entries[map]]))
-  return { passwords: all('passwords'), allowed: all('allowed'), limits: all('limits') }
+  return {
+    passwords: all('passwords'),
+    allowed: all('allowed'),
+    limits: all('limits'),
+    maintenance: all('maintenance'),
+  }
 }
 
 /** Whose rule an entry is. */
 export function ownerOf(key: string): string {
-  return key.split(':', 1)[0] ?? ''
+  return (key.split(':', 1)[0] ?? '').replace(/^m/, '')
 }
 
 export function decodeAccess(
   entries: Readonly<Record<AccessMap, ReadonlyMap<string, string>>>,
 ): ReadonlyMap<number, Access> {
-  const access = new Map<number, { passwords: string[]; allowed: string[]; limits: Limits | null }>()
-  const of = (id: string) => {
+  const access = new Map<number, Decoded>()
+  const of = (id: string): Decoded => {
     const known = access.get(Number(id)) ?? { passwords: [], allowed: [], limits: null }
     access.set(Number(id), known)
     return known
@@ -54,12 +70,24 @@ export function decodeAccess(
     const [id = '', hash = ''] = key.split(':')
     of(id).passwords.push(hash)
   }
+  for (const [id, message] of entries.maintenance) {
+    of(id).maintenance = { message: decodeMessage(message), allowed: [] }
+  }
   for (const [key] of entries.allowed) {
-    const [id = '', prefix = ''] = key.split(':')
-    of(id).allowed.push(prefix)
+    const prefix = key.slice(key.indexOf(':') + 1)
+    const rules = of(ownerOf(key))
+    if (!key.startsWith('m')) rules.allowed.push(prefix)
+    else (rules.maintenance ??= { message: '', allowed: [] }).allowed.push(prefix)
   }
   for (const [id, limits] of entries.limits) of(id).limits = decodeLimits(limits)
   return access
+}
+
+interface Decoded {
+  readonly passwords: string[]
+  readonly allowed: string[]
+  limits: Limits | null
+  maintenance?: Maintenance & { readonly allowed: string[] }
 }
 
 /** 0 is no limit. */

@@ -3,7 +3,7 @@ import { type AccessMap, encodeAccess, ownerOf } from './access-entries.ts'
 import type { MapFiles } from './map-files.ts'
 import type { MapName } from './paths.ts'
 
-const maps: readonly AccessMap[] = ['passwords', 'allowed', 'limits']
+const maps: readonly AccessMap[] = ['passwords', 'allowed', 'limits', 'maintenance']
 const none = { passwords: [], allowed: [], limits: null }
 
 /** Additions before removals: whoever may come before and after may come in between. */

@@ -1,9 +1,10 @@
+import { maintenanceRules } from './maintenance.ts'
 import { proxyPaths } from './paths.ts'
 import { answer, refuse } from './render.ts'
 import type { ProxySettings } from './settings.ts'
 
 /*
- * The rules for hosts that have any: who may ask, and how often. `txn.entry` is what the host leads to, `e9/pal/9`. Requests for all
+ * The rules for hosts that have any: who may ask, and how often. `txn.entry` is what the host leads to, `e9/palm/9`. Requests for all
  * other hosts never come here.
  */
 
@@ -84,5 +85,6 @@ export function carefulRules(s: ProxySettings): string[] {
     ...visitorRules(s),
     ...visitorLimits(s),
     ...protection(s),
+    ...maintenanceRules(s.dataDir),
   ]
 }

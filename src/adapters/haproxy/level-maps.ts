@@ -5,7 +5,7 @@ import type { ProxySocket } from './socket.ts'
 /** More differences than this in one map, and it is replaced as a whole: `set map` searches the map from its beginning. */
 const manyDifferences = 100
 const order: readonly MapName[] = [
-  ...(['targets', 'timeouts', 'passwords', 'allowed', 'limits', 'routes', 'hosts', 'direct'] as const),
+  ...(['targets', 'timeouts', 'passwords', 'allowed', 'limits', 'maintenance', 'routes', 'hosts', 'direct'] as const),
 ]
 
 /** Awaited before each command; when it throws, no more are given. */

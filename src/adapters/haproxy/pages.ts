@@ -1,6 +1,8 @@
+import { usualMessage } from '../../routing/index.ts'
+
 /*
  * The pages that the proxy answers with by itself. They are constant: nothing of a request ever gets into one, so a
- * hostile host name or path has nothing to be reflected from.
+ * hostile host name or path has nothing to be reflected from. The one of maintenance tells what its owners say (`maintenance.ts`).
  */
 
 export interface Page {
@@ -47,6 +49,13 @@ export const pages = {
     title: 'This site is asleep',
     text: 'It is being started. Please try again in a few seconds.',
     retryAfter: 5,
+  },
+  maintenance: {
+    status: 503,
+    reason: 'Service Unavailable',
+    title: 'This site is being worked on',
+    text: usualMessage,
+    retryAfter: 120,
   },
   unreachable: {
     status: 503,

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { PageName } from './pages.ts'
 
 export const mapNames = [
-  ...(['hosts', 'routes', 'targets', 'timeouts', 'passwords', 'allowed', 'limits', 'direct'] as const),
+  ...(['hosts', 'routes', 'targets', 'timeouts', 'passwords', 'allowed', 'limits', 'maintenance', 'direct'] as const),
 ]
 export type MapName = (typeof mapNames)[number]
 

@@ -9,6 +9,7 @@ import type { ProxySettings } from './settings.ts'
 import { proxyPaths } from './paths.ts'
 import { type ForegroundProxy, foregroundProxy, tellReload } from './keeper.ts'
 import { endOwnProcesses, launchProxy, listOwnProcesses } from './launch.ts'
+import { renderMaintenancePage } from './maintenance.ts'
 import { type PageName, pages, renderBody, renderPage } from './pages.ts'
 import type { ProxyInfo, ProxySocket } from './socket.ts'
 import { makeSuccession, type Succession } from './succession.ts'
@@ -154,8 +155,9 @@ async function writeFiles({ settings, pageTemplate, queueScript }: ProcessParts,
   const template = await readFile(pageTemplate, 'utf8')
   for (const [name, page] of Object.entries(pages)) {
     await writeIfOther(paths.page(name as PageName), renderPage(page, template))
-    await writeIfOther(paths.body(name as PageName), renderBody(page, template))
+    if (name !== 'maintenance') await writeIfOther(paths.body(name as PageName), renderBody(page, template))
   }
+  await writeIfOther(paths.body('maintenance'), renderMaintenancePage(template))
   await writeIfOther(paths.queue, await readFile(queueScript, 'utf8'))
   await writeIfOther(paths.config, config)
 }

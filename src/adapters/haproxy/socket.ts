@@ -60,7 +60,7 @@ export function makeProxySocket(path: string): ProxySocket {
   return {
     probe: () => probe(path),
     async put(map, key, value) {
-      const [m, k, v] = words(map, key, value)
+      const [m, k, v] = [...words(map, key), wordOrMessage(value)] as const
       const get = `get map ${m} ${k}`
       // `add` would make a second entry of the same key, `set` fails without a first; `get` is the quick one of the three.
       const before = lookUp(await ask(get), k)
@@ -117,14 +117,19 @@ export function makeProxySocket(path: string): ProxySocket {
 }
 
 /** The last fence before the socket, where a blank, a semicolon or a newline would begin another command. */
-function words(...values: string[]): [string, string, string] {
+function words<const Values extends readonly string[]>(...values: Values): Values {
   for (const value of values) {
     if (!/^[A-Za-z0-9_./:@+-]{1,256}$/.test(value)) {
       throw new SlipwayError('bad_request', `${quote(value)} may not be sent to the proxy.`)
     }
   }
-  const [a = '', b = '', c = ''] = values
-  return [a, b, c]
+  return values
+}
+
+/** What people say is one long word, in which nothing but letters, digits and percent signs stands. It fits into the proxy's buffer of 16 KiB. */
+function wordOrMessage(value: string): string {
+  if (value.length <= 8_000 && /^[A-Za-z0-9%]+\/[A-Za-z0-9%]+$/.test(value)) return value
+  return words(value)[0]
 }
 
 function refused(answer: string): SlipwayError {
@@ -134,7 +139,7 @@ function refused(answer: string): SlipwayError {
 function* payloads(entries: Iterable<readonly [string, string]>): Generator<string> {
   let text = ''
   for (const [key, value] of entries) {
-    const [k, v] = words(key, value)
+    const [k, v] = [...words(key), wordOrMessage(value)] as const
     if (text.length + k.length + v.length > payloadBytes) {
       yield text
       text = ''

@@ -135,8 +135,13 @@ export function printEnvironments(out: Output, environments: readonly Environmen
   )
 }
 
-function describeName({ name, live, state, lock }: Environment): string {
-  const told = [...(live ? ['live'] : []), ...(state === 'active' ? [] : [state]), ...(lock === null ? [] : ['locked'])]
+function describeName({ name, live, state, lock, maintenance }: Environment): string {
+  const told = [
+    ...(live ? ['live'] : []),
+    ...(state === 'active' ? [] : [state]),
+    ...(lock === null ? [] : ['locked']),
+    ...(maintenance === null ? [] : ['maintenance']),
+  ]
   return told.length === 0 ? name : `${name} (${told.join(', ')})`
 }
 

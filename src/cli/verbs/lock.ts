@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { Held, Unlocked } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
+import { ifMatch, ifVersionOption, type VersionOptions } from '../if-version.ts'
 import { ago } from '../output.ts'
 import {
   type CommonOptions,
@@ -12,20 +13,11 @@ import {
   withJson,
 } from '../session.ts'
 
-interface UnlockOptions extends CommonOptions {
-  readonly ifVersion?: string
-}
-
-interface LockOptions extends UnlockOptions {
+interface LockOptions extends CommonOptions, VersionOptions {
   readonly reason?: string
   readonly wait?: boolean
   readonly allowRollbacks?: boolean
 }
-
-const ifVersion = [
-  '--if-version <n>',
-  'only if nobody has changed it since this version (see envs list --json)',
-] as const
 
 export function addLockVerbs(program: Command, run: Run): void {
   const lock = program
@@ -38,7 +30,7 @@ export function addLockVerbs(program: Command, run: Run): void {
     .option('--reason <text>', 'why, in a line: everybody who is refused is told (needed)')
     .option('--wait', 'deploys wait in the line for the unlock, instead of being refused')
     .option('--allow-rollbacks', 'going back to an earlier release is let through')
-    .option(...ifVersion)
+    .option(...ifVersionOption)
   withExample(
     withJson(withApp(lock)).action(run<[string], LockOptions>(lockEnvironment)),
     'slipway lock live --reason "the big sale, until Monday"',
@@ -48,8 +40,11 @@ export function addLockVerbs(program: Command, run: Run): void {
     .command('unlock')
     .argument('<env>', 'the environment')
     .description('let the deploys of an environment go on; those that wait begin')
-    .option(...ifVersion)
-  withExample(withJson(withApp(unlock)).action(run<[string], UnlockOptions>(unlockEnvironment)), 'slipway unlock live')
+    .option(...ifVersionOption)
+  withExample(
+    withJson(withApp(unlock)).action(run<[string], CommonOptions & VersionOptions>(unlockEnvironment)),
+    'slipway unlock live',
+  )
 }
 
 async function lockEnvironment(session: Session, [name]: [string], options: LockOptions): Promise<void> {
@@ -78,7 +73,11 @@ async function lockEnvironment(session: Session, [name]: [string], options: Lock
   out.note(`To unlock it: slipway unlock ${name} -a ${app}`)
 }
 
-async function unlockEnvironment(session: Session, [name]: [string], options: UnlockOptions): Promise<void> {
+async function unlockEnvironment(
+  session: Session,
+  [name]: [string],
+  options: CommonOptions & VersionOptions,
+): Promise<void> {
   const { out } = session
   const path = `${environmentPath(await session.app(), name)}/lock`
   const unlocked = await session.client().call<Unlocked>('DELETE', path, undefined, ifMatch(options))
@@ -87,10 +86,6 @@ async function unlockEnvironment(session: Session, [name]: [string], options: Un
   if (lock === null) return out.line(`${name} of ${environment.app} was not locked.`)
   out.line(`${name} of ${environment.app} is unlocked. ${lock.by} had locked it ${ago(lock.since)}: “${lock.reason}”`)
   if (waiting.length > 0) out.note(`What waited goes on: ${listDeploys(waiting)}.`)
-}
-
-function ifMatch({ ifVersion: version }: UnlockOptions): Record<string, string> {
-  return version === undefined ? {} : { 'if-match': `"${version}"` }
 }
 
 function listDeploys(ids: readonly number[]): string {

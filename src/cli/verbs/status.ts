@@ -106,7 +106,7 @@ async function showAll({ client, out }: Session, name: string | undefined): Prom
 export function rowOf({ environment, running, lastDeploy, undeployed, unapplied, messages }: Status): string[] {
   const hasNoBranch = messages.some(({ code }) => code === 'no-branch')
   return [
-    environment.lock === null ? environment.name : `${environment.name} (locked)`,
+    nameOf(environment),
     running?.release ?? '-',
     running === null ? '-' : shortCommit(running.commit),
     ago(running?.since ?? null),
@@ -115,6 +115,11 @@ export function rowOf({ environment, running, lastDeploy, undeployed, unapplied,
     running === null ? '-' : progressOf(undeployed, unapplied, hasNoBranch),
     environment.url,
   ]
+}
+
+function nameOf({ name, lock, maintenance }: Status['environment']): string {
+  const told = [...(lock === null ? [] : ['locked']), ...(maintenance === null ? [] : ['maintenance'])]
+  return told.length === 0 ? name : `${name} (${told.join(', ')})`
 }
 
 /** How far the branch and the settings are ahead, briefly. */
@@ -140,6 +145,7 @@ function printStatus(out: Output, status: Status): void {
         : `${running.release} (${shortCommit(running.commit)}) since ${ago(running.since)}`,
     ],
     ['Pushes', environment.held ? `held: they deploy nothing until slipway deploy ${environment.name}` : null],
+    ['Maintenance', environment.maintenance === null ? null : describeMaintenance(environment.maintenance)],
     ['Locked', environment.lock === null ? null : describeLock(environment.lock)],
     ['Health', running === null ? null : describeHealth(running)],
     ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
@@ -164,10 +170,10 @@ function printStatus(out: Output, status: Status): void {
 }
 
 /** Said by the lines of the last deploy and of the lock. */
-const shownAbove = new Set(['succeeded', 'failed', 'ended', 'locked'])
+const shownAbove = new Set(['succeeded', 'failed', 'ended', 'locked', 'maintenance'])
 
 /** What somebody should do something about. */
-const pressing = new Set(['locked', 'crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])
+const pressing = new Set(['maintenance', 'locked', 'crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])
 
 function describeLock({ by, since, reason, waits, allowsRollbacks }: NonNullable<Lock>): string {
   const how = `${waits ? 'deploys wait' : 'deploys are refused'}${allowsRollbacks ? ', rollbacks are not' : ''}`
@@ -175,6 +181,11 @@ function describeLock({ by, since, reason, waits, allowsRollbacks }: NonNullable
 }
 
 type Lock = Status['environment']['lock']
+
+function describeMaintenance({ by, since, message, allow }: NonNullable<Status['environment']['maintenance']>): string {
+  const seen = allow.length === 0 ? '' : ` (seen from ${allow.join(', ')})`
+  return `by ${by}, ${ago(since)}${message === '' ? '' : `: “${message}”`}${seen}`
+}
 
 /** During a swap those of both releases. */
 function printInstances(out: Output, { environment, running, beside }: Status): void {

@@ -45,12 +45,13 @@ function compareAccess(wanted: ReadonlyMap<number, Access>, there: ReadonlyMap<n
   const ids = new Set([...wanted.keys(), ...there.keys()])
   return [...ids]
     .filter((id) => textOfAccess(wanted.get(id)) !== textOfAccess(there.get(id)))
-    .map((id) => `The rules of environment e${id} (passwords, addresses, limits) are others in the proxy`)
+    .map((id) => `The rules of environment e${id} (passwords, addresses, limits, maintenance) are others in the proxy`)
 }
 
 function textOfAccess(access: Access | undefined): string {
   if (access === undefined) return '-'
   const { requests = null, visitorRate = null, visitorRequests = null } = access.limits ?? {}
   const lists = [access.passwords, access.allowed].map((list) => [...list].sort().join(' '))
-  return [...lists, requests, visitorRate, visitorRequests].join('|')
+  const { message = null, allowed = [] } = access.maintenance ?? {}
+  return [...lists, requests, visitorRate, visitorRequests, message, [...allowed].sort().join(' ')].join('|')
 }

@@ -14,6 +14,7 @@ import { logRoutes } from './logs/routes.ts'
 import { promotionRoutes } from './promotions/routes.ts'
 import { releaseRoutes } from './releases/routes.ts'
 import { rollbackRoutes } from './rollbacks/routes.ts'
+import { maintenanceRoutes } from './maintenance/routes.ts'
 import { protectionRoutes } from './protection/routes.ts'
 import { processRoutes } from './processes/routes.ts'
 import { runRoutes } from './runs/routes.ts'
@@ -31,6 +32,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...cronRoutes(needs),
     ...protectionRoutes(needs),
     ...lockRoutes(needs),
+    ...maintenanceRoutes(needs),
     ...keyRotationRoutes(needs),
     ...deployRoutes(needs),
     ...deployLogRoutes(needs),

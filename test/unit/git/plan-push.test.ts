@@ -23,6 +23,7 @@ const environment = (name: string, change: Partial<Environment> = {}): Environme
   supersede: 'waiting',
   held: false,
   lock: null,
+  maintenance: null,
   state: 'active',
   protection: { users: 0, ranges: 0, onlyReleases: false },
   version: 1,

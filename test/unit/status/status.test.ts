@@ -7,6 +7,7 @@ const live = { commit: 'a', branch: 'main', instances: 1, down: 0, isCrashLoop: 
 const facts: StatusFacts = {
   wanted: 'active',
   lock: null,
+  isMaintained: false,
   live,
   lastDeploy: { state: 'live', finishedAt: at, commandsRan: false },
   deploying: null,

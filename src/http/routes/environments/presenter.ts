@@ -30,6 +30,17 @@ export const environmentSchema = z.strictObject({
       allowsRollbacks: z.boolean(),
     })
     .nullable(),
+  /** Visitors are told that the site is being worked on (503); null: they see it. */
+  maintenance: z
+    .strictObject({
+      /** Empty: the page’s own words. */
+      message: z.string(),
+      by: z.string(),
+      since: time,
+      /** Who comes from there sees the site. */
+      allow: z.array(z.string()),
+    })
+    .nullable(),
   /** `stopped`: its address says so, and nothing of it runs. `removing`: it goes with all that it has. */
   state: z.enum(['active', 'stopped', 'removing']),
   /** Who may see it; no users and no ranges: everybody. */
@@ -64,8 +75,14 @@ export function presentEnvironment(environment: Environment, facts: Facts): z.in
     supersede: environment.supersede,
     held: environment.held,
     lock: environment.lock === null ? null : { ...environment.lock, since: isoTime(environment.lock.since) },
+    maintenance: presentMaintenance(environment),
     state: environment.state,
     protection: environment.protection,
     version: environment.version,
   }
+}
+
+function presentMaintenance({ maintenance }: Environment): z.input<typeof environmentSchema>['maintenance'] {
+  if (maintenance === null) return null
+  return { ...maintenance, since: isoTime(maintenance.since), allow: [...maintenance.allow] }
 }

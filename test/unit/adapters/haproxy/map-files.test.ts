@@ -13,7 +13,7 @@ afterEach(async () => {
 })
 const file = (map: string): string => join(dataDir, 'proxy/maps', `${map}.map`)
 
-const rules = ['passwords', 'allowed', 'limits']
+const rules = ['passwords', 'allowed', 'limits', 'maintenance']
 
 describe('the text of a map', () => {
   const entries = new Map([
