@@ -1,11 +1,11 @@
 import { processesOf } from '../builds/index.ts'
-import type { Environment } from '../environments/index.ts'
+import { type Environment, openForChange } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import type { QueuedDeploy } from './deploy.ts'
 import type { Deploys } from './deploys.ts'
-import { findServed, lockState, readScale, type ServedRelease, writeScale } from './scale-store.ts'
+import { countChange, findServed, lockState, readScale, type ServedRelease, writeScale } from './scale-store.ts'
 import { assertScale, describeProcesses, type ProcessState, type Wish } from './scaling.ts'
 
 /** The processes of an environment: how many instances they have, and starting them anew. */
@@ -14,11 +14,18 @@ export interface Processes {
   list(environment: Environment): Promise<ListedProcesses>
   /**
    * Says how many instances processes have from the next deploy on; with `now` that is a deploy of the release that serves.
-   * Errors: `bad_request` with the reason, `not_found` for a process that there is not.
+   * Errors: `bad_request` with the reason, `not_found` for a process that there is not, `conflict` when the environment is not the
+   * version that whoever scales it had seen, and then nothing is changed.
    */
-  scale(environment: Environment, wish: Wish, how: { by: string; now: boolean }): Promise<QueuedDeploy | null>
+  scale(environment: Environment, wish: Wish, how: ScaleOptions): Promise<QueuedDeploy | null>
   /** A deploy of the release that serves: new instances beside the old ones, checks, swap. No release is made. */
   restart(environment: Environment, by: string): Promise<QueuedDeploy>
+}
+
+export interface ScaleOptions {
+  readonly by: string
+  readonly now: boolean
+  readonly ifVersion?: number | null
 }
 
 export interface ListedProcesses {
@@ -55,17 +62,21 @@ export function makeProcesses({ db, deploys }: Needs): Processes {
       const known = processesOf(served?.config ?? {})
       return { release: served?.number ?? null, processes: describeProcesses(known, { live, scale, running }) }
     },
-    async scale(environment, wish, { by, now }) {
+    async scale(environment, wish, { by, now, ifVersion }) {
       const { id: environmentId, app, name, live, appId } = environment
       const queued = await db.transaction(async (tx) => {
-        await lockState(tx, environmentId)
+        await openForChange(tx, environmentId, ifVersion ?? undefined)
         const served = await findServed(tx, environmentId)
         const processes = served === null ? null : processesOf(served.config)
         assertScale(wish, { app, environment: name, live, processes })
         const before = await readScale(tx, environmentId)
         for (const [process, instances] of Object.entries(wish))
           await writeScale(tx, { environmentId, process, instances, by })
-        const old = Object.fromEntries(Object.keys(wish).map((process) => [process, before.get(process) ?? null]))
+        const old = Object.fromEntries(
+          Object.keys(wish).map((process) => [process, before.get(process)?.instances ?? null]),
+        )
+        if (Object.entries(wish).some(([process, instances]) => instances !== old[process]))
+          await countChange(tx, environmentId)
         const data = { environment: name, change: { ...wish }, before: old }
         await appendEvent(tx, { kind: 'environment.scaled', appId, environmentId, by, data })
         return now ? again(tx, environment, { kind: 'scale', by }) : null

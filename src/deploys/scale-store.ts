@@ -1,15 +1,15 @@
 import type { AppConfig } from '../builds/index.ts'
 import type { EnvironmentState } from '../environments/index.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
-import type { Scale } from './plan-instances.ts'
+import type { Asked, Scale } from './plan-instances.ts'
 
 /** What somebody asked for, from the next deploy on. */
 export async function readScale(q: Queryable, environmentId: number): Promise<Scale> {
-  const rows = await q.query<{ process: string; instances: number }>(
-    'select process, instances from scales where environment_id = $1',
+  const rows = await q.query<Asked & { process: string }>(
+    'select process, instances, changed_by as by, changed_at as at from scales where environment_id = $1',
     [environmentId],
   )
-  return new Map(rows.map(({ process, instances }) => [process, instances]))
+  return new Map(rows.map(({ process, ...asked }) => [process, asked]))
 }
 
 /** Takes the wish for one process, or with null forgets it. */
@@ -32,6 +32,11 @@ export async function writeScale(
        set instances = excluded.instances, changed_by = excluded.changed_by, changed_at = now()`,
     [environmentId, process, instances, by],
   )
+}
+
+/** Whoever had seen the environment before has not seen this. */
+export async function countChange(tx: Transaction, environmentId: number): Promise<void> {
+  await tx.query('update environments set version = version + 1 where id = $1', [environmentId])
 }
 
 /** What an environment serves, as far as its processes go. */

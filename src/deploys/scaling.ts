@@ -13,8 +13,8 @@ export interface ProcessState {
   readonly run: string | null
   readonly running: number
   readonly wanted: number
-  /** Somebody has asked for this number; else it is what slipway.yml says. */
-  readonly isScaled: boolean
+  /** Who has asked for this number, and when; null: it is what slipway.yml says. */
+  readonly scaled: { readonly by: string; readonly at: Date } | null
 }
 
 /** Where a scale is to hold. */
@@ -67,11 +67,14 @@ export function describeProcesses(
   processes: readonly ProcessConfig[],
   { live, scale, running }: { live: boolean; scale: Scale; running: ReadonlyMap<string, number> },
 ): ProcessState[] {
-  return processes.map((process) => ({
-    name: process.name,
-    run: process.run,
-    running: running.get(process.name) ?? 0,
-    wanted: countInstances(process, { live, scale }),
-    isScaled: scale.has(process.name),
-  }))
+  return processes.map((process) => {
+    const asked = scale.get(process.name)
+    return {
+      name: process.name,
+      run: process.run,
+      running: running.get(process.name) ?? 0,
+      wanted: countInstances(process, { live, scale }),
+      scaled: asked === undefined ? null : { by: asked.by, at: asked.at },
+    }
+  })
 }

@@ -82,6 +82,14 @@ describe('an app with several processes', () => {
     expect(restarted.stdout).toMatch(/release=v1 status=live/)
     expect((await slipway.get('shop.localhost')).status).toBe(200)
     expect((await run('scale', 'live')).stdout).toMatch(/web +3 +3 .*\nworker +2 +2 /)
+    const late = await run('scale', 'live', 'web=2', '--if-version', '1')
+    expect({ code: late.code, said: late.stderr }).toMatchObject({
+      code: 5,
+      said: expect.stringContaining('meanwhile'),
+    })
+    const told = await run('scale', 'live', 'worker=1')
+    expect(told.stderr).toMatch(/worker was to have 2: admin asked for that at 20/)
+    expect((await run('scale', 'live', 'worker=2')).code).toBe(0)
     for (const [args, said] of [
       [['live', 'web=-1'], 'web can have 1 to 50 instances, not -1'],
       [['live', 'worker=10,000'], 'worker can have 0 to 50 instances, not 10000'],

@@ -138,6 +138,25 @@ describe('a scale', () => {
     ])
   })
 
+  it('of somebody who has not seen another’s is refused; it is told whose it was', async () => {
+    const live = await spine.environment('live')
+    await spine.log(await spine.deploy('live', commitOf('a')))
+    const seen = live.version
+    await processes.scale(live, { worker: 3 }, { by: 'ada', now: false, ifVersion: seen })
+    const late = { by: 'bob', now: true, ifVersion: seen }
+    await expect(processes.scale(live, { worker: 1 }, late)).rejects.toMatchObject({
+      code: 'conflict',
+      message: `live of shop was changed meanwhile: it is version ${seen + 1} now, not ${seen}. Nothing was changed by this.`,
+    })
+    expect(await spine.db.query(`select 1 from deploys where kind = 'scale'`)).toEqual([])
+    const now = await spine.environment('live')
+    const { processes: all } = await processes.list(now)
+    expect(all.find(({ name }) => name === 'worker')).toMatchObject({ wanted: 3, scaled: { by: 'ada' } })
+    // The same once more is no change.
+    await processes.scale(live, { worker: 3 }, { by: 'bob', now: false, ifVersion: now.version })
+    expect((await spine.environment('live')).version).toBe(now.version)
+  })
+
   it('that is refused changes nothing', async () => {
     const test = await spine.environment('test')
     await spine.log(await spine.push('test', commitOf('a')))

@@ -17,6 +17,7 @@ import { finishRequest } from './deploys.ts'
 interface ScaleOptions extends CommonOptions {
   readonly now?: boolean
   readonly wait: boolean
+  readonly ifVersion?: string
 }
 
 export function addProcessVerbs(program: Command, run: Run): void {
@@ -27,6 +28,7 @@ export function addProcessVerbs(program: Command, run: Run): void {
     .description('how many instances each process has; without numbers: show them')
     .option('--now', 'apply it at once, by a deploy of the release that runs (else the next deploy does)')
     .option('--no-wait', 'with --now: return when the deploy stands in line')
+    .option('--if-version <n>', 'only if nobody has changed the environment since this version (see --json)')
   withExample(
     withJson(withEnvironment(scale)).action(run<[string | undefined, string[]], ScaleOptions>(scaleProcesses)),
     'slipway scale live web=3 worker=2',
@@ -66,7 +68,12 @@ async function scaleProcesses(
     return exits.done
   }
   const body = { processes: readCounts(counts), now: options.now === true }
-  const scaled = await session.client().call<ScaledProcesses>('PATCH', path, body)
+  if (options.ifVersion !== undefined && !/^[1-9][0-9]{0,8}$/.test(options.ifVersion))
+    throw new Failure(exits.wrongUse, `--if-version takes the number of a version, not “${options.ifVersion}”.`)
+  const before = await session.client().call<Processes>('GET', path)
+  const seen = options.ifVersion ?? String(before.version)
+  const scaled = await session.client().call<ScaledProcesses>('PATCH', path, body, { 'if-match': `"${seen}"` })
+  tellReplaced(out, before, scaled)
   if (scaled.deploy !== null) return finishRequest(session, scaled.deploy, options)
   out.data(scaled)
   printProcesses(out, scaled)
@@ -98,13 +105,22 @@ export function readCounts(texts: readonly string[]): Record<string, number | nu
   return counts
 }
 
+/** What somebody else has asked for goes: whoever is last is told. */
+function tellReplaced(out: Output, before: Processes, after: Processes): void {
+  for (const { name, wanted, scaled } of before.processes) {
+    const now = after.processes.find((process) => process.name === name)
+    if (scaled !== null && now !== undefined && now.wanted !== wanted)
+      out.note(`${name} was to have ${wanted}: ${scaled.by} asked for that at ${scaled.at}.`)
+  }
+}
+
 function printProcesses(out: Output, { release, processes }: Processes): void {
   out.table(
     ['PROCESS', 'RUNNING', 'NEXT DEPLOY', 'COMMAND'],
-    processes.map(({ name, running, wanted, isScaled, run }) => [
+    processes.map(({ name, running, wanted, scaled, run }) => [
       name,
       release === null ? '-' : String(running),
-      `${wanted}${isScaled ? '' : ' (slipway.yml)'}`,
+      `${wanted}${scaled === null ? ' (slipway.yml)' : ''}`,
       run ?? '(the image’s own)',
     ]),
   )

@@ -97,7 +97,7 @@ export const instanceStatements: Statements = {
       .map(({ deploy_id }) => ({ deploy_id }))
   },
 
-  'select process, instances from scales where environment_id = $1': () => [],
+  'select process, instances, changed_by as by, changed_at as at from scales where environment_id = $1': () => [],
 
   "update instances set state = 'retired' where id = $1": (t, work, [id]) => {
     t.instances.update(

@@ -4,8 +4,10 @@ import { planInstances } from '../../../src/deploys/plan-instances.ts'
 const web = { name: 'web', run: null, instances: 3 }
 const worker = { name: 'worker', run: 'work', instances: 2 }
 
-const names = (live: boolean, scale: [string, number][], processes = [web, worker]): string[] =>
-  planInstances(processes, { live, scale: new Map(scale) }).map(({ process, position }) => `${process}.${position}`)
+const names = (live: boolean, asked: [string, number][], processes = [web, worker]): string[] => {
+  const scale = new Map(asked.map(([name, instances]) => [name, { instances, by: 'ada', at: new Date(0) }]))
+  return planInstances(processes, { live, scale }).map(({ process, position }) => `${process}.${position}`)
+}
 
 describe('which instances a deploy starts', () => {
   it('as many as slipway.yml says; of web more than one where the environment is live', () => {

@@ -43,9 +43,11 @@ describe('a scale', () => {
 })
 
 it('processes are described as they are and as the next deploy has them', () => {
-  const now = { live: true, scale: new Map([['worker', 5]]), running: new Map([['web', 1]]) }
+  const asked = { by: 'ada', at: new Date(0) }
+  const scale = new Map([['worker', { instances: 5, ...asked }]])
+  const now = { live: true, scale, running: new Map([['web', 1]]) }
   expect(describeProcesses([web, worker], now)).toEqual([
-    { name: 'web', run: null, running: 1, wanted: 1, isScaled: false },
-    { name: 'worker', run: 'work', running: 0, wanted: 5, isScaled: true },
+    { name: 'web', run: null, running: 1, wanted: 1, scaled: null },
+    { name: 'worker', run: 'work', running: 0, wanted: 5, scaled: asked },
   ])
 })

@@ -2,12 +2,14 @@ import { z } from 'zod'
 import type { QueuedDeploy } from '../../../deploys/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { environmentParams, nothing } from '../../schemas.ts'
+import { environmentParams, isoTime, nothing, time } from '../../schemas.ts'
 import { presentQueued, queuedDeploy } from '../deploys/presenter.ts'
 
 export const processesSchema = z.strictObject({
   /** What serves; null while nothing was deployed. */
   release: z.string().nullable(),
+  /** Of the environment; the same as the ETag. */
+  version: z.number().int(),
   processes: z.array(
     z.strictObject({
       name: z.string(),
@@ -16,8 +18,8 @@ export const processesSchema = z.strictObject({
       running: z.number().int(),
       /** What the next deploy starts. */
       wanted: z.number().int(),
-      /** Somebody asked for this number; else it is what slipway.yml says. */
-      isScaled: z.boolean(),
+      /** Who asked for this number, and when; null: it is what slipway.yml says. */
+      scaled: z.strictObject({ by: z.string(), at: time }).nullable(),
     }),
   ),
 })
@@ -32,8 +34,13 @@ type Needs = Pick<HttpNeeds, 'environments' | 'processes' | 'deploys'>
 
 export function processRoutes({ environments, processes, deploys }: Needs): Route[] {
   const list = async (app: string, name: string) => {
-    const { release, processes: all } = await processes.list(await environments.get(app, name))
-    return { release: release === null ? null : `v${release}`, processes: [...all] }
+    const environment = await environments.get(app, name)
+    const { release, processes: all } = await processes.list(environment)
+    const listed = all.map(({ scaled, ...rest }) => {
+      return { ...rest, scaled: scaled === null ? null : { by: scaled.by, at: isoTime(scaled.at) } }
+    })
+    const { version } = environment
+    return { json: { version, release: release === null ? null : `v${release}`, processes: listed }, version }
   }
   const present = async (queued: QueuedDeploy) => presentQueued(await deploys.get(queued.deployId), queued)
 
@@ -47,9 +54,10 @@ export function processRoutes({ environments, processes, deploys }: Needs): Rout
       params: environmentParams,
       query: nothing,
       body: nothing,
+      versioned: true,
       success: { status: 200, description: 'The processes', schema: processesSchema },
       about: ({ app }) => app,
-      handle: async ({ params }) => ({ json: await list(params.app, params.environment) }),
+      handle: ({ params }) => list(params.app, params.environment),
     }),
     defineRoute({
       method: 'patch',
@@ -66,13 +74,16 @@ export function processRoutes({ environments, processes, deploys }: Needs): Rout
           .refine((given) => Object.keys(given).length > 0, 'nothing to change was given'),
         now: z.boolean().default(false),
       }),
+      versioned: true,
       success: { status: 200, description: 'The processes as they are now', schema: scaledSchema },
       about: ({ app }) => app,
-      async handle({ params, body, principal }) {
+      async handle({ params, body, ifVersion, principal }) {
         const environment = await environments.get(params.app, params.environment)
-        const queued = await processes.scale(environment, body.processes, { by: principal.name, now: body.now })
+        const how = { by: principal.name, now: body.now, ifVersion }
+        const queued = await processes.scale(environment, body.processes, how)
         const deploy = queued === null ? null : await present(queued)
-        return { json: { ...(await list(params.app, params.environment)), deploy } }
+        const { json, version } = await list(params.app, params.environment)
+        return { json: { ...json, deploy }, version }
       },
     }),
     defineRoute({
