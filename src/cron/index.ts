@@ -8,7 +8,7 @@ import { claimDue } from './claim.ts'
 import type { CronNeeds } from './needs.ts'
 import { ending, runJob, stopping } from './run-job.ts'
 import * as store from './store.ts'
-import type { CronRun, ListedJob } from './store.ts'
+import type { CronRun, ListedJob, RunFilter } from './store.ts'
 
 export type { CronRun, ListedJob } from './store.ts'
 
@@ -17,6 +17,8 @@ export interface Cron {
   /** In the transaction in which a deploy goes live: the jobs of its release take the place of those before. */
   replaceJobs(tx: Transaction, live: { environmentId: number; deployId: number }): Promise<void>
   list(environmentId: number): Promise<ListedJob[]>
+  /** The runs of its jobs, of those it has no more too, the newest first. */
+  listRuns(environmentId: number, filter: RunFilter): Promise<CronRun[]>
   getRun(environmentId: number, id: number): Promise<CronRun>
   /** Begins a run of a job now. `conflict` when one goes already, or nothing runs there. */
   runNow(environmentId: number, label: string, by: string): Promise<CronRun>
@@ -111,6 +113,7 @@ export function makeCron(needs: CronNeeds): Cron {
       wakeSoon()
     },
     list: (environmentId) => store.listJobs(db, environmentId),
+    listRuns: (environmentId, filter) => store.listRuns(db, environmentId, filter),
     getRun: (environmentId, id) => getRun(db, environmentId, id),
     async runNow(environmentId, label, by) {
       const run = await db.transaction((tx) => askForRun(tx, { environmentId, label, by }))

@@ -168,6 +168,37 @@ export async function listOpenRuns(q: Queryable): Promise<CronRun[]> {
   return q.query(`select ${columns} from cron_runs r where r.state in ('waiting', 'running') order by r.due_at, r.id`)
 }
 
+export interface RunFilter {
+  readonly label?: string | undefined
+  readonly state?: CronRun['state'] | undefined
+  readonly since?: Date | undefined
+  /** Only runs that were due before this one. */
+  readonly before?: number | undefined
+  readonly limit: number
+}
+
+/** The newest first. Each job is looked up by itself: one that runs every minute does not make the others slow. */
+export async function listRuns(q: Queryable, environmentId: number, filter: RunFilter): Promise<CronRun[]> {
+  const { label = null, state = null, since = null, before = null, limit } = filter
+  return q.query(
+    `with recursive labels as (
+       select min(label) as label from cron_runs where environment_id = $1
+       union all
+       select (select min(label) from cron_runs where environment_id = $1 and label > l.label)
+       from labels l where l.label is not null
+     )
+     select ${columns} from labels l cross join lateral (
+       select * from cron_runs r where r.environment_id = $1 and r.label = l.label
+         and ($3::text is null or r.state = $3) and ($4::timestamptz is null or r.due_at >= $4)
+         and ($5::bigint is null or (r.due_at, r.id) < (select b.due_at, b.id from cron_runs b where b.id = $5))
+       order by r.due_at desc limit $6
+     ) r
+     where $2::text is null or l.label = $2
+     order by r.due_at desc, r.id desc limit $6`,
+    [environmentId, label, state, since, before, limit],
+  )
+}
+
 export async function findRun(q: Queryable, environmentId: number, id: number): Promise<CronRun | null> {
   const rows = await q.query<CronRun>(`select ${columns} from cron_runs r where r.environment_id = $1 and r.id = $2`, [
     environmentId,

@@ -22,7 +22,7 @@ export interface HttpNeeds {
   readonly environments: Environments
   readonly protection: Protection
   readonly vars: Vars
-  readonly cron: Pick<Cron, 'list' | 'getRun' | 'runNow' | 'waitForEnd'>
+  readonly cron: Pick<Cron, 'list' | 'listRuns' | 'getRun' | 'runNow' | 'waitForEnd'>
   readonly rotation: Pick<KeyRotation, 'begin' | 'countLeft'>
   readonly deploys: Pick<
     Deploys,

@@ -57,3 +57,16 @@ export function versionFrom({ headers }: Pick<Request, 'headers'>): { ifVersion?
   if (version !== undefined) return { ifVersion: Number(version) }
   throw new SlipwayError('bad_request', 'The header If-Match must hold one version, like “"7"”, or “*”.')
 }
+
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const sinceError = 'must be a time such as 2026-11-21T10:00:00Z, or how long ago: 90s, 10m, 2h, 3d'
+/** A time, or how long ago. */
+export const since = z.string().transform((text, context) => {
+  const [, amount, unit] = /^([0-9]{1,9})([smhd])$/.exec(text) ?? []
+  const ms = amount === undefined ? Number.NaN : Number(amount) * unitMs[unit as keyof typeof unitMs]
+  const isTime = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?$/.test(text)
+  const date = new Date(Number.isNaN(ms) ? (isTime ? Date.parse(text) : Number.NaN) : Date.now() - ms)
+  if (!Number.isNaN(date.getTime())) return date
+  context.addIssue({ code: 'custom', message: sinceError })
+  return z.NEVER
+})

@@ -54,6 +54,13 @@ describe('cron', () => {
       /^report +0 4 \* \* 1 \(Europe\/Berlin\) +[0-9-]{10} [0-9:]{5}Z +[0-9]+ s ago +succeeded after/m,
     )
     expect(listed).toMatch(/^broken .*failed after [0-9.]+ s: It ended with exit code 4\.$/m)
+    const { stdout: failed } = await run('cron', 'runs', '--failed', '--since', '1h')
+    expect(failed).toMatch(
+      /^([0-9]+) +broken +[0-9-]{10} [0-9:]{5}Z +admin +failed after [0-9.]+ s: It ended with exit/m,
+    )
+    expect(failed).not.toContain('report')
+    const shown = await run('cron', 'log', /^([0-9]+) +broken/m.exec(failed)?.[1] ?? '')
+    expect([shown.code, shown.stdout]).toEqual([0, 'no such table\n'])
     expect((await run('activity')).stdout).toContain('the job broken failed: It ended with exit code 4.')
   })
 

@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../../src/kernel/clock.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeSlots } from '../../src/kernel/slots.ts'
+import { listRuns } from '../../src/cron/store.ts'
 import { forgetOldRuns } from '../../src/nightly/index.ts'
 import type { ServerPlace } from '../../src/postgres/index.ts'
 import { heldPlace } from '../support/held-place.ts'
@@ -370,5 +371,27 @@ describe('ten thousand jobs', () => {
       `explain select * from cron_jobs where next_due_at <= now() order by next_due_at limit 200`,
     )
     expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toContain('cron_jobs_due')
+  })
+
+  it('are listed without reading those of a job that runs every minute', async () => {
+    await live([job('a', 'true')])
+    await spine.db.query(
+      `insert into cron_runs (environment_id, deploy_id, label, due_at, state, finished_at)
+       select environment_id, id, l.label, now() - n * interval '1 minute', 'succeeded', now()
+       from deploys, (values ('often'), ('rare')) as l (label), generate_series(1, 20000) as n
+       where l.label = 'often' or n % 5000 = 0`,
+    )
+    await spine.db.query('analyze cron_runs')
+    const asked: string[] = []
+    const recording = { query: async (sql: string) => (asked.push(sql), []) }
+    await listRuns(recording, 0, { limit: 20 })
+    const values = [await idOf(), null, null, null, null, 20]
+    const plan = await spine.db.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off) ${asked[0]}`, values)
+    const text = plan.map((row) => row['QUERY PLAN']).join('\n')
+    expect(text).not.toContain('Seq Scan on cron_runs')
+    expect(Math.max(...[...text.matchAll(/rows=(\d+) loops/g)].map(([, rows]) => Number(rows)))).toBeLessThan(100)
+    const listed = await listRuns(spine.db, await idOf(), { limit: 20 })
+    expect(listed.map(({ label }) => label)).toEqual(Array.from({ length: 20 }, () => 'often'))
+    expect((await listRuns(spine.db, await idOf(), { limit: 20, label: 'rare' })).length).toBe(4)
   })
 })

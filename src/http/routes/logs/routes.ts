@@ -3,7 +3,7 @@ import type { Logger } from '../../../kernel/logger.ts'
 import { sanitizeLine } from '../../../kernel/terminal-text.ts'
 import type { HttpNeeds, RuntimeLogLine, RuntimeLogOptions, RuntimeLogs } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { count, environmentParams, flag, nothing } from '../../schemas.ts'
+import { count, environmentParams, flag, nothing, since } from '../../schemas.ts'
 import { type EventStream, type Streams, type TextStream, until } from '../../streams.ts'
 
 type Needs = Pick<HttpNeeds, 'environments' | 'runtimeLogs' | 'logger'> & { streams: Streams }
@@ -66,17 +66,6 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
   ]
 }
 
-const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-const sinceError = 'must be a time such as 2026-11-21T10:00:00Z, or how long ago: 90s, 10m, 2h, 3d'
-const since = z.string().transform((text, context) => {
-  const [, amount, unit] = /^([0-9]{1,9})([smhd])$/.exec(text) ?? []
-  const ms = amount === undefined ? Number.NaN : Number(amount) * unitMs[unit as keyof typeof unitMs]
-  const isTime = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?$/.test(text)
-  const date = new Date(Number.isNaN(ms) ? (isTime ? Date.parse(text) : Number.NaN) : Date.now() - ms)
-  if (!Number.isNaN(date.getTime())) return date
-  context.addIssue({ code: 'custom', message: sinceError })
-  return z.NEVER
-})
 const release = z
   .string()
   .regex(/^v?[1-9][0-9]{0,8}$/, 'must be a release such as v12')
