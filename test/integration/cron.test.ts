@@ -10,7 +10,7 @@ import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeSlots } from '../../src/kernel/slots.ts'
 import { listRuns } from '../../src/cron/store.ts'
 import { forgetOldRuns } from '../../src/nightly/index.ts'
-import type { ServerPlace } from '../../src/postgres/index.ts'
+import type { FakeRuntime } from '../support/fake-runtime.ts'
 import { heldPlace } from '../support/held-place.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
@@ -35,16 +35,22 @@ const counting = (label: string): CronJob => job(label, `echo ran >> ${file(labe
 const countOf = async (label: string): Promise<number> =>
   (await readFile(file(label), 'utf8').catch(() => '')).split('\n').length - 1
 
-function make(options: { slots?: number; place?: ServerPlace } = {}): Cron {
+interface Options extends Partial<Pick<Parameters<typeof makeCron>[0], 'place' | 'memory'>> {
+  readonly slots?: number
+  /** In the place of the engine's. */
+  readonly run?: FakeRuntime['run']
+}
+
+function make({ slots = 4, place = heldPlace, run, ...options }: Options = {}): Cron {
   const { db, runtime } = spine
   const made = makeCron({
-    ...{ db, runtime, clock: quick, logger: silentLogger },
+    ...{ db, place, clock: quick, logger: silentLogger, ...options },
+    runtime: run === undefined ? runtime : { ...runtime, run },
     deploys: {
       readSpec: (id) => spine.deploys.readSpec(id),
       wantedMemory: (...of) => spine.deploys.wantedMemory(...of),
     },
-    place: options.place ?? heldPlace,
-    slots: makeSlots(options.slots ?? 4),
+    slots: makeSlots(slots),
     note: (at, text) => void notes.push(`${at.environment} v${at.release}: ${text}`),
   })
   others.push(made)
@@ -90,6 +96,9 @@ const untilEnded = (count: number): Promise<void> =>
   })
 const events = (): Promise<{ kind: string; data: Record<string, unknown> }[]> =>
   spine.db.query(`select kind, data from events where kind like 'cron.%' order by id`)
+const noMemory: Options['memory'] = {
+  assertForStart: () => Promise.reject(new SlipwayError('unavailable', 'The server has too little memory.')),
+}
 const done = { state: 'succeeded', exitCode: 0, error: null }
 const containers = (): string[] => spine.runtime.names().filter((name) => name.includes('cron'))
 
@@ -165,6 +174,10 @@ describe('jobs of what serves', () => {
       { label: 'slow', state: 'skipped', exitCode: null, error: 'Its last run was still going.' },
     ])
     expect(notes).toEqual(['test v1: cron.slow was not started: its last run is still going'])
+    await cron.runNow(await idOf(), 'slow', 'ada')
+    await untilEnded(3)
+    // Something newer was made since.
+    expect((await cron.list(await idOf()))[0]?.skippedAt).toBeNull()
   })
 
   it('wait for their turn when more are due than may go at once', async () => {
@@ -218,25 +231,63 @@ describe('a run', () => {
 
   it('is refused when there is no memory for it, and says so', async () => {
     await cron.stop()
-    const { db, runtime } = spine
-    const assertForStart = (): Promise<void> =>
-      Promise.reject(new SlipwayError('unavailable', 'The server has too little memory.'))
-    const poor = makeCron({
-      ...{ db, runtime, clock: quick, logger: silentLogger, place: heldPlace, slots: makeSlots(1) },
-      deploys: {
-        readSpec: (id) => spine.deploys.readSpec(id),
-        wantedMemory: (...of) => spine.deploys.wantedMemory(...of),
-      },
-      note: () => undefined,
-      memory: { assertForStart },
-    })
-    others.push(poor)
+    const poor = make({ memory: noMemory })
     await live([counting('a')])
     poor.start()
     await poor.runNow(await idOf(), 'a', 'ada')
     await untilEnded(1)
     expect((await runs())[0]).toMatchObject({ state: 'failed', error: 'The server has too little memory.' })
     expect(await countOf('a')).toBe(0)
+  })
+
+  it('is asked for again when the engine was away, made once, and what it printed is kept once', async () => {
+    await cron.stop()
+    let isAway = true
+    cron = make({
+      async run(...given) {
+        const exit = await spine.runtime.run(...given)
+        if (!isAway) return exit
+        isAway = false
+        throw new SlipwayError('unavailable', 'The Docker engine does not answer.')
+      },
+    })
+    await live([counting('a')])
+    cron.start()
+    await cron.runNow(await idOf(), 'a', 'ada')
+    await untilEnded(1)
+    expect([isAway, await runs(), await countOf('a')]).toEqual([false, [{ label: 'a', ...done }], 1])
+    expect(await spine.db.query('select tail from cron_runs')).toEqual([{ tail: ['hello'] }])
+  })
+
+  it('says that it was killed for its memory', async () => {
+    await cron.stop()
+    cron = make({ run: async () => ({ exitCode: 137, outOfMemory: true }) })
+    await live([job('a', 'true')])
+    cron.start()
+    await cron.runNow(await idOf(), 'a', 'ada')
+    await untilEnded(1)
+    expect((await runs())[0]).toMatchObject({
+      exitCode: 137,
+      error: expect.stringContaining('more than 64 MB of memory'),
+    })
+  })
+
+  it('has its time from when it was begun, whoever goes on with it', async () => {
+    await live([job('a', 'sleep 4')])
+    await cron.runNow(await idOf(), 'a', 'ada')
+    await spine.db.query(`update cron_runs set state = 'running', started_at = now() - interval '1 hour'`)
+    cron.start()
+    await untilEnded(1)
+    expect((await runs())[0]).toMatchObject({ state: 'failed', error: expect.stringContaining('its time limit') })
+  })
+
+  it('is not begun any more in an environment that is being removed', async () => {
+    await live([counting('a'), counting('b')])
+    await cron.runNow(await idOf(), 'a', 'ada')
+    await spine.db.query(`update environments set state = 'removing' where id = $1`, [await idOf()])
+    cron.start()
+    await systemClock.sleep(300)
+    expect([(await runs())[0]?.state, await countOf('a'), containers()]).toEqual(['waiting', 0, []])
   })
 
   it('goes to its end when another release takes the place of its own', async () => {
@@ -290,7 +341,8 @@ describe('a server that ends', () => {
     await until('it goes', async () => (await countOf('a')) === 1)
     await cron.stop()
     expect((await runs())[0]?.state).toBe('running')
-    cron = make()
+    // Its container has the memory already.
+    cron = make({ memory: noMemory })
     cron.start()
     await systemClock.sleep(200)
     await writeFile(file('go'), '')
