@@ -117,11 +117,32 @@ describe('protection', () => {
     expect((await rulesOf(test))?.passwords).toHaveLength(4)
   })
 
+  it('leaves what a change does not name', async () => {
+    await protection.change(test, { ...user('anna'), onlyReleases: true, limits: { requests: 5, visitorRate: 7 } })
+    await protection.change(test, { limits: { requests: 6 } })
+    expect(await protection.get(test.id)).toMatchObject({
+      onlyReleases: true,
+      limits: { requests: 6, visitorRate: 7, visitorRequests: null },
+    })
+    // Whoever lets everybody in and closes it again later means the environment itself.
+    await protection.change(test, { open: true })
+    expect(await protection.get(test.id)).toMatchObject({ users: [], onlyReleases: false, limits: { requests: 6 } })
+  })
+
+  it('has at most as much as it may, also when two add to it at once', async () => {
+    const ranges = Array.from({ length: 120 }, (_, i) => `192.0.2.${i}`)
+    const both = [ranges.slice(0, 60), ranges.slice(60)].map((allow) => protection.change(test, { allow }))
+    const outcomes = await Promise.allSettled(both)
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+    expect((await protection.get(test.id)).ranges).toHaveLength(60)
+  })
+
   it('goes with a new environment that is like this one', async () => {
-    await protection.change(test, { ...user('anna'), allow: ['203.0.113.0/24'] })
+    await protection.change(test, { ...user('anna'), allow: ['203.0.113.0/24'], limits: { requests: 4 } })
     const environments = makeEnvironments({ db: spine.db, copyProtection })
     const copy = await environments.add('shop', { name: 'qa', from: 'test' })
     expect(copy.protection).toEqual({ users: 1, ranges: 1, onlyReleases: false })
+    expect((await protection.get(copy.id)).limits).toEqual({ ...none, requests: 4 })
     const plain = await environments.add('shop', { name: 'plain' })
     expect(plain.protection).toEqual({ users: 0, ranges: 0, onlyReleases: false })
   })
@@ -134,7 +155,11 @@ describe('the addresses of live’s releases', () => {
     expect(await flags()).toMatchObject({ shop: 'i', 'v0--shop': 'p', 'v1--shop': 'p' })
     await protection.change(live, { onlyReleases: false })
     expect(await flags()).toMatchObject({ shop: 'pi', 'v1--shop': 'p' })
+    const told = (): Promise<object[]> => spine.db.query(`select 1 from events where kind = 'app.changed'`)
+    const before = (await told()).length
     await protection.setReleaseAddresses(live, 'off')
+    await protection.setReleaseAddresses(live, 'off')
+    expect(await told()).toHaveLength(before + 1)
     for (const label of ['v0--shop', 'v1--shop']) expect(await flags()).not.toHaveProperty(label)
     await protection.change(live, { open: true })
     await protection.setReleaseAddresses(live, 'public')

@@ -116,6 +116,19 @@ describe('an environment that is removed', () => {
     ])
   })
 
+  it('is removed once, by whoever asked first', async () => {
+    await removals.beginEnvironment('shop', 'qa', by)
+    await removals.beginEnvironment('shop', 'qa', { ...by, by: 'bob' })
+    await untilGone('qa')
+    const events = await spine.db.query(
+      `select kind, actor from events where kind like 'environment.remov%' order by id`,
+    )
+    expect(events).toEqual([
+      { kind: 'environment.removing', actor: 'ada' },
+      { kind: 'environment.removed', actor: 'ada' },
+    ])
+  })
+
   it('comes back with other numbers for its releases', async () => {
     await live('qa', commitOf('a'))
     await removals.beginEnvironment('shop', 'qa', by)
@@ -215,6 +228,36 @@ describe('an app that is removed', () => {
     await environments.createApp('shop')
     await live('test', commitOf('c'))
     expect(await spine.db.query('select number from releases')).toEqual([{ number: 2 }])
+  })
+
+  it('ends the deploys that run in it when that is asked for, and keeps the highest of its numbers', async () => {
+    const held = makeHeldBuild()
+    spine.onBuild = held.hook
+    await request('live', commitOf('a'))
+    await held.reached
+    // From a server of another version, which did not take them into account.
+    await spine.db.query(
+      `insert into numbers_of_removed_apps (app, environment_name, last_number) values ('shop', 'live', 9)`,
+    )
+    await spine.db.query(
+      `insert into release_numbers (app_id, environment_name, last_number) select id, 'live', 1 from apps
+       on conflict (app_id, environment_name) do update set last_number = 1`,
+    )
+    await removals.beginApp('shop', { ...by, cancel: true })
+    await until('it is gone', async () => (await environments.findApp('shop')) === null)
+    expect(await spine.db.query('select environment_name, last_number from numbers_of_removed_apps')).toEqual([
+      { environment_name: 'live', last_number: 9 },
+    ])
+  })
+
+  it('gets no environment while somebody begins to remove it', async () => {
+    let adding: Promise<unknown> = Promise.resolve()
+    await spine.db.transaction(async (tx) => {
+      await tx.query(`update apps set removing_since = now() where name = 'shop'`)
+      adding = environments.add('shop', { name: 'late' }).catch((error: unknown) => error)
+      await systemClock.sleep(200)
+    })
+    expect(await adding).toMatchObject({ code: 'conflict', message: 'The app shop is being removed.' })
   })
 
   it('goes on after a restart', async () => {

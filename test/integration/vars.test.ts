@@ -139,6 +139,14 @@ describe('a change', () => {
     ])
   })
 
+  it('is one, too, when only a flag of the same value changes', async () => {
+    const { test } = await newApp()
+    await vars.change(test, set({ A: '1' }), 'ada')
+    expect((await vars.change(test, set({ A: '1' }, { secret: false, build: true }), 'ada')).set).toEqual(['A'])
+    expect((await vars.change(test, set({ A: '1' }, { secret: true, build: true }), 'ada')).set).toEqual(['A'])
+    expect((await vars.list(test)).variables[0]).toMatchObject({ secret: true, build: true, version: 3 })
+  })
+
   it('is all or nothing', async () => {
     const { test } = await newApp()
     await vars.change(test, set({ A: '1' }), 'ada')
@@ -174,6 +182,11 @@ describe('a change', () => {
     await expect(
       vars.change(live, numbered(Math.ceil(mostVariableBytes / value.length) + 1, value), 'ada'),
     ).rejects.toThrow(/ KB together; the most is 512 KB/)
+    // From a time when more was allowed: it can be made less step by step.
+    await vars.change(live, set({ A: '1', B: '2', C: '3' }), 'ada')
+    await db.query('update variables set bytes = $2 where environment_id = $1', [live, mostVariableBytes])
+    await expect(vars.change(live, set({ A: '2' }), 'ada')).rejects.toMatchObject({ code: 'too_large' })
+    expect((await vars.change(live, { set: [], unset: [{ name: 'A' }] }, 'ada')).unset).toEqual(['A'])
   })
 })
 

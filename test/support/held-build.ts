@@ -16,9 +16,11 @@ export function makeHeldBuild(): HeldBuild {
   return {
     open: () => open(),
     reached,
-    hook: (_build, signal) => {
+    hook: async (_build, signal) => {
       reach()
-      return Promise.race([
+      // It may have been cancelled before anybody could listen.
+      signal.throwIfAborted()
+      await Promise.race([
         opened,
         new Promise<never>((_, reject) =>
           signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
