@@ -160,6 +160,7 @@ CREATE TABLE public.deploys (
     from_release_id bigint,
     variables_of text,
     holds boolean DEFAULT false NOT NULL,
+    rebuild_of_release_id bigint,
     CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
     CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text, 'restart'::text, 'scale'::text, 'start'::text]))),
     CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
@@ -289,7 +290,7 @@ CREATE TABLE public.instances (
     start_attempts integer DEFAULT 0 NOT NULL,
     next_start_at timestamp with time zone,
     process text DEFAULT 'web'::text NOT NULL,
-    CONSTRAINT instances_state_check CHECK ((state = ANY (ARRAY['starting'::text, 'serving'::text, 'draining'::text, 'retired'::text])))
+    CONSTRAINT instances_state_check CHECK ((state = ANY (ARRAY['starting'::text, 'serving'::text, 'waking'::text, 'awake'::text, 'draining'::text, 'retired'::text])))
 );
 
 ALTER TABLE public.instances ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -597,6 +598,8 @@ CREATE INDEX deploys_by_origin ON public.deploys USING btree (from_release_id) W
 
 CREATE INDEX deploys_by_push ON public.deploys USING btree (push_id) WHERE (push_id IS NOT NULL);
 
+CREATE INDEX deploys_by_rebuilt ON public.deploys USING btree (rebuild_of_release_id) WHERE (rebuild_of_release_id IS NOT NULL);
+
 CREATE INDEX deploys_by_release ON public.deploys USING btree (release_id);
 
 CREATE INDEX deploys_by_superseding ON public.deploys USING btree (superseded_by) WHERE (superseded_by IS NOT NULL);
@@ -628,6 +631,8 @@ CREATE INDEX events_of_deploy ON public.events USING btree (deploy_id) WHERE (de
 CREATE INDEX events_of_environment ON public.events USING btree (app_id, environment, id DESC);
 
 CREATE INDEX events_of_kind ON public.events USING btree (kind, id DESC);
+
+CREATE INDEX instances_awake ON public.instances USING btree (release_id) WHERE (state = ANY (ARRAY['waking'::text, 'awake'::text]));
 
 CREATE INDEX instances_by_deploy ON public.instances USING btree (deploy_id);
 
@@ -699,6 +704,9 @@ ALTER TABLE ONLY public.deploys
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_push_id_fkey FOREIGN KEY (push_id) REFERENCES public.pushes(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_rebuild_of_release_id_fkey FOREIGN KEY (rebuild_of_release_id) REFERENCES public.releases(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.releases(id);

@@ -61,6 +61,7 @@ const schema = z.object({
   SLIPWAY_KEEP_DAYS: whole.default(90),
   SLIPWAY_DISK_FLOOR_MB: whole.optional(),
   SLIPWAY_MEMORY_FLOOR_MB: whole.optional(),
+  SLIPWAY_RELEASE_IDLE_MINUTES: positive.default(15),
   SLIPWAY_RUN_HOURS: positive.default(24),
   SLIPWAY_RUNS: whole.default(20),
   SLIPWAY_RUNS_PER_ENVIRONMENT: whole.default(5),
@@ -116,6 +117,8 @@ export interface Settings {
   readonly diskFloorBytes: number | null
   /** What a start must leave of the host's memory; null: chosen by how much there is. */
   readonly memoryFloorBytes: number | null
+  /** So long nobody must have used an old release that was started for its own address, until it is stopped. */
+  readonly releaseIdleMs: number
   /** Of `slipway run`. */
   readonly runs: { readonly timeMs: number; readonly overall: number; readonly perEnvironment: number }
   /** Local time, `03:30`. */
@@ -179,6 +182,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
     keep: { releases: s.SLIPWAY_KEEP_RELEASES, days: s.SLIPWAY_KEEP_DAYS },
     diskFloorBytes: s.SLIPWAY_DISK_FLOOR_MB === undefined ? null : s.SLIPWAY_DISK_FLOOR_MB * mb,
     memoryFloorBytes: s.SLIPWAY_MEMORY_FLOOR_MB === undefined ? null : s.SLIPWAY_MEMORY_FLOOR_MB * mb,
+    releaseIdleMs: s.SLIPWAY_RELEASE_IDLE_MINUTES * 60_000,
     runs: {
       timeMs: s.SLIPWAY_RUN_HOURS * 3_600_000,
       overall: s.SLIPWAY_RUNS,

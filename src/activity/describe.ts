@@ -134,6 +134,8 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     const how = typeof data['exitCode'] === 'number' ? ended({ data, ...event }) : ' before it was done'
     return `${text(data['command'])}${event.environment === null ? '' : ` in ${event.environment}`} ended${how}`
   },
+  'release.woken': ({ data }) => `woke v${text(data['release'])}: somebody asked for it at its own address`,
+  'release.wake-failed': ({ data }) => `could not wake v${text(data['release'])}: ${text(data['error'])}`,
   'instance.died': (event) => `${instance(event)} ended${ended(event)}`,
   'instance.started': (event) => `${instance(event)} is up`,
   'instance.restarted': (event) => `${instance(event)} is up again`,

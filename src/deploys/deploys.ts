@@ -5,7 +5,6 @@ import type { Transaction } from '../postgres/database.ts'
 import { getRelease } from '../releases/index.ts'
 import { type Deploy, type DeployRequest, type LogLine, nameOrigin, type QueuedDeploy } from './deploy.ts'
 import { applyExposure } from './apply-exposure.ts'
-import { findExposures } from './exposures.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
@@ -27,8 +26,8 @@ import * as store from './store.ts'
 import { planStart, stopServing } from './stop-serving.ts'
 import { closeLine, type Doomed, takeDown } from './take-down.ts'
 import { tellLine } from './tell-line.ts'
-import { answerFor, type ReleaseAnswer } from './wake/answer.ts'
-import { findAskedRelease } from './wake/asked-release.ts'
+import type { ReleaseAnswer } from './wake/answer.ts'
+import { makeWakes } from './wake/wakes.ts'
 import { supersededBy } from './why-it-ends.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 
@@ -75,7 +74,9 @@ export interface Deploys {
   reconcile(): Promise<Reconciled>
   /** Makes the proxy hold who may ask for an environment's sites, as the database has it. */
   applyExposure(environmentId: number): Promise<void>
-  /** What is said at the address of a release that does not run: any host, in lower case and without port. */
+  /**
+   * What is said at the address of a release that does not run: any host, in lower case and without port. One that sleeps is started.
+   */
   askForRelease(host: string): Promise<ReleaseAnswer>
   /** What it would do now. */
   findDifferences(): Promise<Difference[]>
@@ -83,11 +84,19 @@ export interface Deploys {
   stop(): Promise<void>
 }
 
+const usualIdleMs = 15 * 60_000
+
 export function makeDeploys(given: Tools): Deploys {
-  const tools: Tools = { ...given, router: makeFencedRouter(given.router, given.place) }
+  const tools: Tools = {
+    ...given,
+    router: makeFencedRouter(given.router, given.place),
+    wakes: { isWaking: (releaseId) => wakes.isWaking(releaseId) },
+  }
   const { db } = tools
   const logs = makeDeployLogs(db, tools)
   const queue = makeQueue({ tools, logs, startWorkers: (deployId) => startWorkers(tools, deployId) })
+  const retire = (deployId: number): void => queue.retire(deployId)
+  const wakes = makeWakes({ tools, retire, idleMs: given.releaseIdleMs ?? usualIdleMs })
   const watching = new AbortController()
 
   const notifyLater = new Set<number>()
@@ -97,7 +106,7 @@ export function makeDeploys(given: Tools): Deploys {
     queue.wake()
   }
 
-  const level = makeLevelKeeper(tools, (deployId) => queue.retire(deployId))
+  const level = makeLevelKeeper(tools, retire)
 
   return {
     async request(tx, request) {
@@ -132,7 +141,7 @@ export function makeDeploys(given: Tools): Deploys {
     },
     follow: (id, options) => logs.follow(id, options),
     async stopServing(environmentId, by) {
-      for (const id of await stopServing(tools, environmentId, by)) queue.retire(id)
+      for (const id of await stopServing(tools, environmentId, by)) retire(id)
     },
     async startServing(environmentId, by) {
       const queued = await db.transaction(async (tx) => enqueue(tx, logs, await planStart(tx, environmentId, by)))
@@ -145,27 +154,26 @@ export function makeDeploys(given: Tools): Deploys {
       for (const id of told) notifyLater.add(id)
       return running
     },
-    takeDown: (environment, signal) => takeDown(tools, { environment, retire: (id) => queue.retire(id), signal }),
+    takeDown: (environment, signal) => takeDown(tools, { environment, retire, signal }),
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     readSpec: async (deployId) => readReleaseSpec(await store.getDeploy(db, deployId), tools),
     wantedMemory: (environmentId, limitBytes) => wantedMemory(db, environmentId, limitBytes),
     async start() {
       const found = await level.reconcile()
       await queue.start()
+      wakes.start()
       level.watch(watching.signal)
       return found
     },
     reconcile: () => level.reconcile(),
-    applyExposure: (environmentId) => applyExposure(tools, environmentId),
-    async askForRelease(host) {
-      const asked = tools.addresses.readReleaseHost(host)
-      const release = asked === null ? null : await findAskedRelease(db, asked)
-      return answerFor(release, release === null ? new Map() : await findExposures(db, release.environmentId))
+    async applyExposure(environmentId) {
+      for (const id of await applyExposure(tools, environmentId)) retire(id)
     },
+    askForRelease: (host) => wakes.ask(host),
     findDifferences: () => findDifferences(tools),
     async stop() {
       watching.abort()
-      await queue.stop()
+      await Promise.all([wakes.stop(), queue.stop()])
     },
   }
 }

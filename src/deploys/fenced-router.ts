@@ -15,6 +15,7 @@ export function makeFencedRouter(router: Router, place: ServerPlace): Router {
   return {
     ...router,
     openConnections: (target) => router.openConnections(target),
+    readUse: (target) => router.readUse(target),
     mayLeadAsBefore: () => router.mayLeadAsBefore(),
     async replaceAll(routes, mayGoOn = place.term()) {
       await mayGoOn()

@@ -16,7 +16,8 @@ export interface InstanceRecord {
   readonly containerId: string | null
   readonly address: string | null
   readonly port: number
-  readonly state: 'starting' | 'serving' | 'draining' | 'retired'
+  /** `waking` and `awake`: it runs for the own address of its release, and serves nothing else. */
+  readonly state: 'starting' | 'serving' | 'waking' | 'awake' | 'draining' | 'retired'
   /** What is left of the drain time, by the database's clock; null unless draining. */
   readonly drainLeftMs: number | null
   readonly stopMs: number
@@ -68,6 +69,11 @@ export async function listInstances(q: Queryable): Promise<InstanceRecord[]> {
   return q.query(`${selectInstance} where i.state <> 'retired' order by i.id`)
 }
 
+/** Those that answer at their release's own address alone. */
+export async function listAwakeInstances(q: Queryable): Promise<InstanceRecord[]> {
+  return q.query(`${selectInstance} where i.state = 'awake' order by i.id`)
+}
+
 export interface NewInstance {
   readonly releaseId: number
   readonly deployId: number
@@ -116,12 +122,24 @@ export async function switchRoute(
   return [...new Set(drained.map((row) => row.deploy_id))]
 }
 
-/** What serves in an environment drains from now on, and nothing takes its place. Returns what drains, as `switchRoute` does. */
+/** Whatever runs in an environment drains from now on, and nothing takes its place. Returns what drains, as `switchRoute` does. */
 export async function drainServing(tx: Transaction, environmentId: number): Promise<number[]> {
   const drained = await tx.query<{ id: number }>(
     `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
      from releases r
-     where r.id = i.release_id and r.environment_id = $1 and i.state = 'serving'
+     where r.id = i.release_id and r.environment_id = $1 and i.state in ('serving', 'waking', 'awake')
+     returning i.deploy_id as id`,
+    [environmentId],
+  )
+  return [...new Set(drained.map(({ id }) => id))]
+}
+
+/** The same for what runs for addresses of releases alone. */
+export async function drainAwake(q: Queryable, environmentId: number): Promise<number[]> {
+  const drained = await q.query<{ id: number }>(
+    `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
+     from releases r
+     where r.id = i.release_id and r.environment_id = $1 and i.state in ('waking', 'awake')
      returning i.deploy_id as id`,
     [environmentId],
   )

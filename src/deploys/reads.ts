@@ -48,10 +48,13 @@ export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
       return rows[0] ?? null
     },
     async hasReleaseAddress(release) {
-      const rows = await db.query('select 1 from routes where environment_id = $1 and release_id = $2', [
-        release.environmentId,
-        release.releaseId,
-      ])
+      // One that does not run is started for whoever asks.
+      const rows = await db.query(
+        `select 1 from releases r join builds b on b.id = r.build_id join environments e on e.id = r.environment_id
+         where r.id = $1 and e.state = 'active' and b.state = 'succeeded' and b.image_removed_at is null
+           and exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live')`,
+        [release.releaseId],
+      )
       if (rows.length === 0) return false
       return haveAddresses(release, await findExposures(db, release.environmentId))
     },

@@ -76,7 +76,7 @@ export async function restoreRoute(tools: Tools, deploy: Deploy): Promise<void> 
 export async function removeInstances(tools: Tools, deployId: number): Promise<void> {
   const instances = await listInstancesOfDeploy(tools.db, deployId)
   // Whoever asked had read that they do not serve; meanwhile they may.
-  if (instances.some((instance) => instance.state === 'serving')) return
+  if (instances.some(({ state }) => state === 'serving' || state === 'waking' || state === 'awake')) return
   await Promise.all(instances.map((instance) => stop(tools, instance)))
   await removeContainersOf(tools, deployId)
   const [first] = instances

@@ -13,7 +13,16 @@ import { type InstanceRecord, isWeb, type Route } from './instances.ts'
 /** What of an instance decides whether and where it takes requests. */
 export type Member = Pick<
   InstanceRecord,
-  'deployId' | 'process' | 'position' | 'address' | 'port' | 'state' | 'downSince'
+  | 'environmentId'
+  | 'releaseId'
+  | 'releaseNumber'
+  | 'deployId'
+  | 'process'
+  | 'position'
+  | 'address'
+  | 'port'
+  | 'state'
+  | 'downSince'
 >
 
 export interface Routed {
@@ -29,7 +38,7 @@ export interface Routed {
  * A set has the web instances of one deploy, and always as many places as there are of them. The place of one that is down is
  * taken by one that is up, and the route says how many of the first places count: so a set shrinks and grows one place at a
  * time and no place is ever empty, or leads to nobody, in between. Of a release that is down as a whole the set stays, and its
- * route says `failed`. An environment that is stopped says so, and its release has no address.
+ * route says `failed`. An environment that is stopped says so, and its release has no address. Releases that are awake have their own.
  */
 export function routesOf({ routes, instances, exposures, hosts }: Routed): Routes {
   const wanted = {
@@ -46,6 +55,7 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     wanted.sets.set(releaseSet(deployId), places.map(targetOf))
     up.set(deployId, takers.length)
   }
+  const awake = Map.groupBy(instances.filter(isAwake), (member) => member.environmentId)
   for (const route of routes) {
     const { environmentId, label, releaseId, releaseNumber, deployId, isStopped = false } = route
     const size = up.get(deployId) ?? 0
@@ -58,13 +68,21 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     wanted.hosts.set(hosts.otherReleasesHost(label), entries.releases.others)
     wanted.hosts.set(hosts.releaseHost(label, releaseNumber), entries.releases.running)
     wanted.keys.set(releaseKey(releaseId), to)
+    for (const other of awake.get(environmentId) ?? []) {
+      const { releases } = hostEntriesOf({ ...route, releaseId: other.releaseId }, exposures)
+      if (releases === null) continue
+      wanted.hosts.set(hosts.releaseHost(label, other.releaseNumber), releases.running)
+      wanted.keys.set(releaseKey(other.releaseId), { set: releaseSet(other.deployId), size: 1 })
+    }
   }
   return wanted
 }
 
+const isAwake = ({ state, address }: Member): boolean => state === 'awake' && address !== null
+
 /** One that drains stays in its set until its last request is over, whatever happened to it. */
 function isInSet({ process, state, address }: Member): boolean {
-  return isWeb({ process }) && (state === 'serving' || state === 'draining') && address !== null
+  return isWeb({ process }) && (state === 'serving' || state === 'awake' || state === 'draining') && address !== null
 }
 
 function targetOf({ address, port }: Member): Target {

@@ -21,7 +21,7 @@ async function sumMemoryLimits(q: Queryable): Promise<number> {
   const rows = await q.query<{ sum: number }>(
     `select coalesce(sum((b.config -> 'resources' ->> 'memoryBytes')::float8), 0) as sum
      from instances i join releases r on r.id = i.release_id join builds b on b.id = r.build_id
-     where i.state in ('serving', 'draining')`,
+     where i.state in ('serving', 'awake', 'draining')`,
   )
   return rows[0]?.sum ?? 0
 }

@@ -107,7 +107,8 @@ export interface Running {
 export interface BesideRelease {
   readonly release: number
   readonly deployId: number
-  readonly state: 'starting' | 'draining'
+  /** `awake`: somebody asked for it at its own address. */
+  readonly state: 'starting' | 'draining' | 'awake'
   readonly instances: readonly RunningInstance[]
 }
 

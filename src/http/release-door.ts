@@ -16,14 +16,24 @@ export function makeReleaseDoor({
   readonly askFor: (host: string) => Promise<ReleaseAnswer>
   readonly logger: Logger
 }): RequestListener {
-  return (req, res) => {
-    const answer = async (): Promise<void> => send(req, res, presentRelease(await askFor(hostOf(req))))
-    answer().catch((error: unknown) => {
+  let looking = 0
+  const look = async (host: string): Promise<ReleaseAnswer | { kind: 'unavailable' }> => {
+    if (looking >= mostAtOnce) return { kind: 'unavailable' }
+    looking += 1
+    try {
+      return await askFor(host)
+    } catch (error) {
       logger.warn('a release could not be looked up', { error })
-      send(req, res, presentRelease({ kind: 'unavailable' }))
-    })
+      return { kind: 'unavailable' }
+    } finally {
+      looking -= 1
+    }
   }
+  return (req, res) => void look(hostOf(req)).then((answer) => send(req, res, presentRelease(answer)))
 }
+
+/** Each is a question to the database, which has others to answer, too. */
+const mostAtOnce = 10
 
 function hostOf(req: IncomingMessage): string {
   return (req.headers.host ?? '')

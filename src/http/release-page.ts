@@ -1,4 +1,4 @@
-import type { ReleaseAnswer } from '../deploys/index.ts'
+import type { ReleaseAnswer, WakeRefusal } from '../deploys/index.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 import { escapeHtml } from './escape-html.ts'
 
@@ -44,18 +44,48 @@ export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavail
         ],
       }
     }
-    case 'asleep': {
-      const { number, environment, app } = answer.release
+    case 'starting': {
+      const { number } = answer.release
       return {
         ...usual,
         status: 503,
-        title: `v${number} does not run`,
-        lines: [`Another release has taken its place in ${environment} of ${app}.`],
-        retryAfterS: 300,
+        title: `v${number} is starting`,
+        lines: ['Nobody has used this release for a while. It is being started, which takes a few seconds.'],
+        retryAfterS: 2,
+        reloads: true,
       }
     }
+    case 'refused':
+      return { ...usual, status: 503, ...refusals[answer.why](answer.release), retryAfterS: 30 }
   }
 }
+
+type Told = Pick<ReleasePage, 'title' | 'lines'>
+
+const refusals: Readonly<Record<WakeRefusal, (release: Named) => Told>> = {
+  failed: ({ number, app, environment }) => ({
+    title: `v${number} could not be started`,
+    lines: [
+      `It did not start, or did not pass its checks. Its log says more: slipway logs ${environment} -a ${app} --release v${number}`,
+    ],
+  }),
+  memory: ({ number }) => ({
+    title: `v${number} cannot be started now`,
+    lines: ['The server has too little memory for another release. Please try again later.'],
+  }),
+  many: ({ number, environment }) => ({
+    title: `v${number} cannot be started now`,
+    lines: [
+      `As many old releases of ${environment} run as may at once. Each ends when nobody has used it for a while.`,
+    ],
+  }),
+  busy: ({ number }) => ({
+    title: `v${number} cannot be started now`,
+    lines: ['Too many others are being started. Please try again in a moment.'],
+  }),
+}
+
+type Named = Extract<ReleaseAnswer, { kind: 'refused' }>['release']
 
 const css =
   'body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto 0;padding:0 1.5rem;color:#222}' +

@@ -51,7 +51,7 @@ export function makeRunningReleases(parts: Parts): RunningReleases {
         beside: [...sets.values()].flatMap((set) => {
           const [first] = set
           if (first === undefined || first.deployId === serving?.deployId) return []
-          const state = first.state === 'draining' ? ('draining' as const) : ('starting' as const)
+          const state = first.state === 'draining' || first.state === 'awake' ? first.state : ('starting' as const)
           return [{ release: first.releaseNumber, deployId: first.deployId, state, instances: of(set) }]
         }),
       }

@@ -31,6 +31,11 @@ export interface Router {
   /** How many requests and upgraded connections are open to a target; null when unknown (a reloaded proxy has left some to its
    * predecessor). */
   openConnections(target: Target): Promise<number | null>
+  /**
+   * Whether a target is used: what is open to it, as `openConnections` says, and how long none has begun or ended; null when unknown, or
+   * when none ever came.
+   */
+  readUse(target: Target): Promise<{ readonly open: number | null; readonly quietMs: number | null }>
   /** Whether new requests may still come to what a route led to before a swap: a minute long after the proxy was reloaded, on
    * connections that clients had kept open. */
   mayLeadAsBefore(): Promise<boolean>

@@ -90,6 +90,7 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
     ...{ db, place: db, builds, masks, variables, memory, runs, addresses, range, clock, logger },
     runtime: logs.runtime,
     router: proxy.router,
+    releaseIdleMs: settings.releaseIdleMs,
     onLive: (tx, live) => cron.replaceJobs(tx, live),
     whileRoutesHold: makeMutex(),
     installation: settings.installation,

@@ -1,57 +1,315 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { SlipwayError } from '../../src/kernel/errors.ts'
+import { labelNames } from '../../src/runtime/index.ts'
+import { makeProtection } from '../../src/protection/index.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 /* Releases that do not run any more, asked for at their own addresses. */
 
 let spine: Spine
+let id: number
+let hasMemory: boolean
 
 beforeEach(async () => {
-  spine = await makeSpine()
+  hasMemory = true
+  spine = await makeSpine({
+    releaseIdleMs: 1_000,
+    memory: {
+      async assertForStart() {
+        if (!hasMemory) throw new SlipwayError('unavailable', 'The server has too little memory to start it.')
+      },
+    },
+  })
+  id = (await spine.environment('test')).id
 })
 afterEach(() => spine.close())
 
-const goLive = async (commit: string): Promise<void> => {
-  expect((await spine.log(await spine.push('test', commitOf(commit)))).at(-1)).toMatch(/status=live$/)
+const goLive = async (...commits: string[]): Promise<void> => {
+  for (const commit of commits)
+    expect((await spine.log(await spine.push('test', commitOf(commit)))).at(-1)).toMatch(/status=live$/)
 }
-const ask = async (host: string): Promise<string> => (await spine.deploys.askForRelease(host)).kind
+const until = async (what: string, done: () => boolean | Promise<boolean>): Promise<void> => {
+  for (const end = Date.now() + 20_000; !(await done()); await new Promise((resolve) => setTimeout(resolve, 20))) {
+    if (Date.now() > end) throw new Error(`not in time: ${what}`)
+  }
+}
+const ask = async (host: string): Promise<string> => {
+  const answer = await spine.deploys.askForRelease(host)
+  return answer.kind === 'refused' ? answer.why : answer.kind
+}
 const v = (number: number): string => `v${number}--test--shop.localhost`
+const hosts = async (): Promise<string[]> => [...(await spine.router.read()).hosts.keys()]
+const leads = async (number: number): Promise<boolean> => (await hosts()).includes(v(number))
+const isAlone = (): boolean => spine.runtime.names().length === 1
+/** v1 and v2 were live; v2 serves, and nothing else runs. */
+const twoReleases = async (): Promise<void> => {
+  await goLive('a', 'b')
+  await until('v1 is retired', async () => isAlone() && !(await leads(1)) && (await states(1)) === 'retired')
+}
+const states = async (number: number): Promise<string> => {
+  const rows = await spine.db.query<{ state: string }>(
+    'select i.state from instances i join releases r on r.id = i.release_id where r.number = $1 order by i.id',
+    [number],
+  )
+  return rows.map(({ state }) => state).join(' ')
+}
+const wake = async (number: number): Promise<void> => {
+  expect(await ask(v(number))).toBe('starting')
+  await until(`v${number} is awake`, () => leads(number))
+}
+/** Whose set a key leads to, as address:port. */
+const targetOf = async (number: number) => {
+  const { keys, sets } = await spine.router.read()
+  const [row] = await spine.db.query<{ id: number }>('select id from releases where number = $1', [number])
+  const to = keys.get(`r${row?.id}`)
+  return to !== undefined && 'set' in to ? sets.get(to.set)?.[0] : undefined
+}
+const use = async (number: number, open: number | null): Promise<void> => {
+  const target = await targetOf(number)
+  if (target === undefined) throw new Error(`v${number} is not led to`)
+  spine.router.setOpenConnections(target, open)
+}
 
 describe('a release that does not run', () => {
-  it('is found by its address; what never was, never went live or shows no address is not', async () => {
-    await goLive('a')
-    await goLive('b')
+  it('is not known when it never was, never went live, or has no address', async () => {
+    await goLive('a', 'b')
     spine.config = { ...spine.config, port: 1, health: { ...spine.config.health, deadlineMs: 100 } }
     await spine.log(await spine.push('test', commitOf('c')))
-    expect(await spine.deploys.askForRelease(v(1))).toMatchObject({
-      kind: 'asleep',
-      release: { number: 1, app: 'shop', environment: 'test', commit: commitOf('a') },
-    })
     expect(await Promise.all([v(3), v(4), 'v1--shop.localhost', 'x', ''].map(ask))).toEqual(Array(5).fill('unknown'))
-    const others = [
-      'v0--test--shop.localhost',
-      'v1--test--shop.example.org',
-      'v01--test--shop.localhost',
-      'v9999999999--test--shop.localhost',
-    ]
+    const others = [v(0), 'v1--test--shop.example.org', 'v01--test--shop.localhost', v(9_999_999_999)]
     expect(await Promise.all(others.map(ask))).toEqual(Array(4).fill('unknown'))
   })
 
-  it('is gone when its image is, whatever went before', async () => {
-    await goLive('a')
-    await goLive('b')
+  it('is gone when its image is', async () => {
+    await goLive('a', 'b')
+    await until('v1 is retired', async () => (await states(1)) === 'retired')
     await spine.db.query('update builds set image_removed_at = now() where commit = $1', [commitOf('a')])
     expect(await spine.deploys.askForRelease(v(1))).toMatchObject({ kind: 'gone', release: { commit: commitOf('a') } })
   })
 
   it('has no address while its environment is stopped', async () => {
-    await goLive('a')
-    await goLive('b')
-    const { id } = await spine.environment('test')
+    await twoReleases()
     await spine.deploys.stopServing(id, 'ada')
     expect(await ask(v(1))).toBe('unknown')
-    expect([...(await spine.router.read()).hosts.keys()]).not.toContain('v0--test--shop.localhost')
+    expect(await hosts()).not.toContain(v(0))
     await spine.log((await spine.deploys.startServing(id, 'ada')).deployId)
-    expect(await ask(v(1))).toBe('asleep')
-    expect((await spine.router.read()).hosts.get('v0--test--shop.localhost')).toBe(`w${id}`)
+    expect((await spine.router.read()).hosts.get(v(0))).toBe(`w${id}`)
+    await wake(1)
+  })
+})
+
+describe('a release that is asked for', () => {
+  it('is started once, whoever asks: one web instance with its own image, no release commands, and only its address leads to it', async () => {
+    spine.config = {
+      ...spine.config,
+      processes: [
+        { name: 'web', run: null, instances: 2 },
+        { name: 'worker', run: 'x', instances: 1 },
+      ],
+    }
+    await goLive('a')
+    const [first] = await spine.runtime.list()
+    spine.config = { ...spine.config, processes: [{ name: 'web', run: null, instances: 1 }] }
+    await goLive('b')
+    await until('v1 is retired', async () => isAlone() && /^retired( retired)*$/.test(await states(1)))
+    const before = (await spine.router.read()).keys.get(`e${id}`)
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask(v(1))))
+    expect(new Set(answers)).toEqual(new Set(['starting']))
+    await until('v1 is awake', () => leads(1))
+    expect(spine.runtime.names()).toHaveLength(2)
+    const woken = (await spine.runtime.list()).find(({ labels }) => labels[labelNames.version] === 'v1')
+    expect([woken?.image, woken?.labels[labelNames.process]]).toEqual([first?.image, 'web'])
+    expect(spine.runtime.kept.has(woken?.containerId ?? '')).toBe(false)
+    expect((await spine.router.read()).keys.get(`e${id}`)).toEqual(before)
+    expect((await targetOf(1))?.address).toBe(woken?.address)
+    expect((await spine.deploys.reconcile()).mended).toEqual([])
+    const events = await spine.db.query(`select actor, data from events where kind = 'release.woken'`)
+    expect(events).toMatchObject([{ actor: 'slipway', data: { release: 1 } }])
+  })
+
+  it('sleeps again when nobody has used it for so long, and can be woken again', async () => {
+    await twoReleases()
+    for (const round of [1, 2]) {
+      await wake(1)
+      await until(`v1 sleeps (${round})`, async () => (await states(1)) === 'retired' && isAlone())
+      expect(await leads(1)).toBe(false)
+      const { keys, sets } = await spine.router.read()
+      expect([keys.size, sets.size]).toEqual([2, 1])
+    }
+  })
+
+  it('stays awake while a request or a websocket is open, or nobody knows; ending, it lets open ones finish', async () => {
+    spine.config = { ...spine.config, drainMs: 30_000 }
+    await twoReleases()
+    await wake(1)
+    for (const open of [1, null]) {
+      await use(1, open)
+      await new Promise((resolve) => setTimeout(resolve, 1_600))
+      expect(await states(1)).toBe('awake')
+    }
+    await use(1, 0)
+    const target = await targetOf(1)
+    await until('its address is taken away', async () => {
+      // As it is put to sleep a request has just come.
+      if (!(await leads(1)) && target !== undefined) spine.router.setOpenConnections(target, 1)
+      return !(await leads(1))
+    })
+    expect(await ask(v(1))).toBe('starting')
+    if (target !== undefined) spine.router.setOpenConnections(target, 0)
+    await until('v1 sleeps', async () => (await states(1)) === 'retired')
+  })
+
+  it('is not started without memory, and says so for a while', async () => {
+    await twoReleases()
+    hasMemory = false
+    expect(await ask(v(1))).toBe('starting')
+    await until('it is refused', async () => (await ask(v(1))) === 'memory')
+    expect([spine.runtime.names().length, await states(1)]).toEqual([1, 'retired'])
+  })
+
+  it('leaves nothing when it does not pass its checks, and is not tried again at once', async () => {
+    spine.config = { ...spine.config, health: { ...spine.config.health, path: '/', deadlineMs: 300 } }
+    await twoReleases()
+    spine.answer = 500
+    expect(await ask(v(1))).toBe('starting')
+    await until('it has failed', async () => (await ask(v(1))) === 'failed')
+    await until('nothing is left', async () => isAlone() && (await states(1)) === 'retired')
+    expect(
+      await spine.db.query(`select data -> 'release' as release from events where kind = 'release.wake-failed'`),
+    ).toEqual([{ release: 1 }])
+    expect((await spine.deploys.reconcile()).mended).toEqual([])
+  })
+
+  it('is one of five at most in an environment', async () => {
+    await goLive('a', 'b', 'c', 'd', 'e', 'f', '0')
+    await until('the old ones are retired', isAlone)
+    for (const number of [1, 2, 3, 4, 5, 6]) {
+      await until(`v${number} is retired`, async () => (await states(number)) === 'retired')
+    }
+    expect(await Promise.all([1, 2, 3, 4, 5, 6].map((number) => ask(v(number))))).toEqual(Array(6).fill('starting'))
+    await until('one is refused', async () =>
+      (await Promise.all([1, 2, 3, 4, 5, 6].map((n) => ask(v(n))))).includes('many'),
+    )
+  })
+
+  it('keeps its image', async () => {
+    await twoReleases()
+    await wake(1)
+    const [build] = await spine.db.query<{ id: number }>('select id from builds where commit = $1', [commitOf('a')])
+    const { makeImages } = await import('../../src/builds/index.ts')
+    const images = makeImages({ db: spine.db, builder: spine.builder, logger: spine.tools.logger })
+    await use(1, 1)
+    expect(await images.remove([build?.id ?? 0])).toBe(0)
+    await use(1, 0)
+    await until('v1 sleeps', async () => (await states(1)) === 'retired')
+    expect(await images.remove([build?.id ?? 0])).toBe(1)
+    expect(await ask(v(1))).toBe('gone')
+  })
+})
+
+describe('a release that is awake', () => {
+  beforeEach(async () => {
+    await twoReleases()
+    await wake(1)
+    await use(1, 1)
+  })
+
+  it('stays while another goes live', async () => {
+    await goLive('c')
+    expect([await leads(1), await leads(3), await states(1)]).toEqual([true, true, 'awake'])
+    await until('v2 is retired', async () => (await states(2)) === 'retired')
+    expect((await spine.deploys.reconcile()).mended).toEqual([])
+    expect(await leads(1)).toBe(true)
+  })
+
+  it('ends with its environment when that is stopped', async () => {
+    await use(1, 0)
+    await spine.deploys.stopServing(id, 'ada')
+    await until('nothing runs', () => spine.runtime.names().length === 0)
+    expect(await hosts()).toEqual(['test--shop.localhost'])
+  })
+
+  it('ends with its environment when that is removed', async () => {
+    await use(1, 0)
+    await spine.db.query(`update environments set state = 'removing' where id = $1`, [id])
+    const environment = { id, app: 'shop', name: 'test', label: 'test--shop' }
+    await spine.deploys.takeDown(environment, AbortSignal.timeout(20_000))
+    expect([spine.runtime.names(), await hosts()]).toEqual([[], []])
+  })
+
+  it('is protected as soon as its environment is', async () => {
+    const protection = makeProtection({
+      db: spine.db,
+      hash: () => Promise.resolve('A'.repeat(64)),
+      apply: (environmentId) => spine.deploys.applyExposure(environmentId),
+    })
+    const { Secret } = await import('../../src/kernel/secret.ts')
+    await protection.change(await spine.environment('test'), {
+      setUser: { name: 'anna', password: new Secret('s3cret') },
+    })
+    const entries = (await spine.router.read()).hosts
+    expect([v(0), v(1), v(2)].map((host) => entries.get(host)?.split('/').slice(1).join('/'))).toEqual(
+      Array(3).fill(`p/${id}`),
+    )
+  })
+
+  it('ends when its container does, at once, and is woken again by who asks', async () => {
+    const woken = (await spine.runtime.list()).find(({ labels }) => labels[labelNames.version] === 'v1')
+    await use(1, 0)
+    spine.runtime.end(woken?.containerId ?? '', { exitCode: 1 })
+    await until('it is cleared away', async () => isAlone() && (await states(1)) === 'retired')
+    expect(await leads(1)).toBe(false)
+    await wake(1)
+  })
+
+  it('goes on over a restart of Slipway; a proxy that lost everything is told of it', async () => {
+    await spine.restart()
+    expect([await leads(1), await states(1)]).toEqual([true, 'awake'])
+    await spine.router.replaceAll({ hosts: new Map(), keys: new Map(), sets: new Map() })
+    await spine.deploys.reconcile()
+    expect(await leads(1)).toBe(true)
+    await use(1, 0)
+    await until('v1 sleeps', async () => (await states(1)) === 'retired' && isAlone())
+  })
+})
+
+describe('a wake that a dead server had begun', () => {
+  it.each(['before its container', 'with its container'])('leaves nothing: %s', async (when) => {
+    await twoReleases()
+    await wake(1)
+    await spine.deploys.stop()
+    // As if it had died before it was led to.
+    await spine.db.query(`update instances set state = 'waking' where state = 'awake'`)
+    if (when === 'before its container') {
+      const woken = (await spine.runtime.list()).find(({ labels }) => labels[labelNames.version] === 'v1')
+      await spine.runtime.remove(woken?.containerId ?? '')
+      await spine.db.query(`update instances set container_id = null where state = 'waking'`)
+    }
+    await spine.restart()
+    await until('it is cleared away', async () => isAlone() && (await states(1)) === 'retired')
+    expect(await leads(1)).toBe(false)
+    await wake(1)
+  })
+})
+
+describe('the releases of live', () => {
+  it('that are awake end when the app switches their addresses off', async () => {
+    const live = await spine.environment('live')
+    const protection = makeProtection({
+      db: spine.db,
+      hash: () => Promise.resolve('A'.repeat(64)),
+      apply: (environmentId) => spine.deploys.applyExposure(environmentId),
+    })
+    await protection.setReleaseAddresses(live, 'public')
+    for (const commit of ['a', 'b']) await spine.log(await spine.deploy('live', commitOf(commit)))
+    await until('v1 is retired', async () => (await states(1)) === 'retired')
+    expect(await ask('v1--shop.localhost')).toBe('starting')
+    await until('v1 is awake', async () => (await hosts()).includes('v1--shop.localhost'))
+    await use(1, 1)
+    await protection.setReleaseAddresses(live, 'off')
+    expect(await hosts()).toEqual(['shop.localhost'])
+    expect(await ask('v1--shop.localhost')).toBe('unknown')
+    await use(1, 0).catch(() => undefined)
+    await until('v1 is gone', async () => isAlone() && (await states(1)) === 'retired')
   })
 })

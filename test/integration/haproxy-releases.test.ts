@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { chown } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Secret } from '../../src/kernel/secret.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import {
@@ -13,6 +14,7 @@ import {
   startEcho,
   startTestProxy,
   type TestProxy,
+  until,
 } from '../support/proxy.ts'
 
 /* The addresses of releases, by a real HAProxy. */
@@ -78,6 +80,30 @@ describe('the address of a release that runs', () => {
     await proxy.router.addHost('v12--test--shop.example.org', 'r12/p/7')
     const answer = await ask(proxy.port, 'v12--test--shop.example.org')
     expect([answer.status, answer.headers['x-slipway-release']]).toEqual([401, undefined])
+  })
+})
+
+describe('the use of an instance', () => {
+  it('is what is open to it, and how long nothing has begun or ended', async () => {
+    let finish = (): void => undefined
+    const slow = await startBackend((_req, res) => void (finish = () => void res.end('done')))
+    await proxy.router.defineSet('d4', [slow.target])
+    await proxy.router.swap('r13', { set: 'd4', size: 1 })
+    await proxy.router.addHost('v13--test--shop.example.org', 'r13')
+    expect(await proxy.router.readUse(slow.target)).toEqual({ open: 0, quietMs: null })
+    const answer = ask(proxy.port, 'v13--test--shop.example.org')
+    await until(async () => (await proxy.router.readUse(slow.target)).open === 1, 2_000, 'the request')
+    await delay(700)
+    finish()
+    expect((await answer).status).toBe(200)
+    // Its end counts, not its beginning.
+    const ended = await proxy.router.readUse(slow.target)
+    expect([ended.open, (ended.quietMs ?? 9_999) < 500]).toEqual([0, true])
+    await delay(600)
+    const quiet = (await proxy.router.readUse(slow.target)).quietMs ?? 0
+    expect(quiet).toBeGreaterThan(500)
+    expect(quiet).toBeLessThan(5_000)
+    await slow.close()
   })
 })
 

@@ -37,7 +37,7 @@ afterAll(async () => {
 const membersOf = (up: readonly number[]): Member[] =>
   backends.map(({ target }, at) => ({
     ...target,
-    deployId: route.deployId,
+    ...route,
     process: 'web',
     position: at + 1,
     state: 'serving',

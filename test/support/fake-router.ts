@@ -118,6 +118,10 @@ export function makeFakeRouter(): FakeRouter {
       const count = open.get(addressOf(target))
       return count === undefined ? 0 : count
     },
+    async readUse(target) {
+      const count = open.get(addressOf(target))
+      return { open: count === undefined ? 0 : count, quietMs: null }
+    },
     mayLeadAsBefore: async () => false,
     damages: async () => [],
     read: async (): Promise<Routes> => ({

@@ -50,6 +50,8 @@ export interface Spine {
   /** What the next builds do; resolves when they are done. */
   onBuild: (build: Build, signal: AbortSignal) => Promise<void>
   config: AppConfig
+  /** With what status instances answer. */
+  answer: number
   environment(name: 'test' | 'live'): Promise<Environment>
   push(environment: 'test' | 'live', commit: string): Promise<number>
   deploy(environment: 'test' | 'live', commit: string): Promise<number>
@@ -75,11 +77,12 @@ export interface SpineOptions {
   readonly disk?: DiskRoom
   readonly memory?: MemoryRoom
   readonly onLive?: Tools['onLive']
+  readonly releaseIdleMs?: number
 }
 
 export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   const database = await createTestDatabase()
-  const site = await listen()
+  const site = await listen(() => spine.answer)
   const port = (site.address() as AddressInfo).port
   const db = makePool(database.connection, { logger: silentLogger, size: 10 })
   const environments = makeEnvironments({ db })
@@ -102,6 +105,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     masks,
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     ...(options.onLive === undefined ? {} : { onLive: options.onLive }),
+    ...(options.releaseIdleMs === undefined ? {} : { releaseIdleMs: options.releaseIdleMs }),
     addresses: makeAddresses({ domain: 'localhost', httpPort: 8080 }),
     // The instances “listen” where the test's server does.
     range: { subnet: '127.0.0.0/24', reserved: ['127.0.0.1'] },
@@ -145,6 +149,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     vars: makeVars({ db, keys, masks }),
     onBuild: async () => undefined,
     config: defaultConfig(port),
+    answer: 200,
     environment: (name) => environments.get(app.name, name),
     push: (name, commit) => request('push', name, commit),
     deploy: (name, commit) => request('deploy', name, commit),
@@ -192,8 +197,8 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   }
 }
 
-function listen(): Promise<Server> {
-  const server = createServer((_req, res) => res.end('ok'))
+function listen(status: () => number): Promise<Server> {
+  const server = createServer((_req, res) => res.writeHead(status()).end('ok'))
   return new Promise((resolve) => server.listen(0, '0.0.0.0', () => resolve(server)))
 }
 

@@ -4,6 +4,7 @@ import { backends, states, tooLarge } from './backends.ts'
 import { proxyPaths } from './paths.ts'
 import { section } from './render.ts'
 import { logRules, ringLines } from './request-log.ts'
+import { targetKeptMs } from './socket.ts'
 import { checkSettings, type ProxySettings } from './settings.ts'
 
 /** How long a client's connection may be open without a request. After a reload the old process leads one more request of each. */
@@ -109,7 +110,7 @@ function defaults(s: ProxySettings): string {
  */
 const tables = [
   section('backend per_target', [
-    'stick-table type string len 24 size 100k expire 24h store conn_cur,http_req_cnt,bytes_out_cnt',
+    `stick-table type string len 24 size 100k expire ${targetKeptMs / 3_600_000}h store conn_cur,http_req_cnt,bytes_out_cnt`,
   ]),
   '# Whose turn it is, of routes whose set has several members.',
   section('backend per_set', ['stick-table type string len 24 size 100k expire 24h store gpc0']),

@@ -50,6 +50,7 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
   }
 
   const renewDirect = makeDirectWays({ files, socket, path, inTurn })
+  const readUse = makeUseReader({ socket, proxy })
 
   const repair = (mayGoOn: MayGoOn = always): Promise<void> =>
     inTurn(() => levelMaps({ socket, path, wanted: () => files.entries(), mayGoOn }))
@@ -116,12 +117,18 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
       else await put('timeouts', [[key, codec.encodeTimeout(ms)]])
     },
     setAccess: makeAccessRules({ files, put, remove }),
-    async openConnections(target) {
-      const open = await socket.countOpen(codec.encodeAddress(target))
-      return (await proxy.hasPredecessor()) ? null : open
-    },
+    openConnections: async (target) => (await readUse(target)).open,
+    readUse,
     mayLeadAsBefore: () => proxy.predecessorLeads(),
     read: () => readRoutes(socket, path),
+  }
+}
+
+/** A process from before a reload has requests that the running one does not know. */
+function makeUseReader({ socket, proxy }: Pick<RouterParts, 'socket' | 'proxy'>): Router['readUse'] {
+  return async (target) => {
+    const use = await socket.readUse(codec.encodeAddress(target))
+    return (await proxy.hasPredecessor()) ? { open: null, quietMs: null } : use
   }
 }
 

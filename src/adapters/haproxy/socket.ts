@@ -15,8 +15,8 @@ export interface ProxySocket {
   knows(map: string): Promise<boolean>
   /** Makes a map exactly this in one atomic step, however large it is; `mayCommit` is awaited right before that. */
   replace(map: string, entries: Iterable<readonly [string, string]>, mayCommit: () => Promise<void>): Promise<void>
-  /** Requests and upgraded connections that are open to `ip:port`. */
-  countOpen(address: string): Promise<number>
+  /** Requests and upgraded connections that are open to `ip:port`, and how long none began or ended; null: none ever came. */
+  readUse(address: string): Promise<{ open: number; quietMs: number | null }>
   /** Resolves when the process behind the socket ends, when `ms` are over, or with the signal. */
   untilClosed(ms: number, signal: AbortSignal): Promise<void>
 }
@@ -27,6 +27,8 @@ export interface ProxyInfo {
 }
 
 const answerMs = 2_000
+/** How long the proxy remembers a target that nobody asks for: `expire` of the table `per_target`. */
+export const targetKeptMs = 24 * 60 * 60_000
 /** How often it is asked again who answers, when somebody took the question and was gone before the answer. */
 const probeTimes = 5
 const probeAgainMs = 20
@@ -101,16 +103,18 @@ export function makeProxySocket(path: string): ProxySocket {
         throw error
       }
     },
-    async countOpen(address) {
+    async readUse(address) {
       const answer = await ask(`show table per_target key ${words(address)[0]}`)
-      if (answer.trim() === '') return 0
+      if (answer.trim() === '') return { open: 0, quietMs: null }
       const count = /\bconn_cur=([0-9]+)/.exec(answer)?.[1]
       if (count === undefined) {
         // The header alone: no row, so nobody has asked for it since the proxy started.
-        if (/^# table: per_target,[^\n]*\n*$/.test(answer)) return 0
+        if (/^# table: per_target,[^\n]*\n*$/.test(answer)) return { open: 0, quietMs: null }
         throw refused(answer.trim())
       }
-      return Number(count)
+      // A row is kept for so long after the last request began or ended.
+      const left = /\bexp=([0-9]+)/.exec(answer)?.[1]
+      return { open: Number(count), quietMs: left === undefined ? null : Math.max(0, targetKeptMs - Number(left)) }
     },
     untilClosed: (ms, signal) => untilClosed(path, ms, signal),
   }

@@ -39,6 +39,7 @@ export async function observe(tools: Tools): Promise<Observed> {
     runningDeploys,
     // After the list: what is in there and is still wanted has been begun before.
     runs: new Set(namedRuns(containers).filter((id) => tools.runs?.has(id) === true)),
+    waking: new Set(instances.map((i) => i.releaseId).filter((id) => tools.wakes?.isWaking(id) === true)),
     endedDeploys: new Set(await listEndedDeploys(db, namedDeploys(instances, containers))),
   }
   const listening = await findListening(instances, looked)
@@ -53,7 +54,7 @@ async function lookAtDown(
 ): Promise<Map<number, Instance | null>> {
   const running = new Set(containers.filter(({ state }) => state === 'running').map((c) => c.containerId))
   const suspects = instances.filter(
-    (i) => i.state === 'serving' && !(i.containerId !== null && running.has(i.containerId)),
+    (i) => (i.state === 'serving' || i.state === 'awake') && !(i.containerId !== null && running.has(i.containerId)),
   )
   const looked = new Map<number, Instance | null>()
   for (let at = 0; at < suspects.length; at += looksAtOnce) {

@@ -14,6 +14,8 @@ export interface Wanted {
   readonly runningDeploys: ReadonlySet<number>
   /** Of the deploys that containers and starting instances name, those that have ended. */
   readonly endedDeploys: ReadonlySet<number>
+  /** Releases that this server is waking. */
+  readonly waking: ReadonlySet<number>
   /** Commands that people run now, of this server. */
   readonly runs: ReadonlySet<string>
 }
@@ -37,6 +39,7 @@ export type Act =
   | { readonly do: 'take-out'; readonly instance: InstanceRecord; readonly found: Instance | null }
   | { readonly do: 'bring-back'; readonly instance: InstanceRecord }
   | { readonly do: 'start'; readonly instance: InstanceRecord }
+  | { readonly do: 'put-to-sleep'; readonly instance: InstanceRecord }
   | { readonly do: 'end-instances'; readonly deployId: number }
   | { readonly do: 'remove-container'; readonly containerId: string; readonly run?: LeftRun }
 
@@ -63,6 +66,7 @@ export interface Difference {
 export function planReconcile(wanted: Wanted, there: There): Difference[] {
   return [
     ...planInstances(wanted, there),
+    ...planAwake(wanted, there),
     ...planRoutes(wanted, there),
     ...planLeftOver(wanted, there),
     ...planContainers(wanted, there),
@@ -99,6 +103,20 @@ function planInstances({ instances }: Wanted, there: There): Difference[] {
     differences.push({ what: `${nameOf(instance)} ${what}`, why, ...planStart(instance, found) })
   }
   return differences
+}
+
+/** What runs for the addresses of releases alone is not started again when it ended: the next who asks for it wakes it. */
+function planAwake({ instances, waking }: Wanted, there: There): Difference[] {
+  return instances.flatMap((instance): Difference[] => {
+    const act: Act = { do: 'put-to-sleep', instance }
+    const then = 'It is ended and removed; who asks for it wakes it again.'
+    if (instance.state === 'waking' && !waking.has(instance.releaseId)) {
+      return [{ what: `${nameOf(instance)} is not awake yet`, why: 'Nobody is waking it any more.', then, act }]
+    }
+    const found = there.looked.get(instance.id)
+    if (instance.state !== 'awake' || found === undefined || found?.state === 'running') return []
+    return [{ what: `${nameOf(instance)} is awake and does not run`, why: howItEnded(found), then, act }]
+  })
 }
 
 function planStart(instance: InstanceRecord, found: Instance | null): Pick<Difference, 'then' | 'act'> {

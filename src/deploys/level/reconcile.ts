@@ -5,6 +5,7 @@ import { listExposures } from '../exposures.ts'
 import { recordRecovered } from './instance-ends.ts'
 import { listInstances, listRoutes } from '../instances.ts'
 import { bringBack, takeOutEnded } from './take-out.ts'
+import { putToSleep } from '../wake/lead-awake.ts'
 import { observe } from './observe.ts'
 import { type Act, type Difference, type LeftRun, nameOf, planReconcile } from './plan-reconcile.ts'
 import { removeInstances } from '../retire.ts'
@@ -39,7 +40,9 @@ export async function reconcile(tools: Tools): Promise<Reconciled> {
   const count = (kind: Act['do']): number =>
     mended.filter(({ act, failed }) => act?.do === kind && failed === null).length
   const removed = count('end-instances') + count('remove-container') + (await tools.builds.sweep())
-  const draining = [...new Set(wanted.instances.filter((i) => i.state === 'draining').map((i) => i.deployId))]
+  const asleep = mended.flatMap(({ act }) => (act?.do === 'put-to-sleep' ? [act.instance.deployId] : []))
+  const drained = wanted.instances.filter((i) => i.state === 'draining').map((i) => i.deployId)
+  const draining = [...new Set([...drained, ...asleep])]
   const dueMs = mended.flatMap(({ act }) =>
     act?.do === 'start' ? [delayAfterStartMs(act.instance.startAttempts + 1)] : [],
   )
@@ -63,6 +66,7 @@ export async function findDifferences(tools: Tools): Promise<Difference[]> {
 /** Traffic first; what takes long last. */
 const order: readonly Act['do'][] = [
   'take-out',
+  'put-to-sleep',
   'bring-back',
   'level-routes',
   'start',
@@ -107,6 +111,9 @@ async function execute(tools: Tools, act: Act): Promise<void> {
         tools.logger.warn('a serving instance is down', { instance: nameOf(act.instance), exitCode })
       return
     }
+    case 'put-to-sleep':
+      await putToSleep(tools, act.instance)
+      return
     case 'bring-back':
       await bringBack(tools, act.instance)
       return

@@ -63,9 +63,11 @@ interface Dealing {
 
 async function onChange(tools: Tools, { change, onResync, signal }: Dealing): Promise<void> {
   if (change.labels[labelNames.kind] !== 'instance') return
-  const serving = (await listInstancesOfDeploy(tools.db, Number(change.labels[labelNames.deploy]))).filter(
-    (instance) => instance.state === 'serving',
-  )
+  const all = await listInstancesOfDeploy(tools.db, Number(change.labels[labelNames.deploy]))
+  // What is only awake is put to sleep by the comparison.
+  const awake = all.some(({ state, containerId }) => state === 'awake' && containerId === change.containerId)
+  if (awake && change.kind !== 'started') return onResync()
+  const serving = all.filter((instance) => instance.state === 'serving')
   if (serving.length === 0) return
   switch (change.kind) {
     case 'removed': {

@@ -35,6 +35,10 @@ export interface Tools {
     /** Called before what is left of one is removed; null: it was still going. Safe to repeat. */
     recordLeft(run: { id: string; app: string; environment: string }, exitCode: number | null): Promise<void>
   }
+  /** Releases that are being started for their own address; without it none is. */
+  readonly wakes?: { isWaking(releaseId: number): boolean }
+  /** After so long without a request a release that runs for its own address is stopped; 15 min when left out. */
+  readonly releaseIdleMs?: number
   readonly router: Router
   readonly addresses: Addresses
   /** Where instances get their addresses. */

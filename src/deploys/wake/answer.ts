@@ -6,15 +6,43 @@ export type ReleaseAnswer =
   /** Nobody learns why: there is no such release, it never went live, or its environment shows none. */
   | { readonly kind: 'unknown' }
   | { readonly kind: 'gone'; readonly release: AskedRelease }
-  | { readonly kind: 'asleep'; readonly release: AskedRelease }
+  /** It is started, or is just ending and can be started after that: to be asked for again soon. */
+  | { readonly kind: 'starting'; readonly release: AskedRelease }
+  | { readonly kind: 'refused'; readonly release: AskedRelease; readonly why: WakeRefusal }
+
+/**
+ * `failed`: it was tried a moment ago, and did not start or pass its checks; `memory`: the host has too little; `many`: as many of the
+ * environment are awake as may be; `busy`: too many others are being started.
+ */
+export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy'
+
+/** What is to be done when a release is asked for. */
+export type WakeDecision = Extract<ReleaseAnswer, { kind: 'unknown' | 'gone' | 'starting' }>['kind'] | 'wake'
 
 /**
  * The proxy has let the visitor in by the rules of the environment; which of its releases have an address is looked up once more, for the
  * proxy may not have heard of a change yet.
  */
-export function answerFor(release: AskedRelease | null, exposures: Exposures): ReleaseAnswer {
-  if (release === null || !release.isActive || !haveAddresses(release, exposures)) return { kind: 'unknown' }
+export function decideAnswer(release: AskedRelease, exposures: Exposures): WakeDecision {
+  if (!release.isActive || !haveAddresses(release, exposures)) return 'unknown'
   // Its image goes as that of others does, but nobody has ever seen it at an address.
-  if (!release.wasLive) return { kind: 'unknown' }
-  return { kind: release.isKept ? 'asleep' : 'gone', release }
+  if (!release.wasLive) return 'unknown'
+  if (release.instance !== null) return 'starting'
+  return release.isKept ? 'wake' : 'gone'
+}
+
+/** What is known of the requests to an instance: null is unknown, not none. */
+export interface Use {
+  readonly open: number | null
+  /** Since when none has begun or ended. */
+  readonly quietMs: number | null
+}
+
+/**
+ * When an instance was last used, by the clock of whoever looks. Open requests and websockets are use; what is unknown may be.
+ * @param seenMs when it was last seen used, or began to take requests
+ */
+export function lastUsedMs({ open, quietMs }: Use, { seenMs, nowMs }: { seenMs: number; nowMs: number }): number {
+  if (open === null || open > 0) return nowMs
+  return quietMs === null ? seenMs : Math.max(seenMs, nowMs - quietMs)
 }

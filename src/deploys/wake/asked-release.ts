@@ -1,4 +1,5 @@
 import type { Queryable } from '../../postgres/database.ts'
+import type { InstanceRecord } from '../instances.ts'
 
 /** A release that somebody asked for at its own address, as far as the answer depends on it. */
 export interface AskedRelease {
@@ -13,10 +14,15 @@ export interface AskedRelease {
   readonly isActive: boolean
   readonly commit: string
   readonly createdAt: Date
+  readonly buildId: number
   /** Its image is there. */
   readonly isKept: boolean
   /** A deploy of it went live: it has passed its checks and its release commands have run. */
   readonly wasLive: boolean
+  /** The first deploy of it: what its instances belong to. */
+  readonly madeBy: number
+  /** Of an instance that is there, whatever started it; null: none is. */
+  readonly instance: InstanceRecord['state'] | null
 }
 
 export async function findAskedRelease(
@@ -25,9 +31,11 @@ export async function findAskedRelease(
 ): Promise<AskedRelease | null> {
   const rows = await q.query<AskedRelease>(
     `select r.id as "releaseId", r.number, a.name as app, e.name as environment, e.id as "environmentId", e.label, e.live,
-       e.state = 'active' as "isActive", b.commit, r.created_at as "createdAt",
+       e.state = 'active' as "isActive", b.commit, r.created_at as "createdAt", b.id as "buildId",
        b.state = 'succeeded' and b.image_removed_at is null as "isKept",
-       exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live') as "wasLive"
+       exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live') as "wasLive",
+       (select min(d.id) from deploys d where d.release_id = r.id) as "madeBy",
+       (select i.state from instances i where i.release_id = r.id and i.state <> 'retired' limit 1) as instance
      from environments e
      join apps a on a.id = e.app_id
      join releases r on r.environment_id = e.id and r.number = $2

@@ -12,6 +12,9 @@ const route = (fields: Partial<Route> = {}): Route => {
   return { environmentId: 7, label: 'test--shop', live: false, releaseId: 12, releaseNumber: 3, deployId: 5, ...fields }
 }
 const member = (position: number, fields: Partial<Member> = {}): Member => ({
+  environmentId: 7,
+  releaseId: 12,
+  releaseNumber: 3,
   deployId: 5,
   process: 'web',
   position,

@@ -12,8 +12,11 @@ const release = {
   isActive: true,
   commit: 'abcdef0123'.repeat(4),
   createdAt: new Date('2026-11-03T10:00:00Z'),
+  buildId: 4,
   isKept: false,
   wasLive: true,
+  madeBy: 5,
+  instance: null,
 }
 
 describe('the page of a release that does not run', () => {
@@ -27,6 +30,20 @@ describe('the page of a release that does not run', () => {
     const page = presentRelease({ kind: 'unknown' })
     expect([page.status, renderReleaseText(page)]).toEqual([404, expect.not.stringMatching(/v\d|shop/)])
   })
+
+  it('waits for one that is started, and loads itself again', () => {
+    const page = presentRelease({ kind: 'starting', release })
+    expect([page.status, page.retryAfterS]).toEqual([503, 2])
+    expect(renderReleasePage(page).text).toContain('<meta http-equiv="refresh" content="2">')
+  })
+
+  it.each(['failed', 'memory', 'many', 'busy'] as const)(
+    'says why one is not started, and does not ask again by itself: %s',
+    (why) => {
+      const page = presentRelease({ kind: 'refused', release, why })
+      expect([page.status, page.retryAfterS, page.reloads, page.lines.length]).toEqual([503, 30, false, 1])
+    },
+  )
 
   it('is plain where something odd is in it', () => {
     const page = {

@@ -56,12 +56,13 @@ export const statusSchema = z.strictObject({
       instances: z.array(instanceSchema),
     })
     .nullable(),
-  /** What runs beside it: the new release while it starts and is checked, earlier ones that drain. */
+  /** What runs beside it: the new release while it starts and is checked, earlier ones that drain, or that somebody asked for. */
   beside: z.array(
     z.strictObject({
       release: z.string(),
       deploy: z.number().int(),
-      state: z.enum(['starting', 'draining']),
+      /** `awake`: somebody asked for it at its own address. */
+      state: z.enum(['starting', 'draining', 'awake']),
       instances: z.array(instanceSchema),
     }),
   ),

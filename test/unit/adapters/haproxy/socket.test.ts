@@ -104,14 +104,14 @@ describe('the proxy’s socket', () => {
     expect(commands).toEqual(['prepare map /m\n', 'add map @7 /m <<\na x\n\n', 'clear map @7 /m\n'])
   })
 
-  it('counts what is open, and what nobody asked for as nothing', async () => {
+  it('counts what is open, since when it is quiet, and what nobody asked for as nothing', async () => {
     const head = '# table: per_target, type: string, size:102400, used:1\n'
     const row = '0x1: key=10.0.0.1:80 use=1 exp=85458513 conn_cur=12 http_req_cnt=3 bytes_out_cnt=0\n\n'
     const { socket } = await answering(head + row, `${head}\n`, '\n', 'No such table.\n\n')
-    expect(await socket.countOpen('10.0.0.1:80')).toBe(12)
-    expect(await socket.countOpen('10.0.0.1:80')).toBe(0)
-    expect(await socket.countOpen('10.0.0.1:80')).toBe(0)
-    await expect(socket.countOpen('10.0.0.1:80')).rejects.toMatchObject(unavailable)
+    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 12, quietMs: 86_400_000 - 85_458_513 })
+    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 0, quietMs: null })
+    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 0, quietMs: null })
+    await expect(socket.readUse('10.0.0.1:80')).rejects.toMatchObject(unavailable)
   })
 
   it('waits 2 s for an answer and no longer', async () => {
@@ -149,7 +149,7 @@ describe('the proxy’s socket', () => {
       await expect(socket.put('/m', 'k', odd)).rejects.toMatchObject(refusal)
       await expect(socket.put(odd, 'k', 'v')).rejects.toMatchObject(refusal)
       await expect(socket.remove('/m', odd)).rejects.toMatchObject(refusal)
-      await expect(socket.countOpen(odd)).rejects.toMatchObject(refusal)
+      await expect(socket.readUse(odd)).rejects.toMatchObject(refusal)
       expect(commands).toEqual([])
     },
   )

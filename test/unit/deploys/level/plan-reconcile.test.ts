@@ -76,7 +76,15 @@ function plan(wanted: Partial<Wanted>, there: Partial<There>) {
   const instances = wanted.instances ?? []
   const routes = wanted.routes ?? routesFor(instances)
   return planReconcile(
-    { instances, routes, runningDeploys: new Set(), endedDeploys: new Set(), runs: new Set(), ...wanted },
+    {
+      instances,
+      routes,
+      runningDeploys: new Set(),
+      endedDeploys: new Set(),
+      waking: new Set(),
+      runs: new Set(),
+      ...wanted,
+    },
     { containers: [], looked: new Map(), listening: new Set(), routes, damages: [], nowMs, ...there },
   )
 }
@@ -114,6 +122,29 @@ describe('an instance that should serve', () => {
   it('that drains or starts is nobody’s concern here', () => {
     const instances = [record(1, { state: 'draining' }), record(2, { state: 'starting' })]
     expect(plan({ instances }, { looked: new Map([[1, null]]) })).toEqual([])
+  })
+})
+
+describe('a release that somebody asked for', () => {
+  const awake = record(1, { state: 'awake' })
+  const waking = record(1, { state: 'waking' })
+
+  it.each<[string, InstanceRecord, Partial<There>, (Act['do'] | null)[]]>([
+    ['runs: left alone', awake, { containers: [container(1)] }, []],
+    ['is gone: put to sleep, not started again', awake, { looked: new Map([[1, null]]) }, ['put-to-sleep']],
+    ['has ended: the same', awake, { looked: new Map([[1, found('exited')]]) }, ['put-to-sleep']],
+    ['was being woken by a server that is dead: ended', waking, {}, ['put-to-sleep']],
+  ])('%s', (_, instance, there, expected) => {
+    expect(acts(plan({ instances: [instance] }, there))).toEqual(expected)
+  })
+
+  it('keeps its container while it wakes, although the deploy that made it has ended', () => {
+    const wanted = {
+      instances: [waking],
+      waking: new Set([waking.releaseId]),
+      endedDeploys: new Set([waking.deployId]),
+    }
+    expect(acts(plan(wanted, { containers: [container(1)] }))).toEqual([])
   })
 })
 
@@ -269,7 +300,7 @@ function planOf(world: World) {
     damages: [],
     nowMs,
   }
-  return planReconcile({ ...world, routes, runs: new Set() }, { ...there, routes: world.routes })
+  return planReconcile({ ...world, routes, waking: new Set(), runs: new Set() }, { ...there, routes: world.routes })
 }
 
 /** What the effects do, on the world of the test. */

@@ -1,0 +1,96 @@
+import { actAs, slipway } from '../../kernel/actor.ts'
+import { makeBackground } from '../../kernel/background.ts'
+import { makeMutex } from '../../kernel/mutex.ts'
+import { makeSlots } from '../../kernel/slots.ts'
+import { findExposures } from '../exposures.ts'
+import type { Tools } from '../steps/index.ts'
+import { decideAnswer, type ReleaseAnswer, type WakeRefusal } from './answer.ts'
+import { type AskedRelease, findAskedRelease } from './asked-release.ts'
+import { keepIdle } from './keep-idle.ts'
+import { wakeRelease } from './wake.ts'
+
+/** Releases that run only because somebody asks for them at their own address. */
+export interface Wakes {
+  /** What is said at a host (in lower case, without port); a release that sleeps is started, once, whoever asks. */
+  ask(host: string): Promise<ReleaseAnswer>
+  /** Whether it is being started now. What the database calls waking and is not, a dead server has left. */
+  isWaking(releaseId: number): boolean
+  /** From now on releases are woken, and put to sleep when nobody uses them. */
+  start(): void
+  /** What is being started is left to the next life of the server. */
+  stop(): Promise<void>
+}
+
+const startsAtOnce = 2
+const mostInLine = 20
+/** One that could not be woken is not tried again before this. */
+const againMs = 30_000
+
+export function makeWakes({
+  tools,
+  retire,
+  idleMs,
+}: {
+  readonly tools: Tools
+  readonly retire: (deployId: number) => void
+  /** So long nobody must have used a release until it is stopped. */
+  readonly idleMs: number
+}): Wakes {
+  const stop = new AbortController()
+  const { signal } = stop
+  const background = makeBackground({ logger: tools.logger, signal })
+  const slots = makeSlots(startsAtOnce)
+  const inTurn = makeMutex()
+  const waking = new Set<number>()
+  const refused = new Map<number, { readonly why: WakeRefusal; readonly untilMs: number }>()
+  let isStarted = false
+
+  const wake = async (release: AskedRelease): Promise<void> => {
+    const { releaseId } = release
+    let giveBack: (() => void) | null = null
+    try {
+      giveBack = await slots.take(signal)
+      const why = await wakeRelease({ tools, inTurn, retire, signal }, release)
+      if (why !== null) refused.set(releaseId, { why, untilMs: tools.clock.monotonicMs() + againMs })
+    } finally {
+      giveBack?.()
+      waking.delete(releaseId)
+    }
+  }
+
+  const begin = (release: AskedRelease): ReleaseAnswer => {
+    const { releaseId } = release
+    if (waking.has(releaseId)) return { kind: 'starting', release }
+    const nowMs = tools.clock.monotonicMs()
+    for (const [id, { untilMs }] of refused) if (untilMs <= nowMs) refused.delete(id)
+    const before = refused.get(releaseId)
+    if (before !== undefined) return { kind: 'refused', release, why: before.why }
+    if (!isStarted || waking.size >= mostInLine) return { kind: 'refused', release, why: 'busy' }
+    waking.add(releaseId)
+    background.run(
+      'waking a release failed',
+      actAs(slipway, () => wake(release)),
+    )
+    return { kind: 'starting', release }
+  }
+
+  return {
+    async ask(host) {
+      const asked = tools.addresses.readReleaseHost(host)
+      const release = asked === null ? null : await findAskedRelease(tools.db, asked)
+      if (release === null) return { kind: 'unknown' }
+      const decision = decideAnswer(release, await findExposures(tools.db, release.environmentId))
+      if (decision === 'wake') return begin(release)
+      return decision === 'unknown' ? { kind: decision } : { kind: decision, release }
+    },
+    isWaking: (releaseId) => waking.has(releaseId),
+    start() {
+      isStarted = true
+      background.run('releases are not put to sleep any more', keepIdle({ tools, retire, idleMs }, signal))
+    },
+    async stop() {
+      stop.abort()
+      await background.settled()
+    },
+  }
+}
