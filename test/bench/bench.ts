@@ -6,6 +6,7 @@ import * as figures from './figures.ts'
 import { measureIdle } from './idle.ts'
 import { measureLimits } from './limits.ts'
 import { measureLogs } from './logs.ts'
+import { measureMoves } from './moves.ts'
 import { measureMemory } from './memory.ts'
 import { residentMb } from './process-figures.ts'
 import { environments, measureProxying } from './proxying.ts'
@@ -23,6 +24,7 @@ import { type Figure, renderTable } from './table.ts'
 
 const parts = [
   'deploy',
+  'moves',
   'concurrency',
   'swap',
   'proxying',
@@ -38,6 +40,7 @@ type Part = (typeof parts)[number]
 const full = {
   ...{
     deploys: 7,
+    moves: 8,
     swaps: 100,
     pushes: 5,
     proxyingRounds: 9,
@@ -54,6 +57,7 @@ const full = {
 const quick = {
   ...{
     deploys: 3,
+    moves: 3,
     swaps: 10,
     pushes: 1,
     proxyingRounds: 3,
@@ -101,7 +105,7 @@ interface Result {
 async function measure(plan: Plan): Promise<Result> {
   const result: Result = { figures: [], notes: [] }
   await ensureBaseImage()
-  if (['deploy', 'swap', 'memory'].some((part) => plan.parts.has(part as Part))) {
+  if (['deploy', 'moves', 'swap', 'memory'].some((part) => plan.parts.has(part as Part))) {
     await onServer({}, (server) => measureOnServer(server, plan, result))
   }
   await measureMany(plan, result)
@@ -175,6 +179,12 @@ async function measureOnServer(server: BenchServer, plan: Plan, result: Result):
     const rounds = await measureDeploys(server, plan.deploys)
     result.figures.push(...figures.deployFigures(rounds))
     result.notes.push(...figures.deployNotes(rounds))
+  }
+  if (plan.parts.has('moves')) {
+    say(`Going back and promoting: ${plan.moves} rounds of a bare container, a rollback and a promotion in turn`)
+    const rounds = await measureMoves(server, plan.moves)
+    result.figures.push(...figures.moveFigures(rounds))
+    result.notes.push(figures.moveNotes(rounds))
   }
   if (plan.parts.has('swap')) await measureBothSwaps(server, plan, result)
   if (plan.parts.has('memory')) {

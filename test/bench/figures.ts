@@ -5,6 +5,7 @@ import type { IdleFigures } from './idle.ts'
 import type { LogRounds } from './logs.ts'
 import type { StatusRounds } from './status.ts'
 import type { MemoryFigures } from './memory.ts'
+import type { Moved, MoveRounds } from './moves.ts'
 import type { LimitsResult } from './limits.ts'
 import type { ProxyingRounds } from './proxying.ts'
 import type { SwapResult } from './swap.ts'
@@ -15,6 +16,7 @@ import { type Figure, median, percentile, ratios, spreadOf } from './table.ts'
 
 const aims = {
   deploy: 1.25,
+  move: 2,
   proxying: 1.3,
   memoryMb: 150,
   requestsPerSecond: 200,
@@ -59,6 +61,34 @@ export function deployNotes(r: DeployRounds): string[] {
       ['between the steps', step('deploy') - inSteps],
     ])}; git push returns ${(median(r.returned) - median(r.slipway)).toFixed(0)} ms after the first answer`,
   ]
+}
+
+/** Without the checks: how long those take is the app's. */
+export function moveFigures(r: MoveRounds): Figure[] {
+  const figure = (what: string, moved: Moved): Figure => {
+    const without = moved.ms.map((value, i) => value - (moved.checks[i] ?? Number.NaN))
+    const pairs = ratios(without, r.floor)
+    return {
+      figure: `${what} → it answers, less its checks`,
+      value: ms(without),
+      floor: ms(r.floor),
+      ratio: median(pairs),
+      rounds: String(pairs.length),
+      spread: spreadOf(pairs, 2),
+      aim: `≤ ${aims.move}`,
+      met: median(pairs) <= aims.move,
+    }
+  }
+  return [
+    figure('rollback', r.rollback),
+    figure('promotion', r.promotion),
+    none('rollback, promotion: other answers while they run', r.failures, String(r.floor.length)),
+  ]
+}
+
+export function moveNotes(r: MoveRounds): string {
+  const told = ({ ms: all, checks }: Moved): string => `${ms(all)}, of it checks ${ms(checks)}`
+  return `from the call to the first answer: rollback ${told(r.rollback)}; promotion ${told(r.promotion)}`
 }
 
 export function swapFigures(
