@@ -140,6 +140,7 @@ function printDeploy(out: Output, deploy: Deploy): void {
     ['State', describeState(deploy)],
     ['Step', deploy.step],
     ['Release', deploy.release],
+    ['Image', deploy.from === null ? null : `that of ${deploy.from.environment} ${deploy.from.release}`],
     ['Branch', deploy.branch],
     ['Commit', deploy.commit],
     ['Asked for', `by ${deploy.requestedBy}, ${ago(deploy.createdAt)}`],

@@ -1,0 +1,145 @@
+/* eslint-disable @typescript-eslint/no-unsafe-member-access --
+   answers are JSON of any shape here; what they must hold is what the tests say */
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { type ApiServer, otherCommit, someCommit, startApiServer } from '../support/api-server.ts'
+import { httpCall, type HttpReply } from '../support/http-call.ts'
+import { addRelease } from '../support/old-releases.ts'
+import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+
+let server: ApiServer
+let cli: Cli
+beforeAll(async () => {
+  server = await startApiServer()
+  cli = await makeCli()
+  await server.environments.createApp('shop')
+  const { id } = await server.environments.get('shop', 'test')
+  await addRelease(server.pool, id, { commit: someCommit, daysAgo: 9 })
+  const second = await addRelease(server.pool, id, { commit: otherCommit })
+  await server.pool.query(`update builds set config = '{"releaseCommands": []}'`)
+  await server.pool.query('insert into routes (environment_id, release_id) values ($1, $2)', [id, second.releaseId])
+  expect((await cli.run(['login', server.url, '--token', server.token.reveal(), '-y'])).code).toBe(0)
+})
+afterAll(async () => {
+  await server.remove()
+  await cli.remove()
+})
+
+const call = (method: string, below: string, body?: unknown): Promise<HttpReply> =>
+  httpCall(method, `${server.url}/api/v1/apps/shop/environments/${below}`, {
+    token: server.token.reveal(),
+    ...(body === undefined ? {} : { body }),
+  })
+const slipway = (...args: string[]): Promise<CliResult> => cli.run([...args, '-a', 'shop'])
+
+describe('rollbacks', () => {
+  it('are planned without doing anything, and stand in line with the address of their deploy', async () => {
+    const plan = await call('GET', 'test/rollback-plan')
+    expect([plan.status, plan.json]).toMatchObject([
+      200,
+      {
+        comparison: {
+          from: { environment: 'test', release: 'v2', commit: otherCommit },
+          to: { environment: 'test', release: 'v1', commit: someCommit },
+        },
+        commandsSince: { total: 0, first: [] },
+        notes: [expect.stringContaining('Pushes to test are held'), expect.stringContaining('--no-hold')],
+      },
+    ])
+    expect((await call('GET', 'test/rollback-plan?hold=false')).json.notes).toEqual([])
+    expect((await call('GET', 'test/deploys')).json.deploys).toHaveLength(0)
+    const begun = await call('POST', 'test/rollbacks', { release: 'v1', hold: false })
+    expect([begun.status, begun.json]).toMatchObject([202, { kind: 'rollback', commit: someCommit, ahead: 0 }])
+    expect(begun.headers['location']).toBe(`/api/v1/deploys/${begun.json.id}`)
+  })
+
+  it('are refused with a status and a reason', async () => {
+    for (const [method, below, body, status, code] of [
+      ['POST', 'live/rollbacks', {}, 409, 'conflict'],
+      ['GET', 'live/rollback-plan', undefined, 409, 'conflict'],
+      ['POST', 'test/rollbacks', { release: 'v9' }, 404, 'not_found'],
+      ['POST', 'test/rollbacks', { release: 'v0' }, 400, 'bad_request'],
+      ['POST', 'test/rollbacks', { release: 'v1; drop' }, 400, 'bad_request'],
+      ['POST', 'test/rollbacks', { commit: someCommit }, 400, 'bad_request'],
+      ['GET', 'nowhere/rollback-plan', undefined, 404, 'not_found'],
+    ] as const) {
+      const answer = await call(method, below, body)
+      expect([below, body, answer.status, answer.json.code]).toEqual([below, body, status, code])
+    }
+  })
+
+  it('are asked for on the command line by environment, release, or both', async () => {
+    const plan = await slipway('rollback', '--plan')
+    expect([plan.code, plan.stdout]).toEqual([0, expect.stringMatching(/^test goes back from v2 to v1\n/)])
+    const json = await slipway('rollback', 'v1', '--plan', '--json')
+    expect(JSON.parse(json.stdout).comparison.to.release).toBe('v1')
+    for (const [args, code, said] of [
+      [['rollback', 'test', 'next'], 2, /“next” is not a release/],
+      [['rollback', 'test', 'v9'], 4, /test has no release v9/],
+      [['rollback', 'test', 'v2'], 5, /v2 is what test serves\.\n.*slipway restart test/],
+      [['rollback', 'live'], 5, /Nothing was deployed to live of shop yet/],
+      [['rollback', 'test', 'v1', '-e', 'live'], 2, /test or live\?/],
+    ] as const) {
+      const refused = await slipway(...args)
+      expect([refused.code, refused.stderr]).toEqual([code, expect.stringMatching(said)])
+    }
+    const asked = await slipway('rollback', 'test', '--no-wait', '--no-hold')
+    expect([asked.code, asked.stdout]).toEqual([
+      0,
+      expect.stringMatching(/In line\. Follow it with: slipway deploys log/),
+    ])
+    const help = await slipway('rollback', '--help')
+    expect(help.stdout).toMatch(/never to what was gone back from/)
+  })
+})
+
+describe('promotions', () => {
+  it('are planned without doing anything, and stand in line with the address of their deploy', async () => {
+    const plan = await call('GET', 'live/promotion-plan?from=test')
+    expect([plan.status, plan.json]).toEqual([
+      200,
+      {
+        from: { environment: 'test', release: 'v2', commit: otherCommit },
+        ...{ to: 'live', comparison: null, buildVariables: [], commands: [], endsHold: false },
+      },
+    ])
+    const begun = await call('POST', 'live/promotions', { from: 'test', release: 'v2' })
+    expect([begun.status, begun.json]).toMatchObject([
+      202,
+      { kind: 'promotion', environment: 'live', commit: otherCommit },
+    ])
+    expect(begun.headers['location']).toBe(`/api/v1/deploys/${begun.json.id}`)
+  })
+
+  it('are refused with a status and a reason', async () => {
+    for (const [below, body, status, code] of [
+      ['test/promotions', { from: 'live' }, 409, 'conflict'],
+      ['test/promotions', { from: 'test' }, 400, 'bad_request'],
+      ['live/promotions', { from: 'test', release: 'v1' }, 409, 'conflict'],
+      ['live/promotions', { from: 'nowhere' }, 404, 'not_found'],
+      ['live/promotions', {}, 400, 'bad_request'],
+      ['live/promotions', { from: 'test', anyway: true, rebuild: true }, 400, 'bad_request'],
+    ] as const) {
+      const answer = await call('POST', below, body)
+      expect([below, body, answer.status, answer.json.code]).toEqual([below, body, status, code])
+    }
+  })
+
+  it('show first what will change, and with --plan only that', async () => {
+    const plan = await slipway('promote', 'test', 'live', '--plan')
+    expect([plan.code, plan.stdout]).toEqual([
+      0,
+      expect.stringMatching(/^test v2 \(c0ffee1111\) goes to live, which serves nothing yet\n/),
+    ])
+    const asked = await slipway('promote', 'test', 'live', '--no-wait', '--json')
+    expect([asked.code, JSON.parse(asked.stdout)]).toMatchObject([0, { kind: 'promotion', environment: 'live' }])
+    for (const [args, code, said] of [
+      [['promote', 'test'], 2, /Missing required argument/],
+      [['promote', 'test', 'test'], 2, /test cannot be promoted to itself/],
+      [['promote', 'live', 'test'], 5, /Nothing was deployed to live/],
+      [['promote', 'test', 'live', '--anyway', '--rebuild'], 2, /give one of the two/],
+    ] as const) {
+      const refused = await slipway(...args)
+      expect([refused.code, refused.stderr]).toEqual([code, expect.stringMatching(said)])
+    }
+  })
+})
