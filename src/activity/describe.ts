@@ -54,7 +54,7 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   'environment.changed': ({ environment, data }) =>
     `changed ${environment ?? text(data['environment'])}: ${listChange(data)}`,
   'environment.scaled': ({ environment, data }) =>
-    `scaled ${environment ?? text(data['environment'])} (from the next deploy on): ${listChange(data)}`,
+    `scaled ${environment ?? text(data['environment'])}${data['now'] === true ? '' : ' (from the next deploy on)'}: ${listChange(data, 'default')}`,
   'app.removing': ({ data }) => `began to remove the app ${text(data['app'])}`,
   'app.removed': ({ data }) => `removed the app ${text(data['app'])}`,
   'environment.locked': ({ data }) => {
@@ -192,9 +192,9 @@ function listLimits(limits: Readonly<Record<string, unknown>>): string {
 }
 
 /** `branch: main → develop, deployOnPush: false → true` */
-function listChange({ change, before }: Told['data']): string {
+function listChange({ change, before }: Told['data'], nothing = 'none'): string {
   const old = isRecord(before) ? before : {}
-  const shown = (value: unknown): string => (value === null || value === undefined ? 'none' : JSON.stringify(value))
+  const shown = (value: unknown): string => (value === null || value === undefined ? nothing : JSON.stringify(value))
   return Object.entries(isRecord(change) ? change : {})
     .filter(([name, value]) => value !== undefined && value !== old[name])
     .map(([name, value]) => `${name}: ${shown(old[name])} → ${shown(value)}`.replaceAll('"', ''))

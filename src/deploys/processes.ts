@@ -1,10 +1,11 @@
-import { processesOf } from '../builds/index.ts'
+import { type ProcessConfig, processesOf } from '../builds/index.ts'
 import { type Environment, openForChange } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import type { QueuedDeploy } from './deploy.ts'
 import type { Deploys } from './deploys.ts'
+import type { Scale } from './plan-instances.ts'
 import { countChange, findServed, lockState, readScale, type ServedRelease, writeScale } from './scale-store.ts'
 import { assertScale, describeProcesses, type ProcessState, type Wish } from './scaling.ts'
 
@@ -59,7 +60,7 @@ export function makeProcesses({ db, deploys }: Needs): Processes {
     async list({ id, live }) {
       const [served, scale] = await Promise.all([findServed(db, id), readScale(db, id)])
       const running = new Map(Object.entries(served?.running ?? {}))
-      const known = processesOf(served?.config ?? {})
+      const known = served === null ? awaited(scale) : processesOf(served.config)
       return { release: served?.number ?? null, processes: describeProcesses(known, { live, scale, running }) }
     },
     async scale(environment, wish, { by, now, ifVersion }) {
@@ -70,15 +71,16 @@ export function makeProcesses({ db, deploys }: Needs): Processes {
         const processes = served === null ? null : processesOf(served.config)
         assertScale(wish, { app, environment: name, live, processes })
         const before = await readScale(tx, environmentId)
-        for (const [process, instances] of Object.entries(wish))
-          await writeScale(tx, { environmentId, process, instances, by })
-        const old = Object.fromEntries(
-          Object.keys(wish).map((process) => [process, before.get(process)?.instances ?? null]),
+        const changed = Object.entries(wish).filter(
+          ([process, count]) => count !== (before.get(process)?.instances ?? null),
         )
-        if (Object.entries(wish).some(([process, instances]) => instances !== old[process]))
+        for (const [process, instances] of changed) await writeScale(tx, { environmentId, process, instances, by })
+        if (changed.length > 0) {
           await countChange(tx, environmentId)
-        const data = { environment: name, change: { ...wish }, before: old }
-        await appendEvent(tx, { kind: 'environment.scaled', appId, environmentId, by, data })
+          const old = Object.fromEntries(changed.map(([process]) => [process, before.get(process)?.instances ?? null]))
+          const data = { environment: name, change: Object.fromEntries(changed), before: old, now }
+          await appendEvent(tx, { kind: 'environment.scaled', appId, environmentId, by, data })
+        }
         return now ? again(tx, environment, { kind: 'scale', by }) : null
       })
       if (queued !== null) deploys.wake()
@@ -90,6 +92,13 @@ export function makeProcesses({ db, deploys }: Needs): Processes {
       return queued
     },
   }
+}
+
+/** Before the first deploy: which processes there will be is not known, but for those that somebody asked for. */
+function awaited(scale: Scale): ProcessConfig[] {
+  const [web, ...others] = processesOf({})
+  const asked = [...scale.keys()].filter((name) => name !== web?.name)
+  return [...(web === undefined ? [] : [web]), ...others, ...asked.map((name) => ({ name, run: null, instances: 0 }))]
 }
 
 async function getServed(q: Queryable, { id, name, app }: Environment): Promise<ServedRelease> {

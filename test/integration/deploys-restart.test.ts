@@ -110,7 +110,10 @@ describe('a scale', () => {
     expect(await unapplied()).toEqual([{ what: 'processes', names: ['web', 'worker'] }])
     expect(await shown('live')).toEqual([`v1 web.1 serving d${first}`, `v1 worker.1 serving d${first}`])
 
-    const queued = await processes.scale(live, { worker: null }, { by: 'ada', now: true })
+    // Nothing new: nothing is told.
+    await processes.scale(live, { web: 3 }, { by: 'ada', now: false })
+
+    const queued = await processes.scale(live, { worker: null, web: 3 }, { by: 'ada', now: true })
     const changes = spine.router.changes.length
     const log = await spine.log(queued?.deployId ?? 0)
     expect(log.at(-1)).toMatch(/release=v1 status=live/)
@@ -155,6 +158,13 @@ describe('a scale', () => {
     // The same once more is no change.
     await processes.scale(live, { worker: 3 }, { by: 'bob', now: false, ifVersion: now.version })
     expect((await spine.environment('live')).version).toBe(now.version)
+  })
+
+  it('before the first deploy is shown as it was asked for', async () => {
+    const live = await spine.environment('live')
+    await processes.scale(live, { worker: 2 }, { by: 'ada', now: false })
+    const { release, processes: shownNow } = await processes.list(live)
+    expect([release, shownNow.map((p) => `${p.name} ${p.wanted}`)]).toEqual([null, ['web 1', 'worker 2']])
   })
 
   it('that is refused changes nothing', async () => {

@@ -79,6 +79,7 @@ async function scaleProcesses(
   printProcesses(out, scaled)
   if (scaled.processes.some(({ running, wanted }) => running !== wanted) && scaled.release !== null)
     out.note(`The next deploy of ${name} applies it. At once: slipway restart ${name}`)
+  if (scaled.release === null) out.note(`Nothing was deployed to ${name} yet: its first deploy applies it.`)
   return exits.done
 }
 
@@ -121,7 +122,7 @@ function printProcesses(out: Output, { release, processes }: Processes): void {
       name,
       release === null ? '-' : String(running),
       `${wanted}${scaled === null ? ' (slipway.yml)' : ''}`,
-      run ?? '(the image’s own)',
+      release === null ? '-' : (run ?? '(the image’s own)'),
     ]),
   )
 }

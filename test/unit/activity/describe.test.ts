@@ -55,6 +55,11 @@ describe('the sentence of an event', () => {
     expect(told('protection.changed', { limits: { requests: 50, visitorRate: null } })).toBe(
       'changed the limits of test: requests: 50, visitorRate: none',
     )
+    const scaled = { change: { web: 3, worker: null }, before: { web: null, worker: 2 } }
+    expect(told('environment.scaled', scaled)).toBe(
+      'scaled test (from the next deploy on): web: default → 3, worker: 2 → default',
+    )
+    expect(told('environment.scaled', { ...scaled, now: true })).toMatch(/^scaled test: web/)
     expect(told('cron.failed', { label: 'report', failures: 3, message: 'It ended with exit code 2.' })).toBe(
       'the job report failed, 3 times in a row: It ended with exit code 2.',
     )
