@@ -63,7 +63,7 @@ export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Env
     const app = await store.findApp(db, name)
     if (app === null) {
       throw new SlipwayError('not_found', `There is no app ${quote(name)}.`, {
-        hint: 'See all with: slipway apps list',
+        hint: 'A first push makes it, or slipway apps create NAME. See all with: slipway apps list',
       })
     }
     return app

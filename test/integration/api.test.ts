@@ -63,7 +63,11 @@ describe('apps', () => {
     const missing = await api('GET', '/apps/nothing')
     expect(missing.status).toBe(404)
     expect(missing.headers['content-type']).toMatch(/^application\/problem\+json/)
-    expect(missing.json).toMatchObject({ code: 'not_found', status: 404, hint: 'See all with: slipway apps list' })
+    expect(missing.json).toMatchObject({
+      code: 'not_found',
+      status: 404,
+      hint: expect.stringContaining('slipway apps create NAME'),
+    })
     expect((await api('GET', '/apps/nothing/environments')).status).toBe(404)
     expect((await api('GET', '/apps/..%2f..%2fetc')).status).toBe(404)
   })

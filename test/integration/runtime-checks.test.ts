@@ -150,7 +150,7 @@ describe('the checks on real containers', () => {
 
   it('fail on 500 and show the answer', async () => {
     const error = await failure(serve(8000, '500 Oh No', 'no such table'))
-    expect(error.message).toBe('The app answered GET / with 500 Oh No, within 4 s.')
+    expect(error.message).toBe('After 4 s the app still answers GET / with 500 Oh No.')
     expect(error.evidence.join('\n')).toContain('Its first line: no such table')
   })
 

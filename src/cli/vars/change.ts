@@ -24,7 +24,7 @@ export async function setVariables(session: Session, [given]: [string[]], option
     throw new Failure(
       exits.wrongUse,
       `Standard input is one value, and ${asked.join(', ')} want one each.`,
-      'Set them one after the other, or all of a file: slipway vars import',
+      'A value stands behind “=”: NAME=value. Or set them one after the other, or all of a file: slipway vars import',
     )
   }
   // Before anything is asked: whoever changes it meanwhile is not overwritten.

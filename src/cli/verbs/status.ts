@@ -150,6 +150,7 @@ function printStatus(out: Output, status: Status): void {
     ['Health', running === null ? null : describeHealth(running)],
     ['Last deploy', lastDeploy === null ? null : describeDeploy(lastDeploy)],
     ['Error', lastDeploy?.error?.message ?? null],
+    ['Its log', lastDeploy?.error == null ? null : `slipway deploys log ${lastDeploy.id}`],
   ])
   const told = status.messages.filter(({ code }) => !shownAbove.has(code))
   for (const { code, text } of told) out.line(`${pressing.has(code) ? ' !     ' : '       '}${text}`)

@@ -78,7 +78,7 @@ export function explainHttp(
       }
     case 'answer':
       return {
-        message: `The app answered GET ${path} with ${describeResult(result)}, ${within}.`,
+        message: `After ${facts.deadlineMs / 1000} s the app still answers GET ${path} with ${describeResult(result)}.`,
         hint:
           rules.path === null
             ? `Anything below 500 is good. To ask for another path: health.path in slipway.yml. ${seeLog}`

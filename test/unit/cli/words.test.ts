@@ -37,8 +37,20 @@ describe('an unknown command', () => {
     expect(hint("error: unknown command 'config:set'")).toMatch(/slipway vars/)
   })
 
+  it('that this version does not have is not taken for another, and a shell is found', () => {
+    expect(hint("error: unknown command 'tokens'\n(Did you mean open?)")).toMatch(/none of that yet/)
+    expect(hint("error: unknown command 'ssh'")).toContain('slipway run ENV -- sh')
+    expect(hint("error: unknown command 'maintenance:on'")).toContain('slipway envs stop ENV')
+  })
+
   it('else leads to what is spelt alike, or to help', () => {
     expect(hint("error: unknown command 'depoly'\n(Did you mean deploy?)")).toBe('Did you mean deploy?')
     expect(hint("error: unknown command 'ps'", 'slipway apps')).toBe('See how: slipway apps --help')
   })
+})
+
+it('an unknown option of a command to be run leads to the two hyphens, and others’ --tail to ours', () => {
+  expect(usageFailure("error: unknown option '-l'", 'slipway run').hint).toContain('slipway run [ENV] -- COMMAND')
+  expect(usageFailure("error: unknown option '--tail'", 'slipway logs').hint).toBe('To go on with what comes: -f')
+  expect(usageFailure("error: unknown option '-l'", 'slipway logs').hint).toBe('See how: slipway logs --help')
 })

@@ -165,14 +165,14 @@ describe('checks that fail say what happened', () => {
     const reason = Buffer.from('no é here').toString('latin1')
     const { run } = await makeCheck(await serve((_, res) => res.writeHead(500, reason).end()))
     const error = await failure(run)
-    expect(error.message).toBe('The app answered GET / with 500 no é here, within 1.5 s.')
+    expect(error.message).toBe('After 1.5 s the app still answers GET / with 500 no é here.')
   })
 
   it('it answers 500, with the first line of the answer', async () => {
     const port = await serve((_, res) => res.writeHead(500).end('\nno such table: users\nat line 3'))
     const { run } = await makeCheck(port)
     const error = await failure(run)
-    expect(error.message).toBe('The app answered GET / with 500 Internal Server Error, within 1.5 s.')
+    expect(error.message).toBe('After 1.5 s the app still answers GET / with 500 Internal Server Error.')
     expect(error.evidence[1]).toBe('Its first line: no such table: users')
   })
 
@@ -182,14 +182,14 @@ describe('checks that fail say what happened', () => {
       if (performance.now() - startedMs < 1200) res.writeHead(500).end()
     })
     const { run } = await makeCheck(port, { config: { health: { deadlineMs: 1500, timeoutMs: 1000 } } })
-    expect((await failure(run)).message).toContain('answered GET / with 500')
+    expect((await failure(run)).message).toContain('still answers GET / with 500')
   })
 
   it('the wrong status for its path', async () => {
     const port = await serve((req, res) => res.writeHead(req.url === '/healthz' ? 404 : 200).end())
     const { run } = await makeCheck(port, { config: { health: { path: '/healthz' } } })
     const error = await failure(run)
-    expect(error.message).toBe('The app answered GET /healthz with 404 Not Found, within 1.5 s.')
+    expect(error.message).toBe('After 1.5 s the app still answers GET /healthz with 404 Not Found.')
     expect(error.hint).toContain('200-399')
   })
 
