@@ -11,7 +11,7 @@ const elsewhere = new Map<string, string>([
   ),
   ['stop', 'slipway envs stop ENV: its address says so, and nothing of it runs'],
   ['start', 'slipway envs start ENV'],
-  ['maintenance', 'To take a site away for a while: slipway envs stop ENV, and envs start ENV'],
+  ['maintenance', 'slipway maintenance --help'],
   ['push', 'Git does that: git push divio HEAD. The newest commit that is there already: slipway deploy ENV'],
   ...['tokens', 'keys', 'hosts', 'domains', 'certs', 'addons', 'pg'].map(
     (name) => [name, 'This version has none of that yet. What it has: slipway --help'] as const,

@@ -64,7 +64,7 @@ describe('a release that does not pass its checks', () => {
       [
         'errors',
         answer500,
-        ['The app answered GET / with 500 Oops', 'Its first line: no such table: x', 'Last probe: GET http://10.'],
+        ['the app still answers GET / with 500 Oops', 'Its first line: no such table: x', 'Last probe: GET http://10.'],
       ],
       [
         'silent',
@@ -90,7 +90,7 @@ describe('a release that does not pass its checks', () => {
       [
         'wrong-path',
         'CMD exec httpd -f -p $PORT -h /www\n',
-        ['The app answered GET /healthz with 404', 'asks for 200-399'],
+        ['After 3 s the app still answers GET /healthz with 404', 'asks for 200-399'],
         'health: { path: /healthz, deadline: 3s }\n',
       ],
     ]

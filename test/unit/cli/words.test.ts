@@ -40,7 +40,7 @@ describe('an unknown command', () => {
   it('that this version does not have is not taken for another, and a shell is found', () => {
     expect(hint("error: unknown command 'tokens'\n(Did you mean open?)")).toMatch(/none of that yet/)
     expect(hint("error: unknown command 'ssh'")).toContain('slipway run ENV -- sh')
-    expect(hint("error: unknown command 'maintenance:on'")).toContain('slipway envs stop ENV')
+    expect(hint("error: unknown command 'maintenance:on'")).toContain('slipway maintenance')
   })
 
   it('else leads to what is spelt alike, or to help', () => {
