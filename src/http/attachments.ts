@@ -54,11 +54,9 @@ export function makeAttachments({ accounts, runs, logger, pingMs = defaultPingMs
   return {
     takes: (req) => path.test(req.url ?? '') && req.headers.upgrade?.toLowerCase() === 'websocket',
     upgrade(req, socket, head) {
-      const ignore = (): void => undefined
-      socket.on('error', ignore)
-      accept(req, socket, head)
-        .catch((error: unknown) => refuse(socket, error, logger))
-        .finally(() => socket.off('error', ignore))
+      // For good: also what was refused may break, and nobody else listens.
+      socket.on('error', () => undefined)
+      accept(req, socket, head).catch((error: unknown) => refuse(socket, error, logger))
     },
     close() {
       for (const webSocket of server.clients) webSocket.terminate()
@@ -66,11 +64,12 @@ export function makeAttachments({ accounts, runs, logger, pingMs = defaultPingMs
   }
 }
 
-/** As any other call of the API is refused. */
+/** As any other call of the API is refused. The server does not know the connection any more: it ends here, whatever the client does. */
 function refuse(socket: Duplex, error: unknown, logger: Logger): void {
   const problem = problemOf(error, '')
   if (problem.code === 'internal') logger.error('a connection failed', { error })
   const body = JSON.stringify(problem)
+  socket.once('finish', () => socket.destroy())
   socket.end(
     [
       `HTTP/1.1 ${problem.status} ${problem.title}`,

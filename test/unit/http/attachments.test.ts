@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { createConnection } from 'node:net'
 import WebSocket from 'ws'
 import { makeAttachments } from '../../../src/http/attachments.ts'
 import { type HttpServer, startHttpServer } from '../../../src/http/server.ts'
@@ -57,6 +58,25 @@ describe('a connection to a command', () => {
     // What is no such address is answered as if nothing had been asked for.
     expect(await answerTo(connect(token, { path: '/api/v1/apps' }))).toBe(200)
     expect(await answerTo(connect(token))).toBe(101)
+  })
+
+  it('may break while it is refused: nothing else does, and nothing of it is left', async () => {
+    const head = ['Host: x', 'Connection: Upgrade', 'Upgrade: websocket', 'Authorization: Bearer wrong', '', '']
+    const request = [`GET /api/v1/runs/${id}/attachment HTTP/1.1`, ...head].join('\r\n')
+    for (let round = 0; round < 100; round += 1) {
+      const socket = createConnection({ host: '127.0.0.1', port: server.port ?? 0, allowHalfOpen: true })
+      socket.on('error', () => undefined)
+      await new Promise<void>((resolve) => socket.write(request, () => resolve()))
+      if (round % 4 === 0) continue
+      await new Promise((resolve) => (round % 4 === 1 ? setImmediate(resolve) : setTimeout(resolve, round % 4)))
+      socket.resetAndDestroy()
+    }
+    expect(await answerTo(connect(token))).toBe(101)
+    for (const socket of open.splice(0)) socket.terminate()
+    // Those that have never closed their side are gone, too.
+    const begunMs = Date.now()
+    await server.close(2_000)
+    expect(Date.now() - begunMs).toBeLessThan(1_500)
   })
 
   it('ends when more comes than there is room for, and lets signals pass input that nobody takes', async () => {
