@@ -366,11 +366,33 @@ CREATE TABLE public.releases (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     pinned boolean DEFAULT false NOT NULL,
     variables_key_id integer,
-    variable_marks jsonb DEFAULT '{}'::jsonb NOT NULL
+    variable_marks jsonb DEFAULT '{}'::jsonb NOT NULL,
+    variables_revoked_at timestamp with time zone
 );
 
 ALTER TABLE public.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.releases_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.revoked_values (
+    id bigint NOT NULL,
+    app_id bigint NOT NULL,
+    name text NOT NULL,
+    mark bytea NOT NULL,
+    key_id integer NOT NULL,
+    sealed bytea NOT NULL,
+    secret boolean NOT NULL,
+    revoked_by text NOT NULL,
+    revoked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.revoked_values ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.revoked_values_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -545,6 +567,12 @@ ALTER TABLE ONLY public.releases
 ALTER TABLE ONLY public.releases
     ADD CONSTRAINT releases_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.revoked_values
+    ADD CONSTRAINT revoked_values_app_id_name_mark_key UNIQUE (app_id, name, mark);
+
+ALTER TABLE ONLY public.revoked_values
+    ADD CONSTRAINT revoked_values_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_pkey PRIMARY KEY (environment_id);
 
@@ -660,6 +688,8 @@ CREATE INDEX releases_by_build ON public.releases USING btree (build_id);
 
 CREATE INDEX releases_by_variables_key ON public.releases USING btree (variables_key_id) WHERE (variables_key_id IS NOT NULL);
 
+CREATE INDEX revoked_values_by_key ON public.revoked_values USING btree (key_id);
+
 CREATE INDEX routes_by_deploy ON public.routes USING btree (deploy_id);
 
 CREATE INDEX routes_by_release ON public.routes USING btree (release_id);
@@ -758,6 +788,12 @@ ALTER TABLE ONLY public.releases
 
 ALTER TABLE ONLY public.releases
     ADD CONSTRAINT releases_variables_key_id_fkey FOREIGN KEY (variables_key_id) REFERENCES public.sealing_keys(id);
+
+ALTER TABLE ONLY public.revoked_values
+    ADD CONSTRAINT revoked_values_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.revoked_values
+    ADD CONSTRAINT revoked_values_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.sealing_keys(id);
 
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_deploy_id_fkey FOREIGN KEY (deploy_id) REFERENCES public.deploys(id);

@@ -20,6 +20,7 @@ export type Action =
   | 'environments.maintain'
   | 'vars.read'
   | 'vars.change'
+  | 'vars.revoke'
   | 'vars.rotate-key'
   | 'environments.remove'
   | 'environments.stop'

@@ -80,6 +80,10 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     const done = ['set', 'unset'].filter((what) => list(data[what]) !== '').map((what) => `${what} ${list(data[what])}`)
     return `changed variables of ${environment ?? 'an environment'}: ${done.join('; ')}`
   },
+  'vars.revoked': ({ environment, data }) => {
+    const where = `${environment ?? 'an environment'} and ${counted(data['releases'], 'release')} of it`
+    return `revoked a value of ${text(data['name'])}: ${data['removed'] === true ? 'removed from' : 'replaced in'} ${where}`
+  },
   'protection.changed': ({ environment, data }) => {
     const done = [
       ...(data['opened'] === true ? ['let everybody in'] : []),

@@ -12,6 +12,7 @@ import type { protectionSchema } from '../http/routes/protection/routes.ts'
 import type { processesSchema, scaledSchema } from '../http/routes/processes/routes.ts'
 import type { comparisonSchema, releaseDetails, releaseSchema } from '../http/routes/releases/presenter.ts'
 import type { overviewSchema, statusSchema } from '../http/routes/status/presenter.ts'
+import type { revokedSchema } from '../http/routes/vars/revocation.ts'
 import type { variableSchema } from '../http/routes/vars/presenter.ts'
 
 /** What the API answers, from the schemas it answers by. Types only: nothing of the server is loaded here. */
@@ -20,6 +21,7 @@ export type Environment = z.output<typeof environmentSchema>
 /** As a change has left it. */
 export type ChangedEnvironment = z.output<typeof changedSchema>
 export type Variable = z.output<typeof variableSchema>
+export type Revoked = z.output<typeof revokedSchema>
 export type CronJob = z.output<typeof cronJobSchema>
 export type CronRun = z.output<typeof cronRunSchema>
 export type Deploy = z.output<typeof deploySchema>

@@ -6,6 +6,7 @@ import { getRelease } from '../releases/index.ts'
 import { type Deploy, type DeployRequest, type LogLine, nameOrigin, type QueuedDeploy } from './deploy.ts'
 import { applyExposure } from './apply-exposure.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
+import { type Begun, endBegun } from './end-begun.ts'
 import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
 import { findAhead, isHeldBy, planArrival } from './line.ts'
@@ -64,6 +65,11 @@ export interface Deploys {
   closeLine(tx: Transaction, closing: { environmentId: number; by: string; cancel: boolean }): Promise<number | null>
   /** Ends all that an environment runs whose line is closed, and whatever leads to it. Safe to repeat. */
   takeDown(environment: Doomed, signal: AbortSignal): Promise<void>
+  /**
+   * In the transaction that takes something out of these releases: asks the deploys to end that have begun to start what they
+   * had. Call `wake` after the commit.
+   */
+  endBegun(tx: Transaction, begun: { releaseIds: readonly number[]; by: string }): Promise<Begun[]>
   /** What containers of a deploy’s release are made from. */
   readSpec(deployId: number): Promise<ReleaseSpec>
   /** What one more container of an environment will need of the host’s memory. */
@@ -155,6 +161,7 @@ export function makeDeploys(given: Tools): Deploys {
       return running
     },
     takeDown: (environment, signal) => takeDown(tools, { environment, retire, signal }),
+    endBegun,
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     readSpec: async (deployId) => readReleaseSpec(await store.getDeploy(db, deployId), tools),
     wantedMemory: (environmentId, limitBytes) => wantedMemory(db, environmentId, limitBytes),

@@ -8,7 +8,7 @@ import {
 } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable, Transaction } from '../postgres/database.ts'
-import type { DeployRequest } from './deploy.ts'
+import type { DeployRequest, DeployStep } from './deploy.ts'
 import { type InLine, placeOf } from './line.ts'
 
 /*
@@ -131,6 +131,19 @@ export async function recordWait(tx: Transaction, id: number, waitingFor: string
     [id, waitingFor],
   )
   return rows.length > 0
+}
+
+/** The running deploys of these releases; they begin no further step until the transaction ends. */
+export async function listBegun(
+  tx: Transaction,
+  releaseIds: readonly number[],
+): Promise<{ id: number; appId: number; environmentId: number; step: DeployStep | null }[]> {
+  return tx.query(
+    `select d.id, e.app_id as "appId", d.environment_id as "environmentId", d.step
+     from deploys d join environments e on e.id = d.environment_id
+     where d.release_id = any($1) and d.state = 'running' order by d.id for no key update of d`,
+    [releaseIds],
+  )
 }
 
 /** Ends a waiting deploy, or asks a running one to end. `late`: its traffic is being moved, or is about to be, with that of others; null: it has ended already. */

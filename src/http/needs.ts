@@ -14,7 +14,7 @@ import type { Removals } from '../removals/index.ts'
 import type { Promotions } from '../promotions/index.ts'
 import type { Releases } from '../releases/index.ts'
 import type { Rollbacks } from '../rollbacks/index.ts'
-import type { KeyRotation, Vars } from '../vars/index.ts'
+import type { KeyRotation, Revocation, Vars } from '../vars/index.ts'
 
 /** What the HTTP side needs of the rest; server/open-doors.ts gives it. */
 export interface HttpNeeds {
@@ -23,6 +23,7 @@ export interface HttpNeeds {
   readonly protection: Protection
   readonly vars: Vars
   readonly cron: Pick<Cron, 'list' | 'listRuns' | 'getRun' | 'runNow' | 'waitForEnd'>
+  readonly revocation: Revocation
   readonly rotation: Pick<KeyRotation, 'begin' | 'countLeft'>
   readonly deploys: Pick<
     Deploys,

@@ -20,7 +20,14 @@ import { makeAddresses, passwordHash } from '../routing/index.ts'
 import { makeRollbacks } from '../rollbacks/index.ts'
 import { makeRuns } from '../runs/index.ts'
 import { makeStatuses } from '../status/index.ts'
-import { makeKeyRotation, makeMasks, makeReleaseVariables, makeSecretsSource, makeVars } from '../vars/index.ts'
+import {
+  makeKeyRotation,
+  makeMasks,
+  makeReleaseVariables,
+  makeRevocation,
+  makeSecretsSource,
+  makeVars,
+} from '../vars/index.ts'
 import { buildSettings } from './build-settings.ts'
 import type { Ground } from './lay-ground.ts'
 import { makeNights, makeUpkeep } from './upkeep.ts'
@@ -108,10 +115,15 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
     note: (at, text) => logs.note(at, text),
   })
   const processes = makeProcesses({ db, deploys })
+  const revocation = makeRevocation({
+    ...{ db, keys, masks },
+    endBegun: (tx, begun) => deploys.endBegun(tx, begun),
+    wake: () => deploys.wake(),
+  })
   const mask = async (id: number, text: string): Promise<string> => (await masks.ofEnvironment(id)).mask(text)
   const locks = makeLocks({ db, deploys, mask })
   const maintenance = makeMaintenance({ db, apply: (id) => deploys.applyExposure(id), mask })
-  return { logs, runs, deploys, processes, locks, protection, maintenance, cron }
+  return { logs, runs, deploys, processes, revocation, locks, protection, maintenance, cron }
 }
 
 /** What drives those: pushes, removals, nights; and what only reads. */

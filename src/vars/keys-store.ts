@@ -52,7 +52,8 @@ export async function removeUnusedKeys(tx: Transaction, current: number): Promis
   await tx.query(
     `delete from sealing_keys k where k.purpose = 'values' and k.id < $1
        and not exists (select 1 from variables v where v.key_id = k.id)
-       and not exists (select 1 from releases r where r.variables_key_id = k.id)`,
+       and not exists (select 1 from releases r where r.variables_key_id = k.id)
+       and not exists (select 1 from revoked_values v where v.key_id = k.id)`,
     [current],
   )
 }

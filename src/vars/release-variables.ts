@@ -4,16 +4,18 @@ import { Secret } from '../kernel/secret.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import type { SealingKeys } from './keys.ts'
 import type { Masks } from './mask/masks.ts'
+import { assertNotRevoked } from './revoked.ts'
 import * as store from './store.ts'
 import { openValue } from './vars.ts'
 
-/** The variables of releases: those of their environment as they were when the release was made. They never change. */
+/** The variables of releases: those of their environment as they were when the release was made. They never change, but for
+ * values that are revoked. */
 export interface ReleaseVariables {
   /** The environment's as they are now, to be kept with a release. */
   read(q: Queryable, environmentId: number): Promise<Snapshot>
   /** Those of a release as they were kept with it. */
   readOf(q: Queryable, releaseId: number): Promise<Snapshot>
-  /** In the transaction that makes the release. */
+  /** In the transaction that makes the release. Throws `conflict` for a value that was revoked. */
   keep(tx: Transaction, releaseId: number, snapshot: Snapshot): Promise<void>
   /** What a build of these gets. Throws `config_invalid` for a secret: an image’s history would tell it. */
   forBuild(snapshot: Snapshot): BuildVariables
@@ -64,6 +66,10 @@ export function makeReleaseVariables({
     },
     async keep(tx, releaseId, snapshot) {
       if (snapshot.length === 0) return
+      const environmentId = await store.lockVariablesOf(tx, releaseId)
+      // Whoever read them before that may have read what was revoked since.
+      const read = snapshot.map(({ name, value }) => ({ name, value: value.reveal() }))
+      await assertNotRevoked(tx, keys, environmentId, read)
       const kept: Kept = snapshot.map(({ name, value, secret, build }) => [name, value.reveal(), secret, build])
       const marks = Object.fromEntries(snapshot.map(({ name, mark }) => [name, mark.toString('hex')]))
       const sealed = keys.seal(placeOfRelease(releaseId), Buffer.from(JSON.stringify(kept)))

@@ -5,6 +5,7 @@ import type { Secret } from '../kernel/secret.ts'
 import type { Database, Transaction } from '../postgres/database.ts'
 import type { SealingKeys } from './keys.ts'
 import { placeOfRelease } from './release-variables.ts'
+import { placeOfRevoked } from './revoked.ts'
 import * as store from './rotation-store.ts'
 import { placeOf } from './vars.ts'
 
@@ -40,7 +41,9 @@ export function makeKeyRotation({ db, keys, keepSecretKey, logger, closing }: Ro
 
   /** True when nothing is left. */
   const sealSome = async (): Promise<boolean> => {
-    const done = await db.transaction(async (tx) => (await sealVariables(tx, keys)) + (await sealReleases(tx, keys)))
+    const done = await db.transaction(
+      async (tx) => (await sealVariables(tx, keys)) + (await sealReleases(tx, keys)) + (await sealRevoked(tx, keys)),
+    )
     if (done > 0 || (await store.countOlder(db, keys.current())) > 0) return false
     await keys.tidy()
     return true
@@ -89,6 +92,15 @@ async function sealReleases(tx: Transaction, keys: SealingKeys): Promise<number>
   for (const { releaseId, keyId, sealed } of older) {
     const place = placeOfRelease(releaseId)
     await store.putRelease(tx, { releaseId, ...keys.seal(place, keys.unseal(place, sealed, keyId)) })
+  }
+  return older.length
+}
+
+async function sealRevoked(tx: Transaction, keys: SealingKeys): Promise<number> {
+  const older = await store.takeRevoked(tx, keys.current(), batches.variables)
+  for (const { id, appId, name, keyId, sealed } of older) {
+    const place = placeOfRevoked(appId, name)
+    await store.putRevoked(tx, { id, ...keys.seal(place, keys.unseal(place, sealed, keyId)) })
   }
   return older.length
 }

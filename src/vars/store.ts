@@ -26,6 +26,15 @@ export async function lockVariables(
   return rows[0]
 }
 
+/** The same of the environment that a release is of; returns its id. */
+export async function lockVariablesOf(tx: Transaction, releaseId: number): Promise<number> {
+  const rows = await tx.query<{ id: number }>(
+    'select id from environments where id = (select environment_id from releases where id = $1) for no key update',
+    [releaseId],
+  )
+  return (rows[0] as { id: number }).id
+}
+
 export async function listVariables(q: Queryable, environmentId: number): Promise<Present[]> {
   return q.query(`select ${presentColumns} from variables where environment_id = $1 order by name`, [environmentId])
 }

@@ -4,6 +4,7 @@ import { quote } from '../kernel/names.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import type { SealingKeys } from './keys.ts'
 import type { Masks } from './mask/masks.ts'
+import { assertNotRevoked } from './revoked.ts'
 import { markOf } from './seal.ts'
 import * as store from './store.ts'
 import { planChange, type Variable, type VariablesChange } from './variable.ts'
@@ -47,6 +48,7 @@ export function makeVars({ db, keys, masks }: VarsParts): Vars {
     const { version, environment, appId } = await store.lockVariables(tx, environmentId)
     const variables = await store.listVariables(tx, environmentId)
     const { set, unset } = planChange({ version, environment, variables }, change, mark)
+    await assertNotRevoked(tx, keys, environmentId, set)
     if (set.length + unset.length === 0) return { changed: { version, set: [], unset: [] }, secrets: [] }
     const written = set.map((v) => ({ ...v, ...keys.seal(placeOf(environmentId, v.name), Buffer.from(v.value)) }))
     const names = { set: set.map(({ name }) => name), unset: [...unset] }
@@ -86,6 +88,8 @@ export function makeVars({ db, keys, masks }: VarsParts): Vars {
       return changed
     },
     async copyVariables(tx, { from, to }) {
+      // A value that is revoked meanwhile must not live on in a copy that whoever revokes it has not seen.
+      await store.lockVariables(tx, from)
       const { variables } = await store.listWithVersion(tx, from)
       if (variables.length === 0) return
       for (const [by, its] of Map.groupBy(variables, (variable) => variable.changedBy)) {

@@ -336,6 +336,7 @@ describe('who may', () => {
         .replace('{app}', 'private')
         .replace('{environment}', 'test')
         .replace('{release}', 'v1')
+        .replace('{name}', 'KEY')
         .replace('{id}', String(deploy.json.id))
       for (const method of Object.keys(methods)) {
         const refused = await httpCall(method.toUpperCase(), `${server.url}/api/v1${path}`, { token: powerless })

@@ -25,6 +25,7 @@ import {
   makeKeyRotation,
   makeMasks,
   makeReleaseVariables,
+  makeRevocation,
   makeSecretsSource,
   makeVars,
   openKeys,
@@ -137,6 +138,11 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       accounts,
       environments,
       vars,
+      revocation: makeRevocation({
+        ...{ db: pool, keys, masks },
+        endBegun: async () => [],
+        wake: () => undefined,
+      }),
       cron,
       rotation,
       removals,
@@ -274,6 +280,7 @@ function makeState(pool: Pool) {
     | 'accounts'
     | 'environments'
     | 'vars'
+    | 'revocation'
     | 'cron'
     | 'protection'
     | 'releases'

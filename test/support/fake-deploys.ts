@@ -88,6 +88,7 @@ export function makeFakeDeploys(): FakeDeploys {
     startServing: unused,
     oneOff: unused,
     closeLine: unused,
+    endBegun: unused,
     takeDown: unused,
     listInstances: unused,
     readSpec: unused,

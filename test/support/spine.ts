@@ -22,9 +22,12 @@ import type { MemoryRoom } from '../../src/runtime/index.ts'
 import {
   makeMasks,
   makeReleaseVariables,
+  makeRevocation,
   makeSecretsSource,
   makeVars,
   openKeys,
+  type Revocation,
+  type SealingKeys,
   type Vars,
 } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
@@ -47,6 +50,8 @@ export interface Spine {
   newBuilds(): Builds
   readonly tools: Tools
   readonly vars: Vars
+  readonly revocation: Revocation
+  readonly keys: SealingKeys
   /** What the next builds do; resolves when they are done. */
   onBuild: (build: Build, signal: AbortSignal) => Promise<void>
   config: AppConfig
@@ -70,6 +75,7 @@ export interface Spine {
   close(): Promise<void>
 }
 
+export const spineKey = new Secret('spine-test-installation-key-000000')
 export const commitOf = (letter: string): string => letter.repeat(40)
 
 export interface SpineOptions {
@@ -86,7 +92,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   const port = (site.address() as AddressInfo).port
   const db = makePool(database.connection, { logger: silentLogger, size: 10 })
   const environments = makeEnvironments({ db })
-  const keys = await openKeys(db, new Secret('spine-test-installation-key-000000'))
+  const keys = await openKeys(db, spineKey)
   const app = await environments.createApp('shop')
   const masks = makeMasks(makeSecretsSource({ db, keys }))
   const runtime = makeFakeRuntime('spine')
@@ -147,6 +153,12 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     newBuilds,
     tools,
     vars: makeVars({ db, keys, masks }),
+    keys,
+    revocation: makeRevocation({
+      ...{ db, keys, masks },
+      endBegun: (tx, begun) => deploys.endBegun(tx, begun),
+      wake: () => deploys.wake(),
+    }),
     onBuild: async () => undefined,
     config: defaultConfig(port),
     answer: 200,

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { type CommonOptions, type Run, withEnvironment, withExample, withJson } from '../session.ts'
 import { type ChangeOptions, importVariables, setVariables, unsetVariables } from '../vars/change.ts'
 import { exportVariables, getVariable, listVariables } from '../vars/read.ts'
+import { type RevokeOptions, revokeVariable } from '../vars/revoke.ts'
 import { rotateKey } from '../vars/rotate-key.ts'
 
 export function addVarsVerbs(program: Command, run: Run): void {
@@ -56,7 +57,24 @@ export function addVarsVerbs(program: Command, run: Run): void {
       .action(run<[string | undefined], CommonOptions>(exportVariables)),
     'slipway vars export live > live.env',
   )
+  addRevocationVerb(verb('revoke', revokes), run)
   addRotationVerb(vars, run)
+}
+
+const revokes =
+  'replace a value that leaked, in all environments of the app and in all their releases: nothing starts with it again'
+
+function addRevocationVerb(revoke: Command, run: Run): void {
+  withExample(
+    revoke
+      .argument('<name[=value]>', 'of a name alone the new value is asked, or read from standard input')
+      .option('--remove', 'no new value: the variable is removed wherever it had the old one')
+      .option('--of <release>', 'the value that this release of the environment has (default: that of the environment)')
+      .option('--raw', 'keep a line end at the end of standard input')
+      .action(run<[string], RevokeOptions>(revokeVariable)),
+    'slipway vars revoke -e live STRIPE_KEY < new-key.txt',
+    'slipway vars revoke -e live STRIPE_KEY --remove',
+  )
 }
 
 function addRotationVerb(vars: Command, run: Run): void {

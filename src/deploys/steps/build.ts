@@ -2,6 +2,7 @@ import type { Build, BuildPlan, BuildWish } from '../../builds/index.ts'
 import { createRelease } from '../../releases/index.ts'
 import { recordBuild, recordBuildPlace, recordRelease } from '../store.ts'
 import { buildHeading, type Deploy, isOfSameRelease } from '../deploy.ts'
+import { lockLine } from '../line-store.ts'
 import type { Step, StepContext } from './step.ts'
 import { takeImage } from './take-image.ts'
 import { takeServing } from './take-serving.ts'
@@ -43,6 +44,8 @@ async function withVariables({ deploy, tools, log }: StepContext, plan: BuildPla
 /** False when the build got other variables than the release would have: then there is none. */
 async function makeRelease({ deploy, own, tools }: StepContext, plan: BuildPlan, built: Build): Promise<boolean> {
   return tools.db.transaction(async (tx) => {
+    // Nobody changes a variable, or revokes a value, between what is read and what is kept.
+    await lockLine(tx, deploy.environmentId)
     const snapshot = (await tools.variables?.read(tx, deploy.environmentId)) ?? []
     const wanted = tools.variables?.forBuild(snapshot).key ?? null
     if (wanted !== (plan.variables?.key ?? null)) return false

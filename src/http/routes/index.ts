@@ -20,6 +20,7 @@ import { processRoutes } from './processes/routes.ts'
 import { runRoutes } from './runs/routes.ts'
 import { serverRoutes } from './server/routes.ts'
 import { statusRoutes } from './status/routes.ts'
+import { revocationRoutes } from './vars/revocation.ts'
 import { varsRoutes } from './vars/routes.ts'
 
 /** Every route of /api/v1. */
@@ -29,6 +30,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...appRoutes(needs),
     ...environmentRoutes(needs),
     ...varsRoutes(needs),
+    ...revocationRoutes(needs),
     ...cronRoutes(needs),
     ...protectionRoutes(needs),
     ...lockRoutes(needs),

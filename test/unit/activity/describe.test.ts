@@ -78,7 +78,7 @@ describe('the sentence of an event', () => {
 
   it('can be asked for by its kind or what it is about, and by nothing else', () => {
     expect(kindsOf('deploy.failed')).toEqual(['deploy.failed'])
-    expect(kindsOf('vars')).toEqual(['vars.changed', 'vars.key-changed'])
+    expect(kindsOf('vars')).toEqual(['vars.changed', 'vars.revoked', 'vars.key-changed'])
     expect(kindsOf('instance')).toContain('instance.crash-loop')
     expect(() => kindsOf('nonsense')).toThrow(
       expect.objectContaining({

@@ -1,0 +1,308 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { setTimeout as delay } from 'node:timers/promises'
+import { readReleaseSpec } from '../../src/deploys/release-spec.ts'
+import { makeEnvironments } from '../../src/environments/index.ts'
+import { Secret } from '../../src/kernel/secret.ts'
+import {
+  makeKeyRotation,
+  makeMasks,
+  makeReleaseVariables,
+  makeRevocation,
+  makeSecretsSource,
+  openKeys,
+  type Revoked,
+} from '../../src/vars/index.ts'
+import { waitFor } from '../support/slipway.ts'
+import { commitOf, makeSpine, type Spine, spineKey } from '../support/spine.ts'
+
+type Name = 'test' | 'live'
+const leaked = 'a-value-that-leaked'
+const next = 'the-new-value'
+
+let spine: Spine
+beforeEach(async () => {
+  spine = await makeSpine()
+})
+afterEach(() => spine.close())
+
+async function set(name: string, value: string, environment: Name = 'test', flags: object = { secret: true }) {
+  const { id } = await spine.environment(environment)
+  return spine.vars.change(id, { set: [{ name, value, ...flags }], unset: [] }, 'ada')
+}
+async function wishFor(environment: Name, value: string | null = next, of: number | null = null) {
+  const { id, appId } = await spine.environment(environment)
+  const [release] = await spine.db.query<{ id: number; number: number }>(
+    'select id, number from releases where environment_id = $1 and number = $2',
+    [id, of ?? 0],
+  )
+  return { appId, environmentId: id, environment, name: 'KEY', release: release ?? null, value }
+}
+const revoke = async (environment: Name, value: string | null = next, of: number | null = null): Promise<Revoked> =>
+  spine.revocation.revoke(await wishFor(environment, value, of), 'ada')
+async function live(deployId: number): Promise<number> {
+  const log = await spine.log(deployId)
+  const { state, releaseId } = await spine.deploys.get(deployId)
+  expect([state, log]).toEqual(['live', log])
+  return releaseId ?? 0
+}
+/** What a container of the deploy's release gets. */
+async function envOf(deployId: number): Promise<Record<string, string>> {
+  const spec = await readReleaseSpec(await spine.deploys.get(deployId), spine.tools)
+  const { env } = spec.instance({ process: 'web', position: 1, address: null })
+  return Object.fromEntries(Object.entries(env).map(([n, v]) => [n, v instanceof Secret ? v.reveal() : v]))
+}
+const goBack = (releaseId: number): Promise<number> =>
+  spine.request('rollback', 'test', commitOf('a'), { from: { releaseId, variables: 'release' }, holds: false })
+const events = () =>
+  spine.db.query<{ kind: string; environment: string; data: object }>(
+    `select kind, environment, data from events where kind = 'vars.revoked' order by id`,
+  )
+/** Everything that the database holds, as text: what is sealed is not in it. */
+async function valueOf(environment: Name): Promise<string | undefined> {
+  const { id } = await spine.environment(environment)
+  const snapshot = await makeReleaseVariables({ ...parts(), masks: noMasks }).read(spine.db, id)
+  return snapshot.find(({ name }) => name === 'KEY')?.value.reveal()
+}
+const noMasks = { add: async () => undefined }
+const parts = () => ({ db: spine.db, keys: spine.keys })
+
+describe('a value that leaked', () => {
+  it('is replaced in the releases and variables of all environments that have it, and in no other', async () => {
+    await set('KEY', leaked)
+    await set('OTHER', leaked)
+    await set('KEY', leaked, 'live')
+    const first = await spine.deploy('test', commitOf('a'))
+    const inLive = await spine.deploy('live', commitOf('a'))
+    const [old] = [await live(first), await live(inLive)]
+    await set('KEY', 'of its own', 'live')
+    const second = await spine.deploy('live', commitOf('b'))
+    await live(second)
+
+    expect(await revoke('test')).toEqual({
+      environments: [
+        { environment: 'test', variable: true, releases: 1, running: [{ release: 1, serves: true }] },
+        { environment: 'live', variable: false, releases: 1, running: [] },
+      ],
+      begun: [],
+      images: [],
+    })
+    expect(await envOf(first)).toMatchObject({ KEY: next, OTHER: leaked })
+    expect(await envOf(inLive)).toMatchObject({ KEY: next })
+    expect(await envOf(second)).toMatchObject({ KEY: 'of its own' })
+    expect([await valueOf('test'), await valueOf('live')]).toEqual([next, 'of its own'])
+    // Marks say so, too: nothing waits to be applied.
+    const { id } = await spine.environment('test')
+    expect(
+      await spine.db.query(
+        `select v.name from variables v join routes t on t.environment_id = v.environment_id join releases r on r.id = t.release_id
+         where v.environment_id = $1 and encode(v.mark, 'hex') is distinct from r.variable_marks ->> v.name`,
+        [id],
+      ),
+    ).toEqual([])
+    for (const deploy of [await goBack(old), await spine.request('restart', 'test', commitOf('a'))]) {
+      await live(deploy)
+      expect(await envOf(deploy)).toMatchObject({ KEY: next, OTHER: leaked })
+    }
+    expect(await events()).toEqual([
+      { kind: 'vars.revoked', environment: 'test', data: { name: 'KEY', releases: 1, removed: false } },
+      { kind: 'vars.revoked', environment: 'live', data: { name: 'KEY', releases: 1, removed: false } },
+    ])
+  })
+
+  it('may be one that only a release still has, and is removed when there is no new one', async () => {
+    await set('KEY', leaked)
+    const first = await spine.deploy('test', commitOf('a'))
+    await live(first)
+    await set('KEY', 'changed already')
+    expect(await revoke('test', null, 1)).toMatchObject({
+      environments: [
+        { environment: 'test', variable: false, releases: 1 },
+        { environment: 'live', releases: 0 },
+      ],
+    })
+    expect(await envOf(first)).not.toHaveProperty('KEY')
+    expect(await valueOf('test')).toBe('changed already')
+    await revoke('test', null)
+    expect(await valueOf('test')).toBeUndefined()
+    await expect(revoke('test')).rejects.toMatchObject({ code: 'not_found', hint: expect.stringContaining('--of v12') })
+    await expect(revoke('test', next, 1)).rejects.toMatchObject({ code: 'not_found' })
+  })
+
+  it('is refused as its own successor, and whenever somebody sets it again', async () => {
+    await set('KEY', leaked)
+    await live(await spine.deploy('test', commitOf('a')))
+    await expect(revoke('test', leaked)).rejects.toMatchObject({ code: 'bad_request' })
+    await revoke('test')
+    await expect(set('KEY', leaked)).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringMatching(/revoked by ada/),
+    })
+    await expect(set('KEY', leaked, 'live', { build: true })).rejects.toMatchObject({ code: 'conflict' })
+    await expect(revoke('test', leaked)).rejects.toMatchObject({ code: 'conflict' })
+    await set('OTHER', leaked)
+    // Nor does a release that somebody makes from what they had read before.
+    const { id } = await spine.environment('test')
+    const variables = makeReleaseVariables({ ...parts(), masks: noMasks })
+    const mark = Buffer.alloc(16)
+    const before = [{ name: 'KEY', value: new Secret(leaked), secret: true, build: false, mark }]
+    const [release] = await spine.db.query<{ id: number }>('select id from releases where environment_id = $1', [id])
+    await expect(spine.db.transaction((tx) => variables.keep(tx, release?.id as number, before))).rejects.toMatchObject(
+      { code: 'conflict' },
+    )
+  })
+
+  it('stays masked, also when Slipway was started anew and its key was changed', async () => {
+    await set('KEY', leaked)
+    await live(await spine.deploy('test', commitOf('a')))
+    await revoke('test')
+    const maskOf = async (text: string, environment: Name) => {
+      const keys = await openKeys(spine.db, spineKey)
+      const masks = makeMasks(makeSecretsSource({ db: spine.db, keys }))
+      return (await masks.ofEnvironment((await spine.environment(environment)).id)).mask(text)
+    }
+    expect(await maskOf(`${leaked} and ${next}`, 'test')).toBe('[masked] and [masked]')
+    expect(await maskOf(leaked, 'live')).toBe('[masked]')
+    const closing = new AbortController().signal
+    const { logger } = spine.tools
+    const rotation = makeKeyRotation({ ...parts(), keepSecretKey: null, logger, closing })
+    await rotation.begin('ada')
+    await rotation.run(closing)
+    expect(await rotation.countLeft()).toBe(0)
+    expect(await maskOf(leaked, 'test')).toBe('[masked]')
+    expect(await spine.db.query('select distinct key_id from revoked_values')).toHaveLength(1)
+  })
+
+  it('is named where images were built with it', async () => {
+    await set('KEY', leaked, 'test', { build: true })
+    const first = await spine.deploy('test', commitOf('a'))
+    await live(first)
+    expect((await revoke('test')).images).toEqual([{ environment: 'test', release: 1 }])
+    expect(await envOf(first)).toMatchObject({ KEY: next })
+    const second = await spine.deploy('test', commitOf('a'))
+    await live(second)
+    expect(spine.builder.args.get((await spine.deploys.get(second)).buildId ?? 0)).toEqual({ KEY: next })
+  })
+
+  it('is changed everywhere or nowhere', async () => {
+    await set('KEY', leaked)
+    const first = await spine.deploy('test', commitOf('a'))
+    await live(first)
+    const broken = makeRevocation({
+      ...{ ...parts(), masks: noMasks, wake: () => undefined },
+      endBegun: () => Promise.reject(new Error('the machine goes down')),
+    })
+    await expect(broken.revoke(await wishFor('test'), 'ada')).rejects.toThrow('goes down')
+    expect([await valueOf('test'), (await envOf(first))['KEY'], await events()]).toEqual([leaked, leaked, []])
+    await revoke('test')
+    expect((await envOf(first))['KEY']).toBe(next)
+  })
+})
+
+describe('while something is made or started', () => {
+  /** Calls `during` between the reading of what a release is to have and its keeping. */
+  function whileRead(method: 'read' | 'readOf', during: () => Promise<void>): void {
+    const variables = spine.tools.variables as NonNullable<typeof spine.tools.variables>
+    const read = variables[method].bind(variables)
+    Object.assign(variables, {
+      async [method](q: Parameters<typeof read>[0], id: number) {
+        const snapshot = await read(q, id)
+        if ('inTransaction' in q) await during()
+        return snapshot
+      },
+    })
+  }
+
+  /** How far it came when the value was revoked is for the machine to say: it has begun nothing, or ends. */
+  async function endsOrIsLive(deployId: number): Promise<void> {
+    const log = (await spine.log(deployId)).join('\n')
+    const { state } = await spine.deploys.get(deployId)
+    expect([state, log]).toEqual(
+      state === 'live' ? ['live', log] : ['cancelled', expect.stringContaining('Cancelled by ada, who revoked KEY.')],
+    )
+  }
+
+  it('no release is made with the value that was read before it was revoked', async () => {
+    await set('KEY', leaked)
+    let revoked: Promise<Revoked> | null = null
+    whileRead('read', async () => {
+      revoked ??= revoke('test')
+      await delay(300)
+    })
+    const id = await spine.deploy('test', commitOf('a'))
+    await endsOrIsLive(id)
+    expect(await (revoked as Promise<Revoked> | null)).toMatchObject({ environments: [{ releases: 1 }, {}] })
+    expect((await envOf(id))['KEY']).toBe(next)
+    expect(await spine.db.query('select variables_revoked_at from releases')).not.toContainEqual({
+      variables_revoked_at: null,
+    })
+  })
+
+  it('no rollback is', async () => {
+    await set('KEY', leaked)
+    const old = await live(await spine.deploy('test', commitOf('a')))
+    await live(await spine.deploy('test', commitOf('b')))
+    let revoked: Promise<Revoked> | null = null
+    whileRead('readOf', async () => {
+      revoked ??= revoke('test')
+      await delay(300)
+    })
+    const back = await goBack(old)
+    await endsOrIsLive(back)
+    expect(await (revoked as Promise<Revoked> | null)).toMatchObject({ environments: [{ releases: 3 }, {}] })
+    expect((await envOf(back))['KEY']).toBe(next)
+  })
+
+  it('no environment is added with a copy of it', async () => {
+    await set('KEY', leaked)
+    let revoked: Promise<Revoked> | null = null
+    const environments = makeEnvironments({
+      db: spine.db,
+      async copyVariables(tx, which) {
+        await spine.vars.copyVariables(tx, which)
+        revoked = revoke('test')
+        await delay(300)
+      },
+    })
+    await environments.add('shop', { name: 'copy', from: 'test' })
+    expect(await (revoked as Promise<Revoked> | null)).toMatchObject({
+      environments: expect.arrayContaining([expect.objectContaining({ environment: 'copy', variable: true })]),
+    })
+  })
+
+  const begin = async (value = leaked): Promise<number> => {
+    await set('KEY', value)
+    spine.config = {
+      ...spine.config,
+      releaseCommands: [{ label: 'slow', run: 'sleep 20', on: ['deploy'], timeoutMs: 30_000 }],
+    }
+    const id = await spine.deploy('test', commitOf('a'))
+    await waitFor('its release command', 20_000, async () => (await spine.deploys.get(id)).commandsRan)
+    return id
+  }
+
+  it('a deploy ends that has begun with it, also when Slipway ends before it could tell it', async () => {
+    for (const crash of [false, true]) {
+      const id = await begin(`${leaked} ${String(crash)}`)
+      const told = makeRevocation({
+        ...{ ...parts(), masks: noMasks },
+        endBegun: (tx, begun) => spine.deploys.endBegun(tx, begun),
+        wake: () => (crash ? undefined : spine.deploys.wake()),
+      })
+      const { begun } = await told.revoke(await wishFor('test', `${next} ${String(crash)}`), 'ada')
+      expect(begun).toEqual([{ deployId: id, environment: 'test', ends: true }])
+      if (crash) await spine.restart()
+      const log = await spine.log(id)
+      expect(log.join('\n')).toContain('Cancelled by ada, who revoked KEY.')
+      expect((await spine.deploys.get(id)).state).toBe('cancelled')
+    }
+  })
+
+  it('one whose traffic is being moved is named', async () => {
+    const id = await begin()
+    await spine.db.query(`update deploys set step = 'swap' where id = $1`, [id])
+    expect((await revoke('test')).begun).toEqual([{ deployId: id, environment: 'test', ends: false }])
+    await spine.db.query(`update deploys set step = 'release-commands' where id = $1`, [id])
+    await spine.deploys.cancel(id, 'ada')
+    await spine.log(id)
+  })
+})
