@@ -13,7 +13,7 @@ import { openValue } from './vars.ts'
 export interface ReleaseVariables {
   /** The environment's as they are now, to be kept with a release. */
   read(q: Queryable, environmentId: number): Promise<Snapshot>
-  /** Those of a release as they were kept with it. */
+  /** Those of a release as they were kept with it; not to be given to anything that prints. */
   readOf(q: Queryable, releaseId: number): Promise<Snapshot>
   /** In the transaction that makes the release. Throws `conflict` for a value that was revoked. */
   keep(tx: Transaction, releaseId: number, snapshot: Snapshot): Promise<void>
@@ -56,11 +56,8 @@ export function makeReleaseVariables({
     async readOf(q, releaseId) {
       const found = await store.findWithRelease(q, releaseId)
       if (found === null || found.sealed === null) return []
-      const { environmentId, sealed, keyId, marks } = found
-      const kept = openKept(keys, releaseId, { sealed, keyId })
-      // They may be older than what the environment has: before anything can print them.
-      await masks.add(environmentId, secretsOf(kept))
-      return kept.map(([name, value, secret, build]) => {
+      const { sealed, keyId, marks } = found
+      return openKept(keys, releaseId, { sealed, keyId }).map(([name, value, secret, build]) => {
         return { name, value: new Secret(value), secret, build, mark: Buffer.from(marks[name] ?? '', 'hex') }
       })
     },
@@ -82,7 +79,10 @@ export function makeReleaseVariables({
       const { environmentId, sealed, keyId } = found
       const kept = openKept(keys, releaseId, { sealed, keyId })
       // Whoever asks is about to give them to a container: before that prints anything.
-      await masks.add(environmentId, secretsOf(kept))
+      await masks.add(
+        environmentId,
+        kept.filter(([, , secret]) => secret).map(([, value]) => value),
+      )
       return Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
     },
   }
@@ -90,8 +90,6 @@ export function makeReleaseVariables({
 
 /** Name, value, secret, build. */
 type Kept = [string, string, boolean, boolean][]
-
-const secretsOf = (kept: Kept): string[] => kept.filter(([, , secret]) => secret).map(([, value]) => value)
 
 export const placeOfRelease = (releaseId: number): string => `variables of release ${releaseId}`
 

@@ -1,3 +1,7 @@
+import { randomUUID } from 'node:crypto'
+import { rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import type { RollbackPlan, RollbackWish, Rollbacks } from '../../src/rollbacks/index.ts'
 import { makeHeldBuild } from '../support/held-build.ts'
@@ -129,6 +133,35 @@ describe('a rollback', () => {
     // What is shown of a release that came back counts from when it was first there.
     await goLive('d')
     expect((await plan({ release: 4 })).commands.total).toBe(4)
+  })
+
+  it('does not count release commands of the same build: they belong to what is gone back to', async () => {
+    const migrations = { label: 'migrations', run: 'true', on: ['deploy' as const], timeoutMs: 5_000 }
+    spine.config = { ...spine.config, releaseCommands: [migrations] }
+    await goLive('a')
+    await goLive('b')
+    const [first] = await spine.db.query<{ id: number }>('select min(id) as id from releases')
+    const again = { from: { releaseId: first?.id ?? 0, variables: 'environment' as const } }
+    await spine.log(await spine.request('deploy', 'live', commitOf('a'), again))
+    await goLive('c')
+    expect((await plan({ release: 1 })).commands).toMatchObject({ total: 2, first: [{ release: 4 }, { release: 2 }] })
+  })
+
+  it('masks the secrets of then in what is printed', async () => {
+    const flag = join(tmpdir(), `slipway-flag-${randomUUID()}`)
+    const { id } = await spine.environment('live')
+    const secret = (value: string) =>
+      spine.vars.change(id, { set: [{ name: 'PASSWORD', value, secret: true }], unset: [] }, 'ada')
+    await secret('the-one-of-then')
+    spine.config = { ...spine.config, selfTests: [`test ! -e ${flag} || { echo it is the-one-of-then; exit 1; }`] }
+    await goLive('a')
+    await secret('the-one-of-today')
+    await goLive('b')
+    await writeFile(flag, '')
+    const log = (await goBack()).log.join('\n')
+    await rm(flag)
+    expect(log).toContain('it is [masked]')
+    expect(log).not.toContain('the-one-of-then')
   })
 
   it('holds pushes from when it is asked for; a promotion or a deploy by hand ends that', async () => {
