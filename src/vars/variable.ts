@@ -83,9 +83,7 @@ export function planChange(
     throw new SlipwayError(
       'not_found',
       `${parseVariableName(missing)} is not set in ${there.environment}. Nothing was changed.`,
-      {
-        hint: 'See all with: slipway vars list',
-      },
+      { hint: `See all with: slipway vars list ${there.environment}` },
     )
   }
   assertRoom(present, { set, unset }, there.environment)

@@ -58,7 +58,8 @@ async function scaleProcesses(
   const isCount = first?.includes('=') === true
   const name = chooseEnvironment(isCount ? undefined : first, options)
   const counts = isCount ? [first, ...more] : more
-  const path = `${environmentPath(await session.app(), name)}/processes`
+  const app = await session.app()
+  const path = `${environmentPath(app, name)}/processes`
   if (counts.length === 0) {
     if (options.now === true)
       throw new Failure(exits.wrongUse, '--now goes with numbers: slipway scale live web=3 --now')
@@ -78,7 +79,7 @@ async function scaleProcesses(
   out.data(scaled)
   printProcesses(out, scaled)
   if (scaled.processes.some(({ running, wanted }) => running !== wanted) && scaled.release !== null)
-    out.note(`The next deploy of ${name} applies it. At once: slipway restart ${name}`)
+    out.note(`The next deploy of ${name} applies it. At once: slipway restart ${name} -a ${app}`)
   if (scaled.release === null) out.note(`Nothing was deployed to ${name} yet: its first deploy applies it.`)
   return exits.done
 }

@@ -25,6 +25,7 @@ export function addRunVerb(program: Command, run: Run, args: readonly string[]):
   const command = at < 0 ? [] : args.slice(at + 1)
   const verb = program
     .command('run')
+    .summary('a command in a throw-away container of the release that serves')
     .usage('[options] [env] -- <command> [args...]')
     .argument('[words...]', 'the environment (default: test), then -- and the command')
     .description(

@@ -22,7 +22,7 @@ export function addVarsVerbs(program: Command, run: Run): void {
     )
 
   withExample(
-    verb('list', 'all, with their values masked')
+    verb('list', 'all, with their values masked; one as it is: vars get, all: vars export')
       .argument('[env]', 'the environment (default: test)')
       .action(run<[string | undefined], CommonOptions>(listVariables)),
     'slipway vars list live',
