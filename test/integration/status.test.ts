@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ProcessConfig } from '../../src/builds/index.ts'
+import { countInstances, type Scale } from '../../src/deploys/plan-instances.ts'
 import { appendEvent } from '../../src/kernel/events.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeStatuses } from '../../src/status/index.ts'
+import { listProcessChanges } from '../../src/status/store.ts'
 import { type ApiServer, someCommit, startApiServer } from '../support/api-server.ts'
 import { httpCall } from '../support/http-call.ts'
 import { addRelease } from '../support/old-releases.ts'
@@ -192,6 +195,88 @@ describe('the status of an environment', () => {
     const all = await cli.run(['status', '--all'])
     expect(all.stdout).toMatch(new RegExp(`${app} +test +running +v1 .* 3 commits`))
     expect((await cli.run(['status', '--all', 'test'])).code).toBe(2)
+  })
+})
+
+describe('the processes that are not as they were asked for', () => {
+  const configured: ProcessConfig[] = [
+    { name: 'web', run: null, instances: 2 },
+    { name: 'worker', run: 'work', instances: 1 },
+  ]
+  /** One of each went before. */
+  async function serve(environmentId: number, counts: Readonly<Record<string, number>>): Promise<void> {
+    const { releaseId, deployId, buildId } = await addRelease(server.pool, environmentId)
+    await server.pool.query(`update builds set config = $2 where id = $1`, [buildId, { processes: configured }])
+    await server.pool.query(
+      `insert into routes (environment_id, release_id, deploy_id) values ($1, $2, $3)
+       on conflict (environment_id) do update set release_id = $2, deploy_id = $3`,
+      [environmentId, releaseId, deployId],
+    )
+    for (const [process, count] of Object.entries(counts)) {
+      await server.pool.query(
+        `insert into instances (release_id, deploy_id, process, position, port, state, drain_ms, stop_ms)
+         select $1, $2, $3, n, 80, case when n = 0 then 'retired' else 'serving' end, 1, 1 from generate_series(0, $4) n`,
+        [releaseId, deployId, process, count],
+      )
+    }
+  }
+  async function scale(environmentId: number, asked: Scale): Promise<void> {
+    await server.pool.query('delete from scales where environment_id = $1', [environmentId])
+    for (const [process, { instances }] of asked) {
+      await server.pool.query(
+        `insert into scales (environment_id, process, instances, changed_by) values ($1, $2, $3, 'ada')`,
+        [environmentId, process, instances],
+      )
+    }
+  }
+  const read = async (id: number): Promise<(string[] | undefined)[]> =>
+    (await Promise.all([listProcessChanges(server.pool, null), listProcessChanges(server.pool, appId)])).map((found) =>
+      found.get(id),
+    )
+
+  it.each(['test', 'live'])('are those of which the next deploy starts another number: in %s', async (name) => {
+    const { id, live } = await server.environments.get(app, name)
+    const wishes: [string, number][][] = [
+      [],
+      [['web', 3]],
+      [['worker', 0]],
+      [
+        ['web', 1],
+        ['worker', 2],
+      ],
+    ]
+    for (const web of [1, 2, 3]) {
+      for (const worker of [0, 1, 2]) {
+        await serve(id, { web, worker })
+        for (const wish of wishes) {
+          const asked: Scale = new Map(
+            wish.map(([process, instances]) => [process, { instances, by: 'ada', at: new Date() }]),
+          )
+          await scale(id, asked)
+          const started: Readonly<Record<string, number>> = { web, worker }
+          const other = configured
+            .filter((process) => countInstances(process, { live, scale: asked }) !== started[process.name])
+            .map((process) => process.name)
+          const expected = other.length === 0 ? undefined : other
+          expect({ web, worker, wish, found: await read(id) }).toEqual({
+            web,
+            worker,
+            wish,
+            found: [expected, expected],
+          })
+        }
+      }
+    }
+  })
+
+  it('are none where nothing runs', async () => {
+    await serve(test, { web: 3, worker: 0 })
+    expect(await read(test)).toEqual([
+      ['web', 'worker'],
+      ['web', 'worker'],
+    ])
+    await server.pool.query(`update environments set state = 'stopped' where id = $1`, [test])
+    expect(await read(test)).toEqual([undefined, undefined])
   })
 })
 
