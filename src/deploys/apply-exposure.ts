@@ -1,4 +1,4 @@
-import { accessOf, findExposures, haveAddresses } from './exposures.ts'
+import { findExposures, haveAddresses, rulesOf } from './exposures.ts'
 import { drainAwake, findRouteOf, listInstancesOfEnvironment, type Route } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import { routesOf } from './routes-of.ts'
@@ -13,11 +13,11 @@ export async function applyExposure(tools: Tools, environmentId: number): Promis
   const { db, router } = tools
   return tools.whileRoutesHold(async () => {
     const exposures = await findExposures(db, environmentId)
-    const rules = accessOf(exposures).get(environmentId) ?? null
-    if (rules !== null) await router.setAccess(environmentId, rules)
+    const rules = rulesOf(exposures).get(environmentId) ?? null
+    if (rules !== null) await router.setRules(environmentId, rules)
     const route = await findRouteOf(db, environmentId)
     if (route !== null) await applyToHosts(tools, route)
-    if (rules === null) await router.setAccess(environmentId, null)
+    if (rules === null) await router.setRules(environmentId, null)
     return route === null || haveAddresses(route, exposures) ? [] : drainAwake(db, environmentId)
   })
 }

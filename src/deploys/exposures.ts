@@ -1,20 +1,20 @@
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import {
-  type Access,
   environmentKey,
   formatHostEntry,
   type Limits,
   type Maintenance,
   rangePrefixes,
   releaseKey,
+  type Rules,
   usualMessage,
   wakeKey,
 } from '../routing/index.ts'
 
-/** Who may ask for the sites of an environment, and how much. Its SQL too. */
+/** What is to be seen of an environment: the rules for its own address, and which of its releases have one. Its SQL too. */
 export interface Exposure {
   readonly environmentId: number
-  readonly access: Access
+  readonly rules: Rules
   /** Passwords and ranges hold for the addresses of releases alone. */
   readonly onlyReleases: boolean
   /** Of the live environment's releases; others follow their environment. */
@@ -24,8 +24,8 @@ export interface Exposure {
 /** Of those environments that differ from what holds for most: everybody may ask, and the releases of live have no address. */
 export type Exposures = ReadonlyMap<number, Exposure>
 
-const noAccess: Access = { passwords: [], allowed: [], limits: null }
-const usual = { access: noAccess, onlyReleases: false, releaseAddresses: 'protected' } as const
+const noRules: Rules = { passwords: [], allowed: [], limits: null }
+const usual = { rules: noRules, onlyReleases: false, releaseAddresses: 'protected' } as const
 
 interface Exposed {
   readonly environmentId: number
@@ -41,14 +41,14 @@ export interface HostEntries {
 }
 
 export function hostEntriesOf({ environmentId, live, releaseId }: Exposed, exposures: Exposures): HostEntries {
-  const { access, onlyReleases, releaseAddresses } = exposures.get(environmentId) ?? usual
-  const guarded = { password: access.passwords.length > 0, address: access.allowed.length > 0 }
+  const { rules, onlyReleases, releaseAddresses } = exposures.get(environmentId) ?? usual
+  const guarded = { password: rules.passwords.length > 0, address: rules.allowed.length > 0 }
   const open = { password: false, address: false }
   const common = {
     environmentId,
-    isLimited: access.limits !== null,
+    isLimited: rules.limits !== null,
     // Its releases have the same data.
-    isWorkedOn: access.maintenance !== undefined,
+    isWorkedOn: rules.maintenance !== undefined,
   }
   const isPublic = live && releaseAddresses === 'public'
   // The same for all of them: whoever may not see one cannot tell whether there is such a release.
@@ -72,18 +72,18 @@ export function haveAddresses(
   { environmentId, live }: { readonly environmentId: number; readonly live: boolean },
   exposures: Exposures,
 ): boolean {
-  const { access, releaseAddresses } = exposures.get(environmentId) ?? usual
+  const { rules, releaseAddresses } = exposures.get(environmentId) ?? usual
   if (!live || releaseAddresses === 'public') return true
-  return releaseAddresses === 'protected' && access.passwords.length + access.allowed.length > 0
+  return releaseAddresses === 'protected' && rules.passwords.length + rules.allowed.length > 0
 }
 
 /** The rules that the proxy must hold. */
-export function accessOf(exposures: Exposures): Map<number, Access> {
-  const ruled = [...exposures.values()].filter(({ access }) => hasRules(access))
-  return new Map(ruled.map(({ environmentId, access }) => [environmentId, access]))
+export function rulesOf(exposures: Exposures): Map<number, Rules> {
+  const ruled = [...exposures.values()].filter(({ rules }) => hasRules(rules))
+  return new Map(ruled.map(({ environmentId, rules }) => [environmentId, rules]))
 }
 
-export function hasRules({ passwords, allowed, limits, maintenance }: Access): boolean {
+export function hasRules({ passwords, allowed, limits, maintenance }: Rules): boolean {
   return passwords.length + allowed.length > 0 || limits !== null || maintenance !== undefined
 }
 
@@ -152,7 +152,7 @@ function toExposure(row: Row): Exposure {
     environmentId: row.id,
     onlyReleases: row.only_releases,
     releaseAddresses: row.release_addresses,
-    access: {
+    rules: {
       passwords: row.hashes,
       // The beginnings of a range in a larger one are there twice.
       allowed: [...new Set(row.ranges.flatMap(rangePrefixes))],

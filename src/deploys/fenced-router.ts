@@ -27,7 +27,7 @@ export function makeFencedRouter(router: Router, place: ServerPlace): Router {
     swap: fenced((...args) => router.swap(...args)),
     removeSet: fenced((...args) => router.removeSet(...args)),
     removeKey: fenced((...args) => router.removeKey(...args)),
-    setAccess: fenced((...args) => router.setAccess(...args)),
+    setRules: fenced((...args) => router.setRules(...args)),
     setTimeout: fenced((...args) => router.setTimeout(...args)),
   }
 }

@@ -7,7 +7,7 @@ import {
   type RouteTarget,
   type Target,
 } from '../routing/index.ts'
-import { accessOf, type Exposures, hostEntriesOf } from './exposures.ts'
+import { type Exposures, hostEntriesOf, rulesOf } from './exposures.ts'
 import { type InstanceRecord, isWeb, type Route } from './instances.ts'
 
 /** What of an instance decides whether and where it takes requests. */
@@ -45,7 +45,7 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     hosts: new Map<string, string>(),
     keys: new Map<string, RouteTarget>(),
     sets: new Map<string, readonly Target[]>(),
-    access: accessOf(exposures),
+    rules: rulesOf(exposures),
   }
   const up = new Map<number, number>()
   for (const [deployId, members] of Map.groupBy(instances.filter(isInSet), (member) => member.deployId)) {

@@ -81,7 +81,7 @@ async function leadAway(tools: Tools, { id, label }: Doomed): Promise<number[]> 
     await router.removeHost(addresses.environmentHost(label))
     await router.removeHost(addresses.otherReleasesHost(label))
     await router.removeKey(environmentKey(id))
-    await router.setAccess(id, null)
+    await router.setRules(id, null)
     return db.transaction(async (tx) => {
       await tx.query('delete from routes where environment_id = $1', [id])
       await forgetRules(tx, id)

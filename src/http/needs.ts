@@ -7,7 +7,7 @@ import type { Environments } from '../environments/index.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Commit } from '../git/index.ts'
 import type { Statuses } from '../status/index.ts'
-import type { MaintenanceMode, Protection } from '../protection/index.ts'
+import type { MaintenanceMode, Protections } from '../protection/index.ts'
 import type { Runs } from '../runs/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
@@ -20,7 +20,7 @@ import type { KeyRotation, Revocation, Vars } from '../vars/index.ts'
 export interface HttpNeeds {
   readonly accounts: Accounts
   readonly environments: Environments
-  readonly protection: Protection
+  readonly protection: Protections
   readonly vars: Vars
   readonly cron: Pick<Cron, 'list' | 'listRuns' | 'getRun' | 'runNow' | 'waitForEnd'>
   readonly revocation: Revocation

@@ -11,24 +11,24 @@ import {
   mostUsers,
   parseRanges,
   parseUserName,
-  type Protection as Rules,
+  type Protection,
   type ProtectionChange,
-} from './rules.ts'
+} from './protection.ts'
 import { makeApplyRecorded } from './apply-recorded.ts'
 import * as store from './store.ts'
 
-export type { Protection as Rules, ProtectionChange } from './rules.ts'
+export type { Protection, ProtectionChange } from './protection.ts'
 export { copyProtection } from './store.ts'
 export { makeMaintenance, type MaintenanceMode } from './maintenance.ts'
 
 /** Who may ask for the sites of environments, and how much. */
-export interface Protection {
-  get(environmentId: number): Promise<Rules>
+export interface Protections {
+  get(environmentId: number): Promise<Protection>
   /**
    * Changes what is named, all or nothing, and resolves when the proxy holds it. `unavailable`: it is recorded, and the proxy gets it as
    * soon as it answers.
    */
-  change(environment: Environment, change: ProtectionChange): Promise<Rules>
+  change(environment: Environment, change: ProtectionChange): Promise<Protection>
   /** Who may see the addresses of the live environment's releases. */
   setReleaseAddresses(live: Environment, value: store.ReleaseAddresses): Promise<void>
 }
@@ -41,7 +41,7 @@ export interface ProtectionParts {
   readonly apply: (environmentId: number) => Promise<void>
 }
 
-export function makeProtection({ db, hash, apply }: ProtectionParts): Protection {
+export function makeProtections({ db, hash, apply }: ProtectionParts): Protections {
   const applyRecorded = makeApplyRecorded(apply)
 
   return {
@@ -75,7 +75,7 @@ interface Recorded extends ProtectionChange {
   readonly ranges: { readonly allow: readonly string[]; readonly disallow: readonly string[] }
 }
 
-async function record(tx: Transaction, environment: Environment, change: Recorded): Promise<Rules> {
+async function record(tx: Transaction, environment: Environment, change: Recorded): Promise<Protection> {
   const { id, name, app, appId } = environment
   if (!(await store.lockEnvironment(tx, id))) throw new SlipwayError('conflict', `${name} of ${app} is being removed.`)
   const before = await store.readProtection(tx, id)
@@ -108,14 +108,14 @@ async function removeRanges(tx: Transaction, { id, name }: Environment, ranges: 
   })
 }
 
-function noSuchUser({ name }: Environment, user: string, { users }: Rules): SlipwayError {
+function noSuchUser({ name }: Environment, user: string, { users }: Protection): SlipwayError {
   const names = users.map((one) => one.name).join(', ')
   return new SlipwayError('not_found', `${name} has no user ${quote(user)}.`, {
     hint: names === '' ? 'It has none.' : `It has: ${names}`,
   })
 }
 
-function checkCounts({ users, ranges }: Rules): void {
+function checkCounts({ users, ranges }: Protection): void {
   if (users.length > mostUsers) {
     throw new SlipwayError('bad_request', `An environment has at most ${mostUsers} users.`)
   }

@@ -4,7 +4,7 @@ import { appendEvent } from '../kernel/events.ts'
 import type { Database, Transaction } from '../postgres/database.ts'
 import { parseMessage } from '../routing/index.ts'
 import { makeApplyRecorded } from './apply-recorded.ts'
-import { mostRanges, parseRanges } from './rules.ts'
+import { mostRanges, parseRanges } from './protection.ts'
 
 /** A site that is being worked on: visitors are told so, deploys go on behind it. */
 export interface MaintenanceMode {

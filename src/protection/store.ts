@@ -1,6 +1,6 @@
 import type { Queryable, Transaction } from '../postgres/database.ts'
 import type { Limits } from '../routing/index.ts'
-import type { Protection } from './rules.ts'
+import type { Protection } from './protection.ts'
 
 interface Row {
   only_releases: boolean

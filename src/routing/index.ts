@@ -1,4 +1,4 @@
-export type { Access, Limits, Maintenance, Router, Routes, RouteTarget, Target } from './router.ts'
+export type { Limits, Maintenance, Router, Routes, RouteTarget, Rules, Target } from './router.ts'
 export { type Addresses, makeAddresses } from './addresses.ts'
 export {
   environmentKey,
@@ -22,5 +22,5 @@ export {
   passwordHash,
   routeKeyOf,
   usualMessage,
-} from './access.ts'
+} from './host-entry.ts'
 export { parseRange, rangePrefixes } from './ranges.ts'

@@ -27,7 +27,7 @@ export interface Router {
    * Makes the rules of an environment these; null: none are left. A host whose entry names rules that are not there lets nobody
    * in: so they are set before hosts name them, and removed after.
    */
-  setAccess(environmentId: number, access: Access | null): Promise<void>
+  setRules(environmentId: number, rules: Rules | null): Promise<void>
   /** How many requests and upgraded connections are open to a target; null when unknown (a reloaded proxy has left some to its
    * predecessor). */
   openConnections(target: Target): Promise<number | null>
@@ -45,8 +45,8 @@ export interface Router {
   read(): Promise<Routes>
 }
 
-/** What the proxy knows of an environment's rules. */
-export interface Access {
+/** Who may ask for an environment's sites, and how much, as the proxy knows it: its protection without names. */
+export interface Rules {
   /** As `passwordHash` makes them. */
   readonly passwords: readonly string[]
   /** As `rangePrefixes` makes them: who comes from there needs no password. */
@@ -90,5 +90,5 @@ export interface Routes {
   /** Route key → milliseconds, where they are not the default. */
   readonly timeouts?: ReadonlyMap<string, number>
   /** Environment → its rules, where it has any. */
-  readonly access?: ReadonlyMap<number, Access>
+  readonly rules?: ReadonlyMap<number, Rules>
 }

@@ -13,7 +13,7 @@ import { makeMutex } from '../kernel/mutex.ts'
 import { makeSlots } from '../kernel/slots.ts'
 import { makeLogs } from '../logs/index.ts'
 import { makePromotions } from '../promotions/index.ts'
-import { copyProtection, makeMaintenance, makeProtection } from '../protection/index.ts'
+import { copyProtection, makeMaintenance, makeProtections } from '../protection/index.ts'
 import { makeReleases } from '../releases/index.ts'
 import { makeRemovals } from '../removals/index.ts'
 import { makeAddresses, passwordHash } from '../routing/index.ts'
@@ -103,7 +103,7 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
     installation: settings.installation,
     installationKey: keys.derivation,
   })
-  const protection = makeProtection({
+  const protection = makeProtections({
     db,
     hash: async (credentials) => passwordHash(await proxy.passwordKey(), credentials),
     apply: (environmentId) => deploys.applyExposure(environmentId),

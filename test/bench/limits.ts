@@ -61,7 +61,7 @@ export async function measureLimits(rounds: number, seconds: number): Promise<Li
         [releaseSet(1), [targetOf(quiet)]],
         [releaseSet(2), [targetOf(slow)]],
       ]),
-      access: new Map([[2, { passwords: [], allowed: [], limits }]]),
+      rules: new Map([[2, { passwords: [], allowed: [], limits }]]),
     })
     for (let round = 0; round < rounds; round += 1) {
       for (const side of round % 2 === 0 ? (['alone', 'beside'] as const) : (['beside', 'alone'] as const)) {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { labelNames } from '../../src/runtime/index.ts'
-import { makeProtection } from '../../src/protection/index.ts'
+import { makeProtections } from '../../src/protection/index.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 /* Releases that do not run any more, asked for at their own addresses. */
@@ -238,7 +238,7 @@ describe('a release that is awake', () => {
   })
 
   it('is protected as soon as its environment is', async () => {
-    const protection = makeProtection({
+    const protection = makeProtections({
       db: spine.db,
       hash: () => Promise.resolve('A'.repeat(64)),
       apply: (environmentId) => spine.deploys.applyExposure(environmentId),
@@ -295,7 +295,7 @@ describe('a wake that a dead server had begun', () => {
 describe('the releases of live', () => {
   it('that are awake end when the app switches their addresses off', async () => {
     const live = await spine.environment('live')
-    const protection = makeProtection({
+    const protection = makeProtections({
       db: spine.db,
       hash: () => Promise.resolve('A'.repeat(64)),
       apply: (environmentId) => spine.deploys.applyExposure(environmentId),

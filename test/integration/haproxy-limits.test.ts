@@ -41,7 +41,7 @@ afterEach(() => slow.close())
 
 const limit = async (limits: Partial<Limits>): Promise<void> => {
   const all = { requests: null, visitorRate: null, visitorRequests: null, ...limits }
-  await proxy.router.setAccess(id, { passwords: [], allowed: [], limits: all })
+  await proxy.router.setRules(id, { passwords: [], allowed: [], limits: all })
   await proxy.router.addHost(host, `e${id}/l/${id}`)
 }
 const from = (address: string): Ask => ({ headers: { 'x-forwarded-for': address }, localAddress: '127.0.0.2' })

@@ -23,7 +23,7 @@ afterAll(async () => {
 })
 
 async function work(maintenance: Maintenance, flags = 'mi', passwords: readonly string[] = []): Promise<void> {
-  await proxy.router.setAccess(1, { passwords, allowed: [], limits: null, maintenance })
+  await proxy.router.setRules(1, { passwords, allowed: [], limits: null, maintenance })
   await proxy.router.addHost(host, `e1/${flags}/1`)
 }
 
@@ -89,7 +89,7 @@ describe('a site that is being worked on', () => {
     await work({ message: 'soon', allowed: [] })
     await proxy.router.swap('e1', { state: 'stopped' })
     expect((await ask(proxy.port, host)).body).toBe('soon\n')
-    await proxy.router.setAccess(1, null)
+    await proxy.router.setRules(1, null)
     const { status, body } = await ask(proxy.port, host)
     expect([status, body]).toEqual([503, 'It will be back soon. Please try again in a few minutes.\n'])
     await proxy.router.swap('e1', { set: 'r1', size: 1 })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { Secret } from '../../src/kernel/secret.ts'
-import { type Access, passwordHash, rangePrefixes } from '../../src/routing/index.ts'
+import { type Rules, passwordHash, rangePrefixes } from '../../src/routing/index.ts'
 import {
   type Answer,
   ask,
@@ -38,8 +38,8 @@ beforeEach(async () => {
 
 const hash = async (user: string, password: string): Promise<string> =>
   passwordHash(await proxy.passwordKey(), { user, password: new Secret(password) })
-const protect = async (flags: string, rules: Partial<Access>): Promise<void> => {
-  await proxy.router.setAccess(id, { passwords: [], allowed: [], limits: null, ...rules })
+const protect = async (flags: string, rules: Partial<Rules>): Promise<void> => {
+  await proxy.router.setRules(id, { passwords: [], allowed: [], limits: null, ...rules })
   await proxy.router.addHost(host, `e${id}/${flags}/${id}`)
 }
 const basic = (user: string, password: string): Record<string, string> => ({
@@ -156,14 +156,14 @@ describe('a password', () => {
     expect(await status({ headers: basic('anna', 'one') })).toBe(401)
     expect(await status({ headers: basic('anna', 'two') })).toBe(200)
     await proxy.router.addHost(host, `e${id}`)
-    await proxy.router.setAccess(id, null)
+    await proxy.router.setRules(id, null)
     const answer = await ask(proxy.port, host, { headers: basic('anna', 'one') })
     expect(seen(answer).headers['authorization']).toBe(basic('anna', 'one')['authorization'])
   })
 
   it('lets nobody in when its rules are lost', async () => {
     await protect('p', { passwords: [await hash('anna', 's3cret')] })
-    await proxy.router.setAccess(id, null)
+    await proxy.router.setRules(id, null)
     expect(await status({ headers: basic('anna', 's3cret') })).toBe(401)
     await proxy.router.addHost(host, `e${id}/a/${id}`)
     expect(await status()).toBe(403)
@@ -270,10 +270,10 @@ describe('many', () => {
   it('protected environments are set at once, and each is changed within milliseconds', async () => {
     const count = 10_000
     const numbers = Array.from({ length: count }, (_, i) => 100_000 + i)
-    const access = new Map<number, Access>()
+    const rules = new Map<number, Rules>()
     const hosts = new Map<string, string>()
     for (const n of numbers) {
-      access.set(n, {
+      rules.set(n, {
         passwords: [await hash('anna', `pw${n}`)],
         allowed: rangePrefixes('203.0.113.0/25'),
         limits: null,
@@ -282,18 +282,18 @@ describe('many', () => {
     }
     await proxy.router.replaceAll({
       hosts,
-      access,
+      rules,
       keys: new Map(numbers.map((n) => [`e${n}`, { set: `r${n}`, size: 1 }])),
       sets: new Map(numbers.map((n) => [`r${n}`, [echo.target]])),
     })
-    expect((await proxy.router.read()).access?.size).toBe(count)
+    expect((await proxy.router.read()).rules?.size).toBe(count)
     const some = numbers[7_777] as number
     host = `test--app${some}.example.org`
     expect(await status()).toBe(401)
     expect(await status({ headers: basic('anna', `pw${some}`) })).toBe(200)
     expect(await status(from('203.0.113.5'))).toBe(200)
     const begun = performance.now()
-    await proxy.router.setAccess(some, { passwords: [await hash('anna', 'new')], allowed: [], limits: null })
+    await proxy.router.setRules(some, { passwords: [await hash('anna', 'new')], allowed: [], limits: null })
     expect(performance.now() - begun).toBeLessThan(1_000)
     expect(await status({ headers: basic('anna', 'new') })).toBe(200)
     expect(await status({ headers: basic('anna', `pw${some}`) })).toBe(401)

@@ -51,7 +51,7 @@ const basic = { authorization: `Basic ${Buffer.from('anna:s3cret').toString('bas
 
 async function protect(environmentId: number): Promise<void> {
   const hash = passwordHash(await proxy.passwordKey(), { user: 'anna', password: new Secret('s3cret') })
-  await proxy.router.setAccess(environmentId, { passwords: [hash], allowed: [], limits: null })
+  await proxy.router.setRules(environmentId, { passwords: [hash], allowed: [], limits: null })
 }
 
 describe('the address of a release that runs', () => {

@@ -31,7 +31,7 @@ async function flags(): Promise<Record<string, string>> {
     [...hosts].map(([host, entry]) => [host.replace('.localhost', ''), entry.split('/')[1] ?? '']),
   )
 }
-const told = async ({ id }: Environment) => (await spine.router.read()).access?.get(id)?.maintenance
+const told = async ({ id }: Environment) => (await spine.router.read()).rules?.get(id)?.maintenance
 
 describe('the maintenance page', () => {
   it('is before the site and its releases when the change has answered, and gone when it has ended', async () => {
@@ -65,7 +65,7 @@ describe('the maintenance page', () => {
   it('survives a restart of Slipway and a proxy that has lost it, and goes with its environment’s rules', async () => {
     await maintenance.begin(test, { message: 'soon', allow: [] }, by)
     await spine.router.addHost('test--shop.localhost', `e${test.id}`)
-    await spine.router.setAccess(test.id, null)
+    await spine.router.setRules(test.id, null)
     expect((await spine.deploys.findDifferences()).length).toBeGreaterThan(0)
     await spine.restart()
     expect(await flags()).toMatchObject({ 'test--shop': 'm' })
@@ -96,7 +96,7 @@ describe('the maintenance page', () => {
   it('takes a secret out of the message, and says when the proxy could not be told', async () => {
     await maintenance.begin(test, { message: 'hunter22 is new', allow: [] }, by)
     expect(await told(test)).toMatchObject({ message: '[masked] is new' })
-    spine.router.failNext('setAccess')
+    spine.router.failNext('setRules')
     const failed = maintenance.begin(test, { message: 'other', allow: [] }, by)
     await expect(failed).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining('recorded') })
   })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { makeEnvironments, type Environment } from '../../src/environments/index.ts'
 import { Secret } from '../../src/kernel/secret.ts'
-import { copyProtection, makeProtection, type Protection } from '../../src/protection/index.ts'
+import { copyProtection, makeProtections, type Protections } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { until } from '../support/proxy.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
@@ -10,7 +10,7 @@ import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 const key = new Secret(Buffer.alloc(32, 5).toString('base64'))
 let spine: Spine
-let protection: Protection
+let protection: Protections
 let test: Environment
 let live: Environment
 
@@ -23,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => spine.close())
 beforeEach(async () => {
-  protection = makeProtection({
+  protection = makeProtections({
     db: spine.db,
     hash: async (credentials) => passwordHash(key, credentials),
     apply: (id) => spine.deploys.applyExposure(id),
@@ -45,7 +45,7 @@ async function flags(): Promise<Record<string, string>> {
     [...hosts].map(([host, entry]) => [host.replace('.localhost', ''), entry.split('/')[1] ?? '']),
   )
 }
-const rulesOf = async ({ id }: Environment) => (await spine.router.read()).access?.get(id)
+const rulesOf = async ({ id }: Environment) => (await spine.router.read()).rules?.get(id)
 
 describe('protection', () => {
   it('is with the proxy when the change has answered, and gone when it is taken away', async () => {
@@ -70,10 +70,10 @@ describe('protection', () => {
     const from = changes.length
     await protection.change(test, user('anna'))
     await protection.change(test, { open: true })
-    const told = changes.slice(from).filter((change) => /^(setAccess|addHost test)/.test(change))
+    const told = changes.slice(from).filter((change) => /^(setRules|addHost test)/.test(change))
     const [, host] = [...(await spine.router.read()).hosts].find(([name]) => name.startsWith('test--')) ?? []
     const open = `addHost test--shop.localhost ${host ?? ''}`
-    expect(told).toEqual([`setAccess ${test.id}`, `${open}/p/${test.id}`, open, `setAccess ${test.id}`])
+    expect(told).toEqual([`setRules ${test.id}`, `${open}/p/${test.id}`, open, `setRules ${test.id}`])
   })
 
   it('keeps no password, and tells none', async () => {
@@ -98,7 +98,7 @@ describe('protection', () => {
   })
 
   it('of a proxy that does not answer is recorded, told, and there with the next comparison', async () => {
-    spine.router.failNext('setAccess')
+    spine.router.failNext('setRules')
     await expect(protection.change(test, user('anna'))).rejects.toMatchObject({
       code: 'unavailable',
       message: 'This is recorded, but the proxy does not answer: it is not in force yet.',

@@ -14,7 +14,7 @@ import { systemClock } from '../../src/kernel/clock.ts'
 import { makeSlots } from '../../src/kernel/slots.ts'
 import { makeRemovals } from '../../src/removals/index.ts'
 import { Secret } from '../../src/kernel/secret.ts'
-import { makeMaintenance, makeProtection } from '../../src/protection/index.ts'
+import { makeMaintenance, makeProtections } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makePromotions } from '../../src/promotions/index.ts'
@@ -90,7 +90,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     removeLogs: async () => undefined,
   })
   const applied: number[] = []
-  const protection = makeProtection({
+  const protection = makeProtections({
     db: pool,
     hash: async (credentials) => passwordHash(new Secret(Buffer.alloc(32, 1).toString('base64')), credentials),
     apply: async (environmentId) => void applied.push(environmentId),

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import {
-  type Access,
+  type Rules,
   parseEnvironmentId,
   parseHost,
   parseHostEntry,
@@ -31,7 +31,7 @@ export function makeFakeRouter(): FakeRouter {
   const keys = new Map<string, RouteTarget>()
   const sets = new Map<string, readonly Target[]>()
   const timeouts = new Map<string, number>()
-  const access = new Map<number, Access>()
+  const ruled = new Map<number, Rules>()
   const open = new Map<string, number | null>()
   const changes: string[] = []
   const failures = new Map<keyof Router, { takesEffect: boolean }>()
@@ -58,7 +58,7 @@ export function makeFakeRouter(): FakeRouter {
     setOpenConnections: (target, count) => void open.set(addressOf(target), count),
     async replaceAll(routes) {
       routes.hosts.forEach((key, host) => [parseHost(host), parseHostEntry(key)])
-      routes.access?.forEach((rules, id) => checkAccess(id, rules))
+      routes.rules?.forEach((rules, id) => checkRules(id, rules))
       routes.sets.forEach((members, setId) => [parseSetId(setId), members.map(parseTarget)])
       routes.keys.forEach((to, key) => [parseRouteKey(key), checkTarget(to, routes.sets)])
       await change('replaceAll', '', () => {
@@ -66,7 +66,7 @@ export function makeFakeRouter(): FakeRouter {
         replace(keys, routes.keys)
         replace(sets, routes.sets)
         replace(timeouts, routes.timeouts ?? new Map())
-        replace(access, routes.access ?? new Map())
+        replace(ruled, routes.rules ?? new Map())
       })
     },
     async addHost(host, entry) {
@@ -74,11 +74,11 @@ export function makeFakeRouter(): FakeRouter {
       parseHostEntry(entry)
       await change('addHost', `${host} ${entry}`, () => hosts.set(host, entry))
     },
-    async setAccess(environmentId, rules) {
-      checkAccess(environmentId, rules ?? { passwords: [], allowed: [], limits: null })
-      await change('setAccess', String(environmentId), () => {
-        access.delete(environmentId)
-        if (rules !== null && hasRules(rules)) access.set(environmentId, rules)
+    async setRules(environmentId, rules) {
+      checkRules(environmentId, rules ?? { passwords: [], allowed: [], limits: null })
+      await change('setRules', String(environmentId), () => {
+        ruled.delete(environmentId)
+        if (rules !== null && hasRules(rules)) ruled.set(environmentId, rules)
       })
     },
     async removeHost(host) {
@@ -129,7 +129,7 @@ export function makeFakeRouter(): FakeRouter {
       keys: new Map(keys),
       sets: new Map(sets),
       timeouts: new Map(timeouts),
-      access: new Map(access),
+      rules: new Map(ruled),
     }),
   }
 }
@@ -139,7 +139,7 @@ function replace<K, V>(map: Map<K, V>, by: ReadonlyMap<K, V>): void {
   for (const [key, value] of by) map.set(key, value)
 }
 
-function checkAccess(environmentId: number, { passwords, allowed, limits, maintenance }: Access): void {
+function checkRules(environmentId: number, { passwords, allowed, limits, maintenance }: Rules): void {
   parseEnvironmentId(environmentId)
   passwords.forEach(parsePasswordHash)
   allowed.forEach(parseRangePrefix)
@@ -148,5 +148,5 @@ function checkAccess(environmentId: number, { passwords, allowed, limits, mainte
   if (limits !== null) parseLimits(limits)
 }
 
-const hasRules = ({ passwords, allowed, limits, maintenance }: Access): boolean =>
+const hasRules = ({ passwords, allowed, limits, maintenance }: Rules): boolean =>
   passwords.length + allowed.length > 0 || limits !== null || maintenance !== undefined

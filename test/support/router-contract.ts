@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
-import type { Access, Router, Routes, Target } from '../../src/routing/index.ts'
+import type { Rules, Router, Routes, Target } from '../../src/routing/index.ts'
 
 const target = (n: number): Target => ({ address: `127.0.1.${n}`, port: 4000 + n })
 /** The rules of an environment with one password and one range. */
-function rules(digit: string, allowed: string): Access {
+function rulesWith(digit: string, allowed: string): Rules {
   return {
     passwords: [digit.repeat(64)],
     allowed: [allowed],
@@ -11,7 +11,7 @@ function rules(digit: string, allowed: string): Access {
   }
 }
 
-const none: Routes = { hosts: new Map(), keys: new Map(), sets: new Map(), timeouts: new Map(), access: new Map() }
+const none: Routes = { hosts: new Map(), keys: new Map(), sets: new Map(), timeouts: new Map(), rules: new Map() }
 const some: Routes = {
   hosts: new Map([
     ['test--shop.example.org', 'e1'],
@@ -29,7 +29,7 @@ const some: Routes = {
     ['r11', [target(2), target(3), target(4)]],
   ]),
   timeouts: new Map([['e1', 5000]]),
-  access: new Map([[2, rules('A', '4CB0071')]]),
+  rules: new Map([[2, rulesWith('A', '4CB0071')]]),
 }
 
 /** What would be a second command, a second entry or another map if it reached the proxy's socket. */
@@ -150,51 +150,54 @@ export function routerContract(name: string, open: () => Promise<Router>): void 
     })
 
     it('changes the rules of one environment and of no other', async () => {
-      await router.setAccess(1, rules('B', '40A'))
-      await router.setAccess(12, rules('C', '40A0'))
-      await router.setAccess(12, rules('C', '40A0'))
-      expect((await router.read()).access).toEqual(
+      await router.setRules(1, rulesWith('B', '40A'))
+      await router.setRules(12, rulesWith('C', '40A0'))
+      await router.setRules(12, rulesWith('C', '40A0'))
+      expect((await router.read()).rules).toEqual(
         new Map([
-          [1, rules('B', '40A')],
-          [12, rules('C', '40A0')],
+          [1, rulesWith('B', '40A')],
+          [12, rulesWith('C', '40A0')],
         ]),
       )
       // A beginning of another one's beginning, in both orders.
-      const nested = { ...rules('D', '40'), passwords: [], limits: null }
-      await router.setAccess(12, { ...nested, allowed: ['40A', '40A00001', '40A0'] })
-      await router.setAccess(12, { ...nested, allowed: ['40A0', '40'] })
-      await router.setAccess(1, null)
-      await router.setAccess(1, null)
-      const { access } = await router.read()
-      expect([...(access ?? [])].map(([id, { allowed, ...rest }]) => [id, [...allowed].sort(), rest])).toEqual([
+      const nested = { ...rulesWith('D', '40'), passwords: [], limits: null }
+      await router.setRules(12, { ...nested, allowed: ['40A', '40A00001', '40A0'] })
+      await router.setRules(12, { ...nested, allowed: ['40A0', '40'] })
+      await router.setRules(1, null)
+      await router.setRules(1, null)
+      const { rules } = await router.read()
+      expect([...(rules ?? [])].map(([id, { allowed, ...rest }]) => [id, [...allowed].sort(), rest])).toEqual([
         [12, ['40', '40A0'], { passwords: [], limits: null }],
       ])
     })
 
     it('keeps what is told of a site that is being worked on, whatever it says', async () => {
       const message = 'Back at 14:00: “Ärger” & <b>100 %</b> %[src]/ \\n #1 漢字 😀; show info'
-      const worked = { ...rules('B', '40A'), maintenance: { message, allowed: ['40A', '4CB0071'] } }
-      await router.setAccess(1, worked)
-      await router.setAccess(11, {
+      const worked = { ...rulesWith('B', '40A'), maintenance: { message, allowed: ['40A', '4CB0071'] } }
+      await router.setRules(1, worked)
+      await router.setRules(11, {
         passwords: [],
         allowed: [],
         limits: null,
         maintenance: { message: 'x', allowed: [] },
       })
-      expect((await router.read()).access?.get(1)).toEqual(worked)
-      await router.setAccess(1, { ...worked, maintenance: { message: 'soon', allowed: ['40'] } })
-      expect((await router.read()).access?.get(1)?.maintenance).toEqual({ message: 'soon', allowed: ['40'] })
-      await router.setAccess(1, rules('B', '40A'))
-      const { access } = await router.read()
-      expect([access?.get(1), access?.get(11)?.maintenance]).toEqual([rules('B', '40A'), { message: 'x', allowed: [] }])
+      expect((await router.read()).rules?.get(1)).toEqual(worked)
+      await router.setRules(1, { ...worked, maintenance: { message: 'soon', allowed: ['40'] } })
+      expect((await router.read()).rules?.get(1)?.maintenance).toEqual({ message: 'soon', allowed: ['40'] })
+      await router.setRules(1, rulesWith('B', '40A'))
+      const { rules } = await router.read()
+      expect([rules?.get(1), rules?.get(11)?.maintenance]).toEqual([
+        rulesWith('B', '40A'),
+        { message: 'x', allowed: [] },
+      ])
       for (const odd of ['', 'a\nshow info', 'x\0', 'x'.repeat(10_000)]) {
-        const set = router.setAccess(2, { ...rules('A', '40'), maintenance: { message: odd, allowed: [] } })
+        const set = router.setRules(2, { ...rulesWith('A', '40'), maintenance: { message: odd, allowed: [] } })
         await expect(set).rejects.toMatchObject({ code: 'bad_request' })
       }
     })
 
     it('takes no rules of an odd shape', async () => {
-      const odd = (change: Partial<Access>): Promise<void> => router.setAccess(1, { ...rules('A', '40'), ...change })
+      const odd = (change: Partial<Rules>): Promise<void> => router.setRules(1, { ...rulesWith('A', '40'), ...change })
       for (const value of [...injections, 'a'.repeat(64), '7', '4G']) {
         await expect(odd({ passwords: [value] })).rejects.toMatchObject({ code: 'bad_request' })
         await expect(odd({ allowed: [value] })).rejects.toMatchObject({ code: 'bad_request' })
@@ -205,7 +208,7 @@ export function routerContract(name: string, open: () => Promise<Router>): void 
         })
       }
       for (const id of [0, -1, 1.5, Number.NaN]) {
-        await expect(router.setAccess(id, rules('A', '40'))).rejects.toMatchObject({ code: 'bad_request' })
+        await expect(router.setRules(id, rulesWith('A', '40'))).rejects.toMatchObject({ code: 'bad_request' })
       }
       for (const entry of [
         'e1/',

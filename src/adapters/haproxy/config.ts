@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { rateSeconds } from './access-entries.ts'
+import { rateSeconds } from './rule-entries.ts'
 import { backends, states, tooLarge } from './backends.ts'
 import { proxyPaths } from './paths.ts'
 import { section } from './render.ts'

@@ -1,7 +1,7 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { parseHost, parseHostEntry, parseRouteKey, parseSetId, parseTarget, routeKeyOf } from '../../routing/index.ts'
 import type { Routes, RouteTarget, Target } from '../../routing/index.ts'
-import { decodeAccess, encodeAll } from './access-entries.ts'
+import { decodeRules, encodeAll } from './rule-entries.ts'
 import type { MapName } from './paths.ts'
 
 /*
@@ -25,7 +25,7 @@ export function encodeRoutes(routes: Routes): AllEntries {
     if ('set' in to && !targets.has(`${to.set}/${to.size}`)) throw missingMembers(key, to)
   }
   const entries = { hosts, routes: keys, targets, timeouts }
-  return { ...entries, ...encodeAll(routes.access ?? new Map()), direct: directEntries(entries) }
+  return { ...entries, ...encodeAll(routes.rules ?? new Map()), direct: directEntries(entries) }
 }
 
 /**
@@ -99,7 +99,7 @@ export function decodeRoutes(entries: AllEntries): Routes {
     keys: new Map([...entries.routes].map(([key, value]) => [key, decodeTarget(value)])),
     sets,
     timeouts: new Map([...entries.timeouts].map(([key, ms]) => [key, Number(ms)])),
-    access: decodeAccess(entries),
+    rules: decodeRules(entries),
   }
 }
 

@@ -1,7 +1,7 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { parseHost, parseHostEntry, parseRouteKey, parseSetId, routeKeyOf } from '../../routing/index.ts'
 import type { Router, Routes, RouteTarget } from '../../routing/index.ts'
-import { makeAccessRules } from './access-rules.ts'
+import { makeSetRules } from './set-rules.ts'
 import { type MapName, mapNames, proxyPaths } from './paths.ts'
 import { findDamages } from './damages.ts'
 import { makeDirectWays } from './direct-ways.ts'
@@ -116,7 +116,7 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
       if (ms === null) await remove('timeouts', [key])
       else await put('timeouts', [[key, codec.encodeTimeout(ms)]])
     },
-    setAccess: makeAccessRules({ files, put, remove }),
+    setRules: makeSetRules({ files, put, remove }),
     openConnections: async (target) => (await readUse(target)).open,
     readUse,
     mayLeadAsBefore: () => proxy.predecessorLeads(),

@@ -1,4 +1,4 @@
-import type { Access, Routes, RouteTarget, Target } from '../../routing/index.ts'
+import type { Routes, RouteTarget, Rules, Target } from '../../routing/index.ts'
 
 /** In which entries the proxy differs from what it should hold, a sentence for each. */
 export function compareRoutes(wanted: Routes, there: Routes): string[] {
@@ -7,7 +7,7 @@ export function compareRoutes(wanted: Routes, there: Routes): string[] {
     ...compare('The route', wanted.keys, there.keys, textOfTarget),
     ...compare('The set', wanted.sets, there.sets, textOfMembers),
     ...compare('The time limit of', wanted.timeouts ?? new Map(), there.timeouts ?? new Map(), String),
-    ...compareAccess(wanted.access ?? new Map(), there.access ?? new Map()),
+    ...compareRules(wanted.rules ?? new Map(), there.rules ?? new Map()),
   ]
 }
 
@@ -41,17 +41,17 @@ function textOfMembers(members: readonly Target[]): string {
 }
 
 /** Passwords are no text for people, not even their hashes. */
-function compareAccess(wanted: ReadonlyMap<number, Access>, there: ReadonlyMap<number, Access>): string[] {
+function compareRules(wanted: ReadonlyMap<number, Rules>, there: ReadonlyMap<number, Rules>): string[] {
   const ids = new Set([...wanted.keys(), ...there.keys()])
   return [...ids]
-    .filter((id) => textOfAccess(wanted.get(id)) !== textOfAccess(there.get(id)))
+    .filter((id) => textOfRules(wanted.get(id)) !== textOfRules(there.get(id)))
     .map((id) => `The rules of environment e${id} (passwords, addresses, limits, maintenance) are others in the proxy`)
 }
 
-function textOfAccess(access: Access | undefined): string {
-  if (access === undefined) return '-'
-  const { requests = null, visitorRate = null, visitorRequests = null } = access.limits ?? {}
-  const lists = [access.passwords, access.allowed].map((list) => [...list].sort().join(' '))
-  const { message = null, allowed = [] } = access.maintenance ?? {}
+function textOfRules(rules: Rules | undefined): string {
+  if (rules === undefined) return '-'
+  const { requests = null, visitorRate = null, visitorRequests = null } = rules.limits ?? {}
+  const lists = [rules.passwords, rules.allowed].map((list) => [...list].sort().join(' '))
+  const { message = null, allowed = [] } = rules.maintenance ?? {}
   return [...lists, requests, visitorRate, visitorRequests, message, [...allowed].sort().join(' ')].join('|')
 }

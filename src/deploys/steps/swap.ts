@@ -43,7 +43,7 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   kept.catch(() => undefined)
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
   const { environment, releases } = hostEntriesOf(route, exposures)
-  for (const [id, access] of wanted.access ?? []) await router.setAccess(id, access)
+  for (const [id, rules] of wanted.rules ?? []) await router.setRules(id, rules)
   if (releases !== null) {
     await router.swap(releaseKey(spec.releaseId), to)
     await router.addHost(addresses.releaseHost(label, spec.number), releases.running)

@@ -240,7 +240,7 @@ export function startLife(world: World, number: number): Life {
   const ofRouter: Router = {
     replaceAll: (routes) => call('proxy', () => router.replaceAll(routes).finally(() => world.checkTraffic())),
     addHost: (host, routeKey) => call('proxy', () => router.addHost(host, routeKey)),
-    setAccess: (environmentId, access) => call('proxy', () => router.setAccess(environmentId, access)),
+    setRules: (environmentId, rules) => call('proxy', () => router.setRules(environmentId, rules)),
     removeHost: (host) => call('proxy', () => router.removeHost(host)),
     defineSet: (set, targets) => call('proxy', () => router.defineSet(set, targets)),
     swap,

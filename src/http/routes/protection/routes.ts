@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Secret } from '../../../kernel/secret.ts'
-import type { ProtectionChange, Rules } from '../../../protection/index.ts'
+import type { Protection, ProtectionChange } from '../../../protection/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { environmentParams, isoTime, nothing, time } from '../../schemas.ts'
@@ -90,7 +90,7 @@ function toChange({ setUser, ...body }: z.output<typeof change>): ProtectionChan
   return { ...rest, setUser: { name: setUser.name, password: new Secret(setUser.password) } }
 }
 
-function present(environment: string, { users, ...rules }: Rules): z.input<typeof protectionSchema> {
+function present(environment: string, { users, ...rules }: Protection): z.input<typeof protectionSchema> {
   return {
     environment,
     users: users.map(({ name, since }) => ({ name, since: isoTime(since) })),

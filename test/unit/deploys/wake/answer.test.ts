@@ -22,7 +22,7 @@ const release: AskedRelease = {
 }
 const exposed = (releaseAddresses: Exposure['releaseAddresses'], passwords: string[] = []): Exposures =>
   new Map([
-    [7, { environmentId: 7, access: { passwords, allowed: [], limits: null }, onlyReleases: false, releaseAddresses }],
+    [7, { environmentId: 7, rules: { passwords, allowed: [], limits: null }, onlyReleases: false, releaseAddresses }],
   ])
 
 describe('what is said for a release that does not run', () => {

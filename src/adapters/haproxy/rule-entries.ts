@@ -1,5 +1,4 @@
 import {
-  type Access,
   type Limits,
   type Maintenance,
   parseEnvironmentId,
@@ -7,25 +6,23 @@ import {
   parseMessage,
   parsePasswordHash,
   parseRangePrefix,
+  type Rules,
 } from '../../routing/index.ts'
 import { decodeMessage, encodeMessage } from './maintenance.ts'
 
 /*
- * Who may ask, as lines of the maps: `passwords` and `allowed`: environment and hash, or beginning of an address → itself (a look
+ * The rules of environments as lines of the maps: `passwords` and `allowed`: environment and hash, or beginning of an address → itself (a look
  * at beginnings finds the longest: the value says which it was), with an `m` before it where it lets in to a site that is being worked on;
  * `limits` environment → `<requests>/<in 10 s>/<open>`; `maintenance` environment → message.
  */
 
-export type AccessMap = 'passwords' | 'allowed' | 'limits' | 'maintenance'
-export type AccessEntries = Readonly<Record<AccessMap, Map<string, string>>>
+export type RuleMap = 'passwords' | 'allowed' | 'limits' | 'maintenance'
+export type RuleEntries = Readonly<Record<RuleMap, Map<string, string>>>
 
 /** How long requests of a visitor are counted. */
 export const rateSeconds = 10
 
-export function encodeAccess(
-  environmentId: number,
-  { passwords, allowed, limits, maintenance }: Access,
-): AccessEntries {
+export function encodeRules(environmentId: number, { passwords, allowed, limits, maintenance }: Rules): RuleEntries {
   const id = parseEnvironmentId(environmentId)
   return {
     passwords: toItself(passwords.map((hash) => `${id}:${parsePasswordHash(hash)}`)),
@@ -41,9 +38,9 @@ export function encodeAccess(
 const toItself = (keys: readonly string[]): Map<string, string> => new Map(keys.map((key) => [key, key]))
 
 /** The entries of all environments together. */
-export function encodeAll(access: ReadonlyMap<number, Access>): AccessEntries {
-  const each = [...access].map(([id, rules]) => encodeAccess(id, rules))
-  const all = (map: AccessMap): Map<string, string> => new Map(each.flatMap((entries) => [...entries[map]]))
+export function encodeAll(rules: ReadonlyMap<number, Rules>): RuleEntries {
+  const each = [...rules].map(([id, its]) => encodeRules(id, its))
+  const all = (map: RuleMap): Map<string, string> => new Map(each.flatMap((entries) => [...entries[map]]))
   return {
     passwords: all('passwords'),
     allowed: all('allowed'),
@@ -57,13 +54,13 @@ export function ownerOf(key: string): string {
   return (key.split(':', 1)[0] ?? '').replace(/^m/, '')
 }
 
-export function decodeAccess(
-  entries: Readonly<Record<AccessMap, ReadonlyMap<string, string>>>,
-): ReadonlyMap<number, Access> {
-  const access = new Map<number, Decoded>()
+export function decodeRules(
+  entries: Readonly<Record<RuleMap, ReadonlyMap<string, string>>>,
+): ReadonlyMap<number, Rules> {
+  const rules = new Map<number, Decoded>()
   const of = (id: string): Decoded => {
-    const known = access.get(Number(id)) ?? { passwords: [], allowed: [], limits: null }
-    access.set(Number(id), known)
+    const known = rules.get(Number(id)) ?? { passwords: [], allowed: [], limits: null }
+    rules.set(Number(id), known)
     return known
   }
   for (const [key] of entries.passwords) {
@@ -75,12 +72,12 @@ export function decodeAccess(
   }
   for (const [key] of entries.allowed) {
     const prefix = key.slice(key.indexOf(':') + 1)
-    const rules = of(ownerOf(key))
-    if (!key.startsWith('m')) rules.allowed.push(prefix)
-    else (rules.maintenance ??= { message: '', allowed: [] }).allowed.push(prefix)
+    const its = of(ownerOf(key))
+    if (!key.startsWith('m')) its.allowed.push(prefix)
+    else (its.maintenance ??= { message: '', allowed: [] }).allowed.push(prefix)
   }
   for (const [id, limits] of entries.limits) of(id).limits = decodeLimits(limits)
-  return access
+  return rules
 }
 
 interface Decoded {
