@@ -156,6 +156,8 @@ export interface DeployRequest {
   readonly notes?: readonly string[]
   /** It shares no build with others; left out, it does. */
   readonly forceRebuild?: boolean
+  /** The release of the same environment that it makes anew; its address leads to the new one when its own image is gone. */
+  readonly rebuildOf?: number
   /** It swaps only when all deploys of its push have passed their checks; left out, it need not wait for them. */
   readonly strict?: boolean
 }

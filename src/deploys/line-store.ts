@@ -74,8 +74,8 @@ export async function insertDeploy(
   const { priority, replaceable } = placeOf(request.kind, request.strict)
   const rows = await tx.query<{ id: number }>(
     `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id, force_rebuild, swap_agreed,
-       from_release_id, variables_of, holds, build_id)
-     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10, $11, $12, $13, $14, $15) returning id`,
+       from_release_id, variables_of, holds, build_id, rebuild_of_release_id)
+     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning id`,
     [
       request.environmentId,
       request.kind,
@@ -92,6 +92,7 @@ export async function insertDeploy(
       request.from?.variables ?? null,
       request.holds ?? false,
       buildId,
+      request.rebuildOf ?? null,
     ],
   )
   return (rows[0] as { id: number }).id

@@ -34,14 +34,19 @@ export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavail
         retryAfterS: 5,
       }
     case 'gone': {
-      const { number, app, environment, commit, createdAt } = answer.release
+      const { number, app, environment, commit, createdAt, rebuiltAs } = answer.release
+      const { rebuiltUrl } = answer
       return {
         ...usual,
         status: 410,
         title: `v${number} is not kept any more`,
         lines: [
           `v${number} of ${environment} in ${app} was made on ${createdAt.toISOString().slice(0, 10)} from commit ${shortCommit(commit)}. Its image was removed, as those of old releases are.`,
+          ...(rebuiltUrl === null
+            ? [`Who may deploy can make it anew: slipway releases rebuild v${number} -e ${environment} -a ${app}`]
+            : []),
         ],
+        link: rebuiltUrl === null ? null : { url: rebuiltUrl, text: `It was made anew as v${rebuiltAs}` },
       }
     }
     case 'starting': {

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ensureBaseImage } from '../support/base-image.ts'
 import { type Answer, type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
+import { type Cli, makeCli } from '../support/slipway-cli.ts'
 
 /** Old releases at their own addresses: woken by whoever asks, and put to sleep when nobody does. */
 describe('the address of an old release', () => {
   let slipway: Slipway
   let shop: Clone
+  let cli: Cli
   const v = (number: number): string => `v${number}--test--shop.localhost`
   const html = { headers: { Accept: 'text/html,*/*' } }
   const push = async (text: string): Promise<void> => {
@@ -28,13 +30,15 @@ describe('the address of an old release', () => {
     await ensureBaseImage()
     slipway = await makeSlipway({ SLIPWAY_BUILD_PULL: 'missing', SLIPWAY_RELEASE_IDLE_MINUTES: '0.1' })
     await slipway.start()
+    cli = await makeCli()
+    expect((await cli.run(['login', slipway.controlUrl, '--token', slipway.token, '-y'])).code).toBe(0)
     shop = await makeClone(slipway, 'shop')
     await push('one')
     await push('two')
     await untilAsleep(1)
   })
   afterAll(async () => {
-    await shop.remove()
+    await Promise.all([shop.remove(), cli.remove()])
     expect(await slipway.remove()).toEqual([])
   })
 
@@ -99,7 +103,7 @@ describe('the address of an old release', () => {
     await slipway.api('PATCH', '/apps/shop/environments/test/protection', { open: true })
   })
 
-  it('says what it was when its image is gone', async () => {
+  it('says what it was when its image is gone, and links what was made of it anew', async () => {
     await untilAsleep(1)
     const [build] = await slipway.sql<{ commit: string }>(
       `update builds set image_removed_at = now() where number = 1 returning commit`,
@@ -108,5 +112,13 @@ describe('the address of an old release', () => {
     expect(gone.status).toBe(410)
     expect(gone.body).toContain(build?.commit.slice(0, 10))
     expect(gone.body).toContain(new Date().toISOString().slice(0, 10))
+    expect(gone.body).toContain('slipway releases rebuild v1 -e test -a shop')
+    const rebuilt = await cli.run(['releases', 'rebuild', 'v1', '-e', 'test', '-a', 'shop'])
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, expect.stringContaining('v1 is made anew: its commit')])
+    expect((await slipway.get('test--shop.localhost')).body).toBe('one\n')
+    expect((await slipway.get(v(1), '/', html)).body).toContain(
+      `<a href="http://${v(3)}:${slipway.port}">It was made anew as v3</a>`,
+    )
+    expect((await slipway.get(v(3))).body).toBe('one\n')
   })
 })

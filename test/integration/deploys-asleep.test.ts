@@ -87,6 +87,39 @@ describe('a release that does not run', () => {
     expect(await spine.deploys.askForRelease(v(1))).toMatchObject({ kind: 'gone', release: { commit: commitOf('a') } })
   })
 
+  it('names the newest release that was made of it anew and went live, when its own image is gone', async () => {
+    await twoReleases()
+    const [row] = await spine.db.query<{ id: number }>('select id from releases where number = 1')
+    const rebuild = async (): Promise<string[]> => {
+      const { deployId } = await spine.db.transaction((tx) =>
+        spine.deploys.request(tx, {
+          ...{
+            environmentId: id,
+            kind: 'deploy',
+            branch: 'main',
+            commit: commitOf('a'),
+            requestedBy: 'ada',
+            pushId: null,
+          },
+          forceRebuild: true,
+          rebuildOf: row?.id ?? 0,
+        }),
+      )
+      spine.deploys.wake()
+      return spine.log(deployId)
+    }
+    const rebuiltUrl = async (): Promise<string | null> => {
+      const answer = await spine.deploys.askForRelease(v(1))
+      return answer.kind === 'gone' ? answer.rebuiltUrl : answer.kind
+    }
+    expect((await rebuild()).at(-1)).toMatch(/release=v3 status=live$/)
+    await spine.db.query('update builds set image_removed_at = now() where number = 1')
+    expect(await rebuiltUrl()).toBe('http://v3--test--shop.localhost:8080')
+    spine.config = { ...spine.config, port: 1, health: { ...spine.config.health, deadlineMs: 100 } }
+    expect((await rebuild()).at(-1)).toMatch(/release=v4 status=failed$/)
+    expect(await rebuiltUrl()).toBe('http://v3--test--shop.localhost:8080')
+  })
+
   it('has no address while its environment is stopped', async () => {
     await twoReleases()
     await spine.deploys.stopServing(id, 'ada')

@@ -156,6 +156,27 @@ describe('releases of an environment', () => {
     expect((await get('test/releases/v3/comparison')).status).toBe(400)
   })
 
+  it('are made anew by a deploy of their commit that shares no build', async () => {
+    const asked = await slipway('releases', 'rebuild', 'v1', '-e', 'test', '--no-wait', '--json')
+    expect(asked.code).toBe(0)
+    expect(JSON.parse(asked.stdout)).toMatchObject({ kind: 'deploy', environment: 'test', commit: someCommit })
+    expect((await slipway('releases', 'rebuild', 'v99', '--no-wait')).code).toBe(4)
+    expect((await slipway('releases', 'rebuild', 'newest', '--no-wait')).code).toBe(2)
+  })
+
+  it('are not made anew without their commit, which is said', async () => {
+    await addRelease(server.pool, live, { commit: 'd'.repeat(40) })
+    const refused = await slipway('releases', 'rebuild', 'v2', '-e', 'live', '--no-wait')
+    expect([refused.code, refused.stderr]).toEqual([
+      5,
+      expect.stringMatching(
+        /The commit dddddddddd of v2 is not in the repository any more\.\n.*git push divio dddddddddd:/,
+      ),
+    ])
+    await server.pool.query('delete from deploys where commit = $1', ['d'.repeat(40)])
+    await server.pool.query('delete from releases where environment_id = $1 and number = 2', [live])
+  })
+
   it('are compared, also with another environment’s', async () => {
     server.counted.between = { added: 70, left: 1 }
     const { json } = await get('test/releases/v3/comparison?from=v2')

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Release, ReleaseComparison, ReleaseDetails } from '../api-types.ts'
+import type { QueuedDeploy, Release, ReleaseComparison, ReleaseDetails } from '../api-types.ts'
 import { describeReason, describeRelease } from '../describe-release.ts'
 import { exits, Failure } from '../failure.ts'
 import { ago, type Output } from '../output.ts'
@@ -13,11 +13,15 @@ import {
   withExample,
   withJson,
 } from '../session.ts'
-import { readCount } from './deploys.ts'
+import { finishRequest, readCount } from './deploys.ts'
 
 interface ListOptions extends CommonOptions {
   readonly lines: string
   readonly before?: string
+}
+
+interface RebuildOptions extends CommonOptions {
+  readonly wait: boolean
 }
 
 export function addReleaseVerbs(program: Command, run: Run): void {
@@ -55,6 +59,13 @@ export function addReleaseVerbs(program: Command, run: Run): void {
       `slipway releases ${name} v12 -e live`,
     )
   }
+  withExample(
+    verb('rebuild', 'build the commit of a release again, with the variables of today, and deploy it as a new release')
+      .argument('<release>', 'v12')
+      .option('--no-wait', 'return when it stands in line')
+      .action(run<[string], RebuildOptions>(rebuildRelease)),
+    'slipway releases rebuild v12 -e live',
+  )
   withExample(
     verb('diff', 'what the second has that the first has not, and the other way round')
       .argument('<from>', 'v11, or with its environment test:v12')
@@ -175,6 +186,12 @@ async function setPinned(
       ? `${release.release} of ${environment} is pinned: its image is kept however old it gets.`
       : `${release.release} of ${environment} is not pinned any more.`,
   )
+}
+
+async function rebuildRelease(session: Session, [text]: [string], options: RebuildOptions): Promise<number> {
+  const environment = environmentPath(await session.app(), chooseEnvironment(undefined, options))
+  const path = `${environment}/releases/${readRelease(text)}/rebuilds`
+  return finishRequest(session, await session.client().call<QueuedDeploy>('POST', path, {}), options)
 }
 
 async function compareReleases(

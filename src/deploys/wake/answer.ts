@@ -5,7 +5,8 @@ import type { AskedRelease } from './asked-release.ts'
 export type ReleaseAnswer =
   /** Nobody learns why: there is no such release, it never went live, or its environment shows none. */
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'gone'; readonly release: AskedRelease }
+  /** `rebuiltUrl`: the address of the release that was made of it anew; null: none was. */
+  | { readonly kind: 'gone'; readonly release: AskedRelease; readonly rebuiltUrl: string | null }
   /** It is started, or is just ending and can be started after that: to be asked for again soon. */
   | { readonly kind: 'starting'; readonly release: AskedRelease }
   | { readonly kind: 'refused'; readonly release: AskedRelease; readonly why: WakeRefusal }

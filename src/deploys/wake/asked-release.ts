@@ -21,6 +21,8 @@ export interface AskedRelease {
   readonly wasLive: boolean
   /** The first deploy of it: what its instances belong to. */
   readonly madeBy: number
+  /** The newest release that was made of it anew, and went live; null: none was. */
+  readonly rebuiltAs: number | null
   /** Of an instance that is there, whatever started it; null: none is. */
   readonly instance: InstanceRecord['state'] | null
 }
@@ -35,7 +37,9 @@ export async function findAskedRelease(
        b.state = 'succeeded' and b.image_removed_at is null as "isKept",
        exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live') as "wasLive",
        (select min(d.id) from deploys d where d.release_id = r.id) as "madeBy",
-       (select i.state from instances i where i.release_id = r.id and i.state <> 'retired' limit 1) as instance
+       (select i.state from instances i where i.release_id = r.id and i.state <> 'retired' limit 1) as instance,
+       (select n.number from deploys d join releases n on n.id = d.release_id
+        where d.rebuild_of_release_id = r.id and d.state = 'live' order by d.id desc limit 1) as "rebuiltAs"
      from environments e
      join apps a on a.id = e.app_id
      join releases r on r.environment_id = e.id and r.number = $2

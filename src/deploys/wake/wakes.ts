@@ -80,8 +80,16 @@ export function makeWakes({
       const release = asked === null ? null : await findAskedRelease(tools.db, asked)
       if (release === null) return { kind: 'unknown' }
       const decision = decideAnswer(release, await findExposures(tools.db, release.environmentId))
-      if (decision === 'wake') return begin(release)
-      return decision === 'unknown' ? { kind: decision } : { kind: decision, release }
+      switch (decision) {
+        case 'unknown':
+          return { kind: 'unknown' }
+        case 'gone':
+          return { kind: 'gone', release, rebuiltUrl: urlOf(tools, release.label, release.rebuiltAs) }
+        case 'starting':
+          return { kind: 'starting', release }
+        case 'wake':
+          return begin(release)
+      }
     },
     isWaking: (releaseId) => waking.has(releaseId),
     start() {
@@ -93,4 +101,8 @@ export function makeWakes({
       await background.settled()
     },
   }
+}
+
+function urlOf({ addresses }: Tools, label: string, number: number | null): string | null {
+  return number === null ? null : addresses.url(addresses.releaseHost(label, number))
 }

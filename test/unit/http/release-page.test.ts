@@ -16,14 +16,19 @@ const release = {
   isKept: false,
   wasLive: true,
   madeBy: 5,
+  rebuiltAs: null,
   instance: null,
 }
 
 describe('the page of a release that does not run', () => {
   it('says of one that is gone what it was', () => {
-    const page = presentRelease({ kind: 'gone', release })
+    const page = presentRelease({ kind: 'gone', release, rebuiltUrl: null })
     expect(page.status).toBe(410)
     expect(renderReleaseText(page)).toContain('v3 of test in shop was made on 2026-11-03 from commit abcdef0123.')
+    expect(renderReleaseText(page)).toContain('slipway releases rebuild v3 -e test -a shop')
+    const url = 'http://v9--test--shop.localhost'
+    const again = presentRelease({ kind: 'gone', release: { ...release, rebuiltAs: 9 }, rebuiltUrl: url })
+    expect(renderReleasePage(again).text).toContain(`<a href="${url}">It was made anew as v9</a>`)
   })
 
   it('tells nothing of one that is not known', () => {

@@ -13,6 +13,7 @@ import {
   releaseDetails,
   releaseSchema,
 } from './presenter.ts'
+import { rebuildRoute } from './rebuild.ts'
 
 const releaseParams = z.strictObject({ ...environmentParams.shape, release: releaseNumber })
 
@@ -25,10 +26,10 @@ const releaseList = z.strictObject({
   next: z.string().nullable(),
 })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'releases' | 'commits' | 'reads' | 'facts' | 'logger'>
+type Needs = Pick<HttpNeeds, 'environments' | 'releases' | 'commits' | 'reads' | 'deploys' | 'db' | 'facts' | 'logger'>
 
 export function releaseRoutes(needs: Needs): Route[] {
-  return [listRoute(needs), showRoute(needs), pinRoute(needs), comparisonRoute(needs)]
+  return [listRoute(needs), showRoute(needs), pinRoute(needs), comparisonRoute(needs), rebuildRoute(needs)]
 }
 
 const placeOf = ({ id, name }: Environment, number: number): ReleasePlace => ({

@@ -18,6 +18,7 @@ const release: AskedRelease = {
   isKept: true,
   wasLive: true,
   madeBy: 5,
+  rebuiltAs: null,
   instance: null,
 }
 const exposed = (releaseAddresses: Exposure['releaseAddresses'], passwords: string[] = []): Exposures =>
