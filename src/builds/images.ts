@@ -69,6 +69,9 @@ export async function holdImage(tx: Transaction, buildId: number): Promise<void>
   })
 }
 
+/** The same for who can do without: false when the image is given up. */
+export const tryHoldImage: (tx: Transaction, buildId: number) => Promise<boolean> = store.lockImage
+
 /** The next image would meet the same. */
 function isInVain(error: unknown): boolean {
   return isDatabaseAway(error) || isAway(error)

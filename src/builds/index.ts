@@ -27,7 +27,7 @@ export { assertImageAllowed, isImageId, type LocalImage, mayBeOutdated, readRefe
 export { baseLabel, type WrittenDockerfile, type WrittenStep, writeDockerfile } from './dockerfile-written.ts'
 export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
 export { type DiskPlace, type DiskRoom, makeDiskRoom } from './disk-room.ts'
-export { holdImage, type Images, makeImages } from './images.ts'
+export { holdImage, type Images, makeImages, tryHoldImage } from './images.ts'
 export type { BuildSettings } from './make-build.ts'
 export type { BuildPlan } from './read-plan.ts'
 export type { Source, WantedFile } from './source.ts'
@@ -54,6 +54,11 @@ export interface Builds {
    * with its number and frozen configuration. The caller records in the same transaction that its deploy waits for it.
    */
   join(tx: Transaction, wish: BuildWish): Promise<Build>
+  /**
+   * Finished builds whose image is what is wished for, as far as it is known to be kept, the newest first; none for who wants a build of
+   * its own. The engine may have lost one: `hasImage`.
+   */
+  listKept(wish: BuildWish): Promise<Build[]>
   /** Whether a build makes what is wished for: an environment's variables may have changed since it was joined. */
   isFor(build: Build, wish: BuildWish): Promise<boolean>
   /**
@@ -100,7 +105,6 @@ export function makeBuilds(deps: BuildDependencies): Builds {
 
   return {
     readPlan: (app, commit, signal) => readBuildPlan(source, app, commit, signal),
-    // Images that were made before are not looked for: every build is a new one.
     join: (tx, wish) =>
       store.findOrInsertBuild(tx, {
         appId: wish.appId,
@@ -108,6 +112,8 @@ export function makeBuilds(deps: BuildDependencies): Builds {
         config: wish.plan.config,
         key: keyOf(wish, settings.platform),
       }),
+    listKept: async (wish) =>
+      wish.ownOf === undefined ? store.listKeptBuilds(db, keyOf(wish, settings.platform)) : [],
     isFor: (build, wish) => store.hasKey(db, build.id, keyOf(wish, settings.platform)),
     async wait(build, plan, options) {
       for (;;) {
@@ -132,12 +138,12 @@ export function makeBuilds(deps: BuildDependencies): Builds {
   }
 }
 
-/** Two builds with the same key would make the same image. */
+/** Two builds with the same key would make the same image. One of its own has a key that nobody else asks for until it is made. */
 function keyOf({ appId, commit, plan, ownOf }: BuildWish, platform: string): string {
-  const key = plan.variables?.key ?? null
-  const variables = key === null ? [] : [key]
-  const own = ownOf === undefined ? [] : [{ ownOf }]
-  return createHash('sha256')
-    .update(JSON.stringify([appId, commit, plan.config.build, platform, ...variables, ...own]))
+  const ofVariables = plan.variables?.key ?? null
+  const variables = ofVariables === null ? [] : [ofVariables]
+  const key = createHash('sha256')
+    .update(JSON.stringify([appId, commit, plan.config.build, platform, ...variables]))
     .digest('hex')
+  return ownOf === undefined ? key : `${key}:${ownOf}`
 }

@@ -82,8 +82,24 @@ export async function findBuild(q: Queryable, id: number): Promise<Build | null>
   return rows[0] === undefined ? null : toBuild(rows[0])
 }
 
+/** So many are asked for until one is there. */
+const mostKept = 3
+
+export async function listKeptBuilds(q: Queryable, key: string): Promise<Build[]> {
+  const rows = await q.query<BuildRow>(
+    `select ${columns} from builds where key = $1 and state = 'succeeded' and image_removed_at is null order by id desc limit ${mostKept}`,
+    [key],
+  )
+  return rows.map(toBuild)
+}
+
+/** One that was of its own while it was made has the common key now. */
 export async function hasKey(q: Queryable, id: number, key: string): Promise<boolean> {
-  return (await q.query('select 1 from builds where id = $1 and key = $2', [id, key])).length > 0
+  const rows = await q.query(
+    `select 1 from builds where id = $1 and (key = $2 or state = 'succeeded' and key = split_part($2, ':', 1))`,
+    [id, key],
+  )
+  return rows.length > 0
 }
 
 export async function getBuild(q: Queryable, id: number): Promise<Build> {
@@ -133,7 +149,10 @@ export async function markBuildRunning(q: Queryable, own: OwnBuild, host: string
 }
 
 export async function markBuildSucceeded(q: Queryable, own: OwnBuild, image: BuiltImage): Promise<void> {
-  await updateOwn(q, own, `state = 'succeeded', image = $3, finished_at = now()`, [JSON.stringify(image)])
+  // From now on it is what others take who want the same.
+  await updateOwn(q, own, `state = 'succeeded', key = split_part(key, ':', 1), image = $3, finished_at = now()`, [
+    JSON.stringify(image),
+  ])
 }
 
 export async function markBuildFailed(q: Queryable, own: OwnBuild, error: SlipwayError): Promise<void> {

@@ -87,7 +87,7 @@ export function makePromotions(parts: Parts): Promotions {
         commit: source.commit,
         requestedBy: by,
         pushId: null,
-        ...(rebuild ? {} : { from: { releaseId: source.id, variables: 'environment' } }),
+        ...(rebuild ? { forceRebuild: true } : { from: { releaseId: source.id, variables: 'environment' } }),
       }
       const queued = await db.transaction((tx) => deploys.request(tx, request))
       deploys.wake()

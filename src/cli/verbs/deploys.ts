@@ -29,7 +29,7 @@ export function addDeployVerbs(program: Command, run: Run): void {
     .argument('[env]', 'the environment (default: test)')
     .description('deploy the newest commit of the followed branch, and follow it until it is live or failed')
     .option('--commit <sha>', 'this commit instead: its id, or the first 7 or more characters')
-    .option('--force-rebuild', 'a build of its own, shared with no other deploy')
+    .option('--force-rebuild', 'build it although an image of the same commit and settings is kept')
     .option('--no-wait', 'return when it stands in line')
   withExample(
     withJson(withEnvironment(deploy)).action(run<[string | undefined], DeployOptions>(requestDeploy)),

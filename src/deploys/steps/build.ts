@@ -5,23 +5,22 @@ import { buildHeading, type Deploy, isOfSameRelease } from '../deploy.ts'
 import { lockLine } from '../line-store.ts'
 import type { Step, StepContext } from './step.ts'
 import { takeImage } from './take-image.ts'
+import { takeKept } from './take-kept.ts'
 import { takeServing } from './take-serving.ts'
 
 /**
- * Waits for the image of the commit, made without any layer cache for all deploys that want it now, and then makes the
- * release: the build with a number in this environment.
+ * Takes the image that was made of the same before, or else waits for one, made without any layer cache for all deploys that want it
+ * now; then makes the release: the build with a number in this environment.
  */
 export const build: Step = async (context) => {
   const { deploy, log, signal, tools } = context
   if (isOfSameRelease(deploy.kind)) return takeServing(context)
   if (deploy.from !== null) return takeImage(context)
   const plan = await tools.builds.readPlan(deploy.app, deploy.commit, signal)
-  const heading = buildHeading(deploy.commit)
-  log.write(heading.kind, heading.text)
   for (const warning of plan.warnings) log.write('detail', `Warning: ${warning}`)
   for (;;) {
     const planned = await withVariables(context, plan)
-    const built = await waitForBuild(context, planned)
+    const built = await takeOrBuild(context, planned)
     if (built.image !== null)
       log.write(
         'detail',
@@ -30,6 +29,18 @@ export const build: Step = async (context) => {
     if (deploy.releaseId !== null || (await makeRelease(context, planned, built))) return
     log.write('detail', 'Variables of the build were changed while it was made: it is made again')
   }
+}
+
+async function takeOrBuild(context: StepContext, plan: BuildPlan): Promise<Build> {
+  const { deploy, log } = context
+  const recorded = await findRecorded(context, plan)
+  // An earlier life of the server has taken it, or built it.
+  if (recorded?.image != null) return recorded
+  const kept = recorded === null ? await takeKept(context, wishOf(deploy, plan)) : null
+  if (kept !== null) return kept
+  const heading = buildHeading(deploy.commit)
+  log.write(heading.kind, heading.text)
+  return waitForBuild(context, plan, recorded)
 }
 
 /** Throws, before anything is built, for a secret that the build should get. */
@@ -57,10 +68,10 @@ async function makeRelease({ deploy, own, tools }: StepContext, plan: BuildPlan,
 }
 
 /** An earlier life of the server may have recorded which build the deploy waits for. */
-async function waitForBuild(context: StepContext, plan: BuildPlan): Promise<Build> {
+async function waitForBuild(context: StepContext, plan: BuildPlan, known: Build | null): Promise<Build> {
   const { deploy, log, signal, tools } = context
   const onPlace = keepPlace(context)
-  for (let recorded = await findRecorded(context, plan); ; recorded = null) {
+  for (let recorded = known; ; recorded = null) {
     const wanted = recorded ?? (await join(context, plan))
     await context.assertHeld()
     const built = await tools.builds.wait(wanted, plan, {

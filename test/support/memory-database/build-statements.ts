@@ -35,7 +35,14 @@ export const buildStatements: Statements = {
       .map((row) => ({ n: row.last_build_number })),
 
   'insert into builds (': (t, work, [app_id, number, commit, key, config]) => {
-    const unknown = { image: null, error: null, error_code: null, error_hint: null, lease_owner: null }
+    const unknown = {
+      image: null,
+      finished_at: null,
+      error: null,
+      error_code: null,
+      error_hint: null,
+      lease_owner: null,
+    }
     const wanted = { app_id, number, commit, key, config: JSON.parse(config) as BuildRow['config'] }
     return [columnsOf(t.builds.insert(work, { ...unknown, ...wanted, id: t.builds.nextId(work), state: 'waiting' }))]
   },
@@ -63,11 +70,41 @@ export const buildStatements: Statements = {
   "update builds set state = 'waiting' where {own} returning id$": setOwn(() => ({ state: 'waiting' })),
   "update builds set state = 'running', host = $3, started_at = coalesce(started_at, now()) where {own} returning id$":
     setOwn(() => ({ state: 'running' })),
-  "update builds set state = 'succeeded', image = $3, finished_at = now() where {own} returning id$": setOwn(
-    ([, , image]) => ({
-      ...{ state: 'succeeded', image: JSON.parse(image) as BuildRow['image'] },
-    }),
-  ),
+  "update builds set state = 'succeeded', key = split_part(key, ':', 1), image = $3, finished_at = now() where {own} returning id$":
+    (t, work, [, , image], asks) =>
+      t.builds
+        .update(work, asks('own'), ({ key }) => ({
+          ...{ state: 'succeeded', key: key.split(':')[0] ?? '', finished_at: work.nowMs },
+          image: JSON.parse(image) as BuildRow['image'],
+        }))
+        .map(idOf),
+
+  // No image is given up here.
+  "from builds where key = $1 and state = 'succeeded' and image_removed_at is null order by id desc limit 3": (
+    t,
+    work,
+    [key],
+  ) =>
+    t.builds
+      .select(work, (row) => row.key === key && row.state === 'succeeded')
+      .toSorted((a, b) => b.id - a.id)
+      .slice(0, 3)
+      .map(columnsOf),
+
+  "select state = 'succeeded' and image_removed_at is null as there from builds where id = $1 for key share": (
+    t,
+    work,
+    [id],
+  ) => t.builds.select(work, (row) => row.id === id).map(({ state }) => ({ there: state === 'succeeded' })),
+
+  'from builds b left join releases r on r.build_id = b.id left join environments e on e.id = r.environment_id where b.id = $1 order by r.id limit 1':
+    (t, work, [id]) => {
+      const { finished_at } = one(t.builds.select(work, (row) => row.id === id))
+      const [first] = t.releases.select(work, (row) => row.build_id === id).toSorted((a, b) => a.id - b.id)
+      const [of] = t.environments.select(work, (row) => row.id === first?.environment_id)
+      const ageMs = work.nowMs - (finished_at as number)
+      return [{ release: first?.number ?? null, environment: of?.name ?? null, ageMs }]
+    },
   "update builds set state = 'failed', error = $3, error_code = $4, error_hint = $5, finished_at = now() where {own} returning id$":
     setOwn(([, , error, error_code, error_hint]) => ({
       ...{ state: 'failed', error, error_code, error_hint },

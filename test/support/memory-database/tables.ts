@@ -87,6 +87,7 @@ export interface BuildRow {
   config: AppConfig
   state: 'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled'
   image: BuiltImage | null
+  finished_at: number | null
   error: string | null
   error_code: string | null
   error_hint: string | null

@@ -17,9 +17,13 @@ export function expectEnd(world: World, life: Life, id: number): void {
 /** An environment runs nothing: what waits there begins. */
 export function expectNext(world: World, life: Life): void {
   const { deploys } = world.database.tables
+  const askedMs = world.timeline.nowMs()
   const idle = (): number[] => {
-    const open = deploys.select(world.look(), (d) => d.finished_at === null)
+    const all = deploys.select(world.look(), () => true)
+    const open = all.filter((d) => d.finished_at === null)
     const busy = new Set(open.filter(({ state }) => state === 'running').map((d) => d.environment_id))
+    // One that came first may have begun since, and ended in this very moment: then the next is asked for anew.
+    for (const { environment_id, started_at } of all) if ((started_at ?? 0) > askedMs) busy.add(environment_id)
     return open.filter((d) => !busy.has(d.environment_id)).map(({ id }) => id)
   }
   const before = idle()
