@@ -38,6 +38,7 @@ export function usageFailure(text: string, words: string): { message: string; hi
 
 function hintForOption(words: string, option: string | undefined): string | undefined {
   if (option === undefined) return undefined
+  if (words === 'slipway') return `Options stand behind the verb: slipway status ${option} …; see slipway --help`
   if (words === 'slipway run') return 'The command stands behind two hyphens: slipway run [ENV] -- COMMAND ARGUMENTS'
   if (words === 'slipway logs' && /^(?:-t|--tail)$/.test(option)) return 'To go on with what comes: -f'
   return undefined

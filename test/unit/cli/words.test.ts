@@ -51,6 +51,7 @@ describe('an unknown command', () => {
 
 it('an unknown option of a command to be run leads to the two hyphens, and others’ --tail to ours', () => {
   expect(usageFailure("error: unknown option '-l'", 'slipway run').hint).toContain('slipway run [ENV] -- COMMAND')
+  expect(usageFailure("error: unknown option '-a'", 'slipway').hint).toMatch(/^Options stand behind the verb/)
   expect(usageFailure("error: unknown option '--tail'", 'slipway logs').hint).toBe('To go on with what comes: -f')
   expect(usageFailure("error: unknown option '-l'", 'slipway logs').hint).toBe('See how: slipway logs --help')
 })
