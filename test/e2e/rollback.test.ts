@@ -114,6 +114,21 @@ describe('going back and promoting', () => {
     expect(await done('status', 'live')).not.toMatch(/held/)
   })
 
+  it('goes back all the same when Slipway is killed in between, and makes one release', async () => {
+    await slipway.stop()
+    await slipway.start({ SLIPWAY_FAULT_POINT: 'deploy.build.done' })
+    // The answer may come before the end, or not at all.
+    const asked = slipway.api('POST', '/apps/shop/environments/live/rollbacks', { release: 'v2', hold: false })
+    await asked.catch(() => undefined)
+    expect(await slipway.ended()).toBe('SIGKILL')
+    await slipway.start()
+    await waitFor('v2 to be back', 30_000, async () => (await body('shop.localhost')) === 'broken')
+    const made = await slipway.sql(
+      `select r.number from releases r join environments e on e.id = r.environment_id where e.live order by 1`,
+    )
+    expect(made).toEqual([1, 2, 3, 4, 5].map((number) => ({ number })))
+  })
+
   it('refuses, before anything is asked for, to go back to an image that somebody removed by hand', async () => {
     const [built] = await slipway.sql<{ digest: string; commit: string }>(
       `select image ->> 'digest' as digest, commit from builds order by id limit 1`,
@@ -129,7 +144,7 @@ describe('going back and promoting', () => {
     await waitFor('its last containers to go', 30_000, removed)
     const refused = await run('rollback', 'live')
     expect([refused.code, refused.stdout]).toEqual([5, ''])
-    expect(refused.stderr).toContain('The image of v3 is gone: somebody removed it from the engine.')
+    expect(refused.stderr).toContain('The image of v1 is gone: somebody removed it from the engine.')
     expect(refused.stderr).toContain(`slipway deploy live --commit ${built?.commit.slice(0, 10)} -a shop`)
     expect(await slipway.sql('select 1 from deploys')).toHaveLength(before.length)
     expect((await run('promote', 'live', 'live')).code).toBe(2)

@@ -98,6 +98,6 @@ function printPlan(out: Output, plan: PromotionPlan, { rebuild }: PromoteOptions
   out.line(`Image: ${rebuild === true ? 'built again' : 'the same, nothing is built'}; variables: those of ${to}`)
   out.line(`Release commands: ${commands.length === 0 ? 'none' : commands.join(', ')}`)
   if (buildVariables.length > 0)
-    out.line(`Other in the image than in ${to}: ${buildVariables.join(', ')} (--anyway or --rebuild)`)
+    out.line(`Built with other values than ${to} has: ${buildVariables.join(', ')} (--anyway or --rebuild)`)
   if (endsHold) out.line(`Pushes to ${to} are held; after this they are deployed again.`)
 }
