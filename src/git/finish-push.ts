@@ -26,7 +26,7 @@ export interface Finished {
   readonly arrived: readonly ArrivedBranch[]
   readonly queued: readonly Queued[]
   /** Settles when the commits are held by their deploys, no longer by the push; never rejects. */
-  readonly held: Promise<void>
+  readonly handedOver: Promise<void>
 }
 
 /**
@@ -35,10 +35,14 @@ export interface Finished {
 export async function finishPush(deps: GitDependencies, push: MovedPush): Promise<Finished> {
   const finished = await deps.db.transaction((tx) => queueDeploys(deps, tx, push))
   deps.deploys.wake()
-  return { ...finished, held: holdByDeploys(deps, push, finished.queued) }
+  return { ...finished, handedOver: holdByDeploys(deps, push, finished.queued) }
 }
 
-async function queueDeploys(deps: GitDependencies, tx: Transaction, push: MovedPush): Promise<Omit<Finished, 'held'>> {
+async function queueDeploys(
+  deps: GitDependencies,
+  tx: Transaction,
+  push: MovedPush,
+): Promise<Omit<Finished, 'handedOver'>> {
   const open = await store.closePush(tx, push.id, 'received')
   const app = await deps.environments.getApp(push.app)
   await noteArrived(deps, tx, app, push.moved)

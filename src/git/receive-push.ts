@@ -66,7 +66,7 @@ export async function receivePush(
   await tell(answer, received.lines)
   if (received.options.nowait) await tell(answer, received.queued.flatMap(say.tellNotWaiting))
   else await followDeploys(deps, received.queued, answer)
-  await received.held
+  await received.handedOver
 }
 
 async function followStrict(
@@ -92,7 +92,7 @@ interface Received {
   readonly lines: readonly string[]
   readonly queued: readonly say.Queued[]
   readonly options: PushOptions
-  readonly held: Promise<void>
+  readonly handedOver: Promise<void>
   /** Null: the push is not strict, or nothing of it was accepted. */
   readonly strict: BegunStrict | null
 }
@@ -106,7 +106,7 @@ async function takeIn(
   const options = parsePushOptions(request.options)
   const plan = await decide(deps, push, request, options)
   const nothing: Received = {
-    ...{ reports: plan.refused, lines: [], queued: [], options, held: Promise.resolve() },
+    ...{ reports: plan.refused, lines: [], queued: [], options, handedOver: Promise.resolve() },
     strict: null,
   }
   if (plan.accepted.length === 0) return nothing
@@ -135,7 +135,7 @@ async function takeIn(
   if (finished === null) return { ...nothing, reports, lines: say.tellNotQueued(app.name, moved) }
   const { queued } = finished
   const lines = linesFor(app.name, created, moved, finished)
-  return { ...nothing, reports, lines, queued, held: finished.held }
+  return { ...nothing, reports, lines, queued, handedOver: finished.handedOver }
 }
 
 /** Notes the push down, then moves its refs; should that break off, the note is cleared up before the error goes on. */
@@ -199,7 +199,7 @@ function linesFor(
   app: string,
   created: boolean,
   moved: readonly AcceptedUpdate[],
-  finished: Omit<Finished, 'held'>,
+  finished: Omit<Finished, 'handedOver'>,
 ): string[] {
   return [
     ...(created ? say.tellNewApp(app, finished.environments) : []),

@@ -35,7 +35,7 @@ export async function recoverPush(deps: GitDependencies, push: store.UnfinishedP
   const { id, app, pushedBy } = push
   const options = parsePushOptions(push.options)
   const finished = await finishPush(deps, { id, app, pushedBy, options, moved, held: [...held.keys()] })
-  await finished.held
+  await finished.handedOver
   return 'received'
 }
 
