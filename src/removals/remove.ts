@@ -16,7 +16,7 @@ export interface RemovalNeeds {
   readonly images: Images
   readonly builder: Pick<Builder, 'listTraces'>
   readonly git: Pick<Git, 'forgetDeploys' | 'removeRepository'>
-  /** Ends the jobs of it that go. */
+  /** Ends the jobs of it that go, and the commands that people run there. */
   readonly endJobs: (environmentId: number, signal: AbortSignal) => Promise<void>
   /** What its instances printed and the proxy said of its requests. */
   readonly removeLogs: (environment: { app: string; environment: string }) => Promise<void>

@@ -17,7 +17,7 @@ export async function carryOut(
 ): Promise<void> {
   const limit = new AbortController()
   const timer = setTimeout(() => limit.abort(tooLong(needs.limits.timeMs)), needs.limits.timeMs)
-  const signal = AbortSignal.any([client.gone, limit.signal, needs.stopping])
+  const signal = AbortSignal.any([client.gone, limit.signal, run.over.signal, needs.stopping])
   let attached: Attached | null = null
   let exit: Exit | null = null
   try {

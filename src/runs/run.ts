@@ -16,6 +16,8 @@ export interface RunRequest {
 export interface Run extends RunRequest {
   readonly id: string
   isConnected: boolean
+  /** Ends it, for the reason that its client is told. */
+  readonly over: AbortController
 }
 
 export interface RunNeeds {

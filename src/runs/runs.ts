@@ -19,6 +19,8 @@ export interface Runs {
   has(id: string): boolean
   /** Tells of the end of one that nobody has, before its container goes: see `has`. Safe to repeat. */
   recordLeft(run: LeftRun, exitCode: number | null): Promise<void>
+  /** Ends those of an environment that is removed; resolves when nothing of them is left. */
+  end(environmentId: number): Promise<void>
   /** Ends all; resolves when nothing of them is left. */
   stop(): Promise<void>
 }
@@ -34,6 +36,7 @@ const connectWithinMs = 30_000
 export function makeRuns(needs: RunNeeds): Runs {
   const stopping = new AbortController()
   const runs = new Map<string, Run>()
+  const going = new Map<Run, Promise<void>>()
   const background = makeBackground({ logger: needs.logger, signal: stopping.signal })
 
   return {
@@ -46,7 +49,7 @@ export function makeRuns(needs: RunNeeds): Runs {
         request.environment,
         needs.limits,
       )
-      const run: Run = { ...request, id, isConnected: false }
+      const run: Run = { ...request, id, isConnected: false, over: new AbortController() }
       runs.set(id, run)
       try {
         const { releaseNumber } = await needs.readOneOff(request.environment.id, id)
@@ -67,12 +70,21 @@ export function makeRuns(needs: RunNeeds): Runs {
           hint: `It is begun anew for each connection, which must follow within ${connectWithinMs / 1000} s.`,
         })
       run.isConnected = true
-      const work = carryOut(run, client, { ...needs, stopping: stopping.signal }).finally(() => runs.delete(id))
+      const work = carryOut(run, client, { ...needs, stopping: stopping.signal }).finally(() => {
+        runs.delete(id)
+        going.delete(run)
+      })
+      going.set(run, work)
       background.run('a run failed', work)
       await work
     },
     has: (id) => runs.has(id),
     recordLeft: (run, exitCode) => recordLeft(needs.db, run, exitCode),
+    async end(environmentId) {
+      const its = [...runs.values()].filter(({ environment }) => environment.id === environmentId)
+      for (const run of its) run.over.abort(new SlipwayError('cancelled', 'Its environment was removed.'))
+      await Promise.allSettled(its.flatMap((run) => going.get(run) ?? []))
+    },
     async stop() {
       stopping.abort(serverStops())
       await background.settled()

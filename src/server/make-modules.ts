@@ -128,12 +128,12 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
 
 /** What drives those: pushes, removals, nights; and what only reads. */
 function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Building & Serving) {
-  const { environments, deploys, images, builder, builds, retention, cron, logs, vars, variables } = below
+  const { environments, deploys, images, builder, builds, retention, cron, runs, logs, vars, variables } = below
   const { repositories } = below.gitCli
   const git = makeGit({ db, environments, deploys, repositories, logger })
   const removals = makeRemovals({
     ...{ db, environments, deploys, images, builder, git, clock: systemClock, logger },
-    endJobs: (id, signal) => cron.end(id, signal),
+    endJobs: async (id, signal) => void (await Promise.all([cron.end(id, signal), runs.end(id)])),
     removeLogs: (environment) => logs.journals.remove(environment),
   })
   const releases = makeReleases({ db, holdImage })

@@ -163,6 +163,21 @@ describe('slipway run', () => {
     await noneIsLeft(12_000)
   })
 
+  it('ends with its environment, and says so', async () => {
+    await slipway.api('POST', '/apps/shop/environments', { name: 'qa', from: 'test' })
+    expect((await shop.push('qa', '-o', 'env=qa')).output).toContain('status=live')
+    const stubborn = watch(start(['qa', '--', 'sh', '-c', 'trap "" TERM; echo ready; while :; do sleep 1; done']), null)
+    await stubborn.says('ready')
+    expect((await slipway.api('DELETE', '/apps/shop/environments/qa')).status).toBeLessThan(300)
+    expect(await stubborn.result).toMatchObject({
+      code: 125,
+      stderr: expect.stringContaining('Its environment was removed'),
+    })
+    await noneIsLeft(15_000)
+    const ends = await slipway.sql(`select 1 from events where kind = 'run.ended' and environment = 'qa'`)
+    expect(ends).toHaveLength(1)
+  })
+
   it('ends with Slipway, and when Slipway is killed nothing of it is left after the next start', async () => {
     const stubborn = watch(start(['--', 'sh', '-c', 'trap "" TERM; echo ready; while :; do sleep 1; done']), null)
     await stubborn.says('ready')
