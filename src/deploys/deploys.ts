@@ -28,6 +28,7 @@ import { planStart, stopServing } from './stop-serving.ts'
 import { closeLine, type Doomed, takeDown } from './take-down.ts'
 import { tellLine } from './tell-line.ts'
 import type { ReleaseAnswer } from './wake/answer.ts'
+import { endAwake } from './wake/end-awake.ts'
 import { makeWakes } from './wake/wakes.ts'
 import { supersededBy } from './why-it-ends.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
@@ -67,9 +68,11 @@ export interface Deploys {
   takeDown(environment: Doomed, signal: AbortSignal): Promise<void>
   /**
    * In the transaction that takes something out of these releases: asks the deploys to end that have begun to start what they
-   * had. Call `wake` after the commit.
+   * had. Call `afterTaken` after the commit.
    */
   endBegun(tx: Transaction, begun: { releaseIds: readonly number[]; by: string }): Promise<Begun[]>
+  /** Ends those deploys, and what of these releases was started for their own addresses. */
+  afterTaken(releaseIds: readonly number[]): Promise<void>
   /** What containers of a deploy’s release are made from. */
   readSpec(deployId: number): Promise<ReleaseSpec>
   /** What one more container of an environment will need of the host’s memory. */
@@ -127,22 +130,7 @@ export function makeDeploys(given: Tools): Deploys {
     get: (id) => store.getDeploy(db, id),
     list: (environmentId, page) => store.listDeploys(db, environmentId, page),
     async cancel(id, by) {
-      const deploy = await store.getDeploy(db, id)
-      const told = await db.transaction(async (tx) => {
-        await line.lockLine(tx, deploy.environmentId)
-        const outcome = await line.requestCancel(tx, id, by)
-        if (outcome === null || outcome === 'late') throw tooLateError(await store.getDeploy(tx, id))
-        const { appId, environmentId } = deploy
-        const kind = outcome === 'asked' ? 'deploy.cancel-asked' : 'deploy.cancelled'
-        await appendEvent(tx, { kind, appId, environmentId, deployId: id, by })
-        if (outcome === 'asked') return []
-        await logs.append(tx, id, [
-          { kind: 'error', text: `Cancelled by ${by} while it waited.` },
-          machineLine(deploy, 'cancelled'),
-        ])
-        return tellLine(tx, logs, deploy.environmentId)
-      })
-      for (const each of [id, ...told]) logs.notify(each)
+      for (const each of await cancelDeploy(db, logs, { id, by })) logs.notify(each)
       queue.wake()
     },
     follow: (id, options) => logs.follow(id, options),
@@ -162,6 +150,10 @@ export function makeDeploys(given: Tools): Deploys {
     },
     takeDown: (environment, signal) => takeDown(tools, { environment, retire, signal }),
     endBegun,
+    async afterTaken(releaseIds) {
+      wake()
+      await endAwake(tools, releaseIds, retire)
+    },
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     readSpec: async (deployId) => readReleaseSpec(await store.getDeploy(db, deployId), tools),
     wantedMemory: (environmentId, limitBytes) => wantedMemory(db, environmentId, limitBytes),
@@ -183,6 +175,29 @@ export function makeDeploys(given: Tools): Deploys {
       await Promise.all([wakes.stop(), queue.stop()])
     },
   }
+}
+
+/** Returns the deploys whose logs have new lines. */
+async function cancelDeploy(
+  db: Tools['db'],
+  logs: DeployLogs,
+  { id, by }: { id: number; by: string },
+): Promise<readonly number[]> {
+  const deploy = await store.getDeploy(db, id)
+  const { appId, environmentId } = deploy
+  return db.transaction(async (tx) => {
+    await line.lockLine(tx, environmentId)
+    const outcome = await line.requestCancel(tx, id, by)
+    if (outcome === null || outcome === 'late') throw tooLateError(await store.getDeploy(tx, id))
+    const kind = outcome === 'asked' ? 'deploy.cancel-asked' : 'deploy.cancelled'
+    await appendEvent(tx, { kind, appId, environmentId, deployId: id, by })
+    if (outcome === 'asked') return [id]
+    await logs.append(tx, id, [
+      { kind: 'error', text: `Cancelled by ${by} while it waited.` },
+      machineLine(deploy, 'cancelled'),
+    ])
+    return [id, ...(await tellLine(tx, logs, environmentId))]
+  })
 }
 
 function tooLateError({ id, state, app, environment }: Deploy): SlipwayError {

@@ -74,6 +74,12 @@ export async function listAwakeInstances(q: Queryable): Promise<InstanceRecord[]
   return q.query(`${selectInstance} where i.state = 'awake' order by i.id`)
 }
 
+export async function listAwakeOf(q: Queryable, releaseIds: readonly number[]): Promise<InstanceRecord[]> {
+  return q.query(`${selectInstance} where i.state in ('waking', 'awake') and i.release_id = any($1) order by i.id`, [
+    releaseIds,
+  ])
+}
+
 export interface NewInstance {
   readonly releaseId: number
   readonly deployId: number

@@ -118,7 +118,7 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
   const revocation = makeRevocation({
     ...{ db, keys, masks },
     endBegun: (tx, begun) => deploys.endBegun(tx, begun),
-    wake: () => deploys.wake(),
+    afterTaken: (releaseIds) => deploys.afterTaken(releaseIds),
   })
   const mask = async (id: number, text: string): Promise<string> => (await masks.ofEnvironment(id)).mask(text)
   const locks = makeLocks({ db, deploys, mask })

@@ -61,8 +61,8 @@ interface Parts {
     tx: Transaction,
     begun: { releaseIds: readonly number[]; by: string },
   ) => Promise<readonly { deployId: number; environmentId: number; ends: boolean }[]>
-  /** Called after the transaction. */
-  readonly wake: () => void
+  /** Called after the transaction: what else had been started of these releases ends. */
+  readonly afterTaken: (releaseIds: readonly number[]) => Promise<void>
 }
 
 /** What leaked, and what takes its place. */
@@ -81,12 +81,14 @@ export function makeRevocation(parts: Parts): Revocation {
   const { db, masks } = parts
   return {
     async revoke(wish, by) {
-      const { leak, revoked, holders, isSecret } = await db.transaction((tx) => revokeIn(parts, tx, { wish, by }))
+      const { leak, revoked, holders, isSecret, releaseIds } = await db.transaction((tx) =>
+        revokeIn(parts, tx, { wish, by }),
+      )
       faultPoint('vars.revoked')
-      parts.wake()
       if (isSecret) {
         for (const { id } of holders) await masks.add(id, [leak.value, ...(leak.next === null ? [] : [leak.next])])
       }
+      await parts.afterTaken(releaseIds)
       return revoked
     },
   }
@@ -135,7 +137,7 @@ async function revokeIn(parts: Parts, tx: Transaction, { wish, by }: Asked) {
   }
   const built = replaced.filter(({ mark: its }) => its === leak.marks[1]).map(({ buildId }) => buildId)
   const images = built.length === 0 ? [] : await revocations.listReleasesOf(tx, [...new Set(built)])
-  return { leak, holders, isSecret, revoked: { environments, begun, images } }
+  return { leak, holders, isSecret, releaseIds, revoked: { environments, begun, images } }
 }
 
 async function readLeak({ keys }: Parts, tx: Transaction, wish: RevocationWish): Promise<Leak> {

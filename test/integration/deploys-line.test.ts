@@ -97,7 +97,7 @@ describe('the line of an environment', () => {
     await spine.db.query(`update builds set state = 'waiting'`)
     const newer = await spine.push('test', commitOf('b'))
     const log = await spine.log(first)
-    expect(log).toContain(`error: A newer push took the place of this one: deploy ${newer} (bbbbbbb).`)
+    expect(log).toContain(`error: A newer push took the place of this one: deploy ${newer} (bbbbbbbbbb).`)
     expect(log.at(-1)).toMatch(/status=superseded$/)
     await spine.log(newer)
     expect(await states()).toEqual(['superseded', 'live'])

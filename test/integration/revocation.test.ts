@@ -188,7 +188,7 @@ describe('a value that leaked', () => {
     const first = await spine.deploy('test', commitOf('a'))
     await live(first)
     const broken = makeRevocation({
-      ...{ ...parts(), masks: noMasks, wake: () => undefined },
+      ...{ ...parts(), masks: noMasks, afterTaken: async () => undefined },
       endBegun: () => Promise.reject(new Error('the machine goes down')),
     })
     await expect(broken.revoke(await wishFor('test'), 'ada')).rejects.toThrow('goes down')
@@ -286,7 +286,7 @@ describe('while something is made or started', () => {
       const told = makeRevocation({
         ...{ ...parts(), masks: noMasks },
         endBegun: (tx, begun) => spine.deploys.endBegun(tx, begun),
-        wake: () => (crash ? undefined : spine.deploys.wake()),
+        afterTaken: async (ids) => (crash ? undefined : spine.deploys.afterTaken(ids)),
       })
       const { begun } = await told.revoke(await wishFor('test', `${next} ${String(crash)}`), 'ada')
       expect(begun).toEqual([{ deployId: id, environment: 'test', ends: true }])
@@ -304,5 +304,56 @@ describe('while something is made or started', () => {
     await spine.db.query(`update deploys set step = 'release-commands' where id = $1`, [id])
     await spine.deploys.cancel(id, 'ada')
     await spine.log(id)
+  })
+
+  /** v1 and v2 were live; only v2 runs. */
+  const twoReleases = async (): Promise<void> => {
+    await set('KEY', leaked)
+    await live(await spine.deploy('test', commitOf('a')))
+    await live(await spine.deploy('test', commitOf('b')))
+    await waitFor('v1 to be retired', 20_000, async () => (await stateOf(1)) === 'retired')
+  }
+  const stateOf = async (number: number): Promise<string | undefined> => {
+    const rows = await spine.db.query<{ state: string }>(
+      'select i.state from instances i join releases r on r.id = i.release_id where r.number = $1 order by i.id desc',
+      [number],
+    )
+    return rows[0]?.state
+  }
+  const ask = () => spine.deploys.askForRelease('v1--test--shop.localhost')
+
+  it('an old release that is awake goes to sleep, and wakes without it', async () => {
+    await twoReleases()
+    await ask()
+    await waitFor('v1 to be awake', 20_000, async () => (await stateOf(1)) === 'awake')
+    const { environments } = await revoke('test')
+    expect(environments[0]?.running).toEqual([
+      { release: 1, serves: false },
+      { release: 2, serves: true },
+    ])
+    await waitFor('v1 to be retired', 20_000, async () => (await stateOf(1)) === 'retired')
+    expect(await ask()).toMatchObject({ kind: 'starting' })
+    await waitFor('v1 to be awake', 20_000, async () => (await stateOf(1)) === 'awake')
+  })
+
+  it('none is woken with what was read before', async () => {
+    await twoReleases()
+    const variables = spine.tools.variables as NonNullable<typeof spine.tools.variables>
+    const ofRelease = variables.ofRelease.bind(variables)
+    let revoked: Promise<Revoked> | null = null
+    Object.assign(variables, {
+      async ofRelease(id: number) {
+        const read = await ofRelease(id)
+        await (revoked ??= revoke('test'))
+        return read
+      },
+    })
+    await ask()
+    await waitFor('it to be revoked', 20_000, () => revoked !== null)
+    await (revoked as Promise<Revoked> | null)
+    await delay(500)
+    expect(await stateOf(1)).toBe('retired')
+    expect(await ask()).toMatchObject({ kind: 'starting' })
+    await waitFor('v1 to be awake', 20_000, async () => (await stateOf(1)) === 'awake')
   })
 })

@@ -141,7 +141,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       revocation: makeRevocation({
         ...{ db: pool, keys, masks },
         endBegun: async () => [],
-        wake: () => undefined,
+        afterTaken: async () => undefined,
       }),
       cron,
       rotation,

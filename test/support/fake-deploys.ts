@@ -89,6 +89,7 @@ export function makeFakeDeploys(): FakeDeploys {
     oneOff: unused,
     closeLine: unused,
     endBegun: unused,
+    afterTaken: unused,
     takeDown: unused,
     listInstances: unused,
     readSpec: unused,

@@ -157,7 +157,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     revocation: makeRevocation({
       ...{ db, keys, masks },
       endBegun: (tx, begun) => deploys.endBegun(tx, begun),
-      wake: () => deploys.wake(),
+      afterTaken: (releaseIds) => deploys.afterTaken(releaseIds),
     }),
     onBuild: async () => undefined,
     config: defaultConfig(port),

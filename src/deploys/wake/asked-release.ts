@@ -23,6 +23,8 @@ export interface AskedRelease {
   readonly madeBy: number
   /** The newest release that was made of it anew, and went live; null: none was. */
   readonly rebuiltAs: number | null
+  /** When a value of its variables was revoked last: what was read of them before that is not used any more. */
+  readonly revokedAt: string | null
   /** Of an instance that is there, whatever started it; null: none is. */
   readonly instance: InstanceRecord['state'] | null
 }
@@ -36,6 +38,7 @@ export async function findAskedRelease(
        e.state = 'active' as "isActive", b.commit, r.created_at as "createdAt", b.id as "buildId",
        b.state = 'succeeded' and b.image_removed_at is null as "isKept",
        exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live') as "wasLive",
+       r.variables_revoked_at::text as "revokedAt",
        (select min(d.id) from deploys d where d.release_id = r.id) as "madeBy",
        (select i.state from instances i where i.release_id = r.id and i.state <> 'retired' limit 1) as instance,
        (select n.number from deploys d join releases n on n.id = d.release_id

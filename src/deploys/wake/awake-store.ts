@@ -18,7 +18,8 @@ export interface Waking {
 
 /**
  * Begins: the image stays, and the row is there before the container is. Null when it may not be any more: the environment was stopped,
- * its releases have no addresses, or the release has an instance already.
+ * its releases have no addresses, a value
+ * of the release was revoked since it was asked for, or it has an instance already.
  */
 export async function insertWaking(
   tx: Transaction,
@@ -37,13 +38,14 @@ export async function insertWaking(
     `insert into instances as i (release_id, deploy_id, process, position, port, drain_ms, stop_ms, state)
      select $1, $2, 'web', 1, $3, $4, $5, 'waking'
      where not exists (select 1 from instances where release_id = $1 and state <> 'retired')
+       and (select variables_revoked_at::text from releases where id = $1) is not distinct from $6
      on conflict (deploy_id, process, position) do update set
        port = excluded.port, drain_ms = excluded.drain_ms, stop_ms = excluded.stop_ms, state = 'waking', created_at = now(),
        container_id = null, drain_until = null, down_since = null, end_count = 0, ends = '{}', last_exit_code = null,
        last_out_of_memory = false, crash_loop_since = null, start_attempts = 0, next_start_at = null
      where i.state = 'retired'
      returning id`,
-    [releaseId, release.madeBy, spec.port.port, drainMs, stopMs],
+    [releaseId, release.madeBy, spec.port.port, drainMs, stopMs, release.revokedAt],
   )
   if (row === undefined) return null
   return { instanceId: row.id, address: await takeAddress(tx, row.id, range) }

@@ -17,6 +17,7 @@ const release = {
   wasLive: true,
   madeBy: 5,
   rebuiltAs: null,
+  revokedAt: null,
   instance: null,
 }
 

@@ -19,6 +19,7 @@ const release: AskedRelease = {
   wasLive: true,
   madeBy: 5,
   rebuiltAs: null,
+  revokedAt: null,
   instance: null,
 }
 const exposed = (releaseAddresses: Exposure['releaseAddresses'], passwords: string[] = []): Exposures =>
