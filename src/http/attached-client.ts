@@ -8,14 +8,21 @@ import {
   readClientMessage,
   sendContent,
   type ServerMessage,
+  windowBytes,
 } from '../kernel/attachment.ts'
 import { SlipwayError } from '../kernel/errors.ts'
-import type { AttachedClient, ClientListener } from '../runtime/index.ts'
+import type { AttachedClient } from '../runtime/index.ts'
+import { type AttachedInput, makeAttachedInput } from './attached-input.ts'
 
 /** Whoever has been silent for so many pings is gone, whatever the network says. */
 const silentPings = 2
 /** Said before anybody listens; nobody has so much to say. */
 const mostEarly = 256
+
+/** Content has its window; of answers to pings, and the like, nobody leaves so much unread. */
+const mostUnread = 2 * windowBytes
+
+type Said = Exclude<ClientMessage, { type: 'more' }>
 
 /** The other end of a WebSocket. It is always read: how much content may come is said by windows (kernel/attachment.ts). */
 export function makeSocketClient(socket: WebSocket, { pingMs }: { pingMs: number }): AttachedClient {
@@ -32,6 +39,10 @@ export function makeSocketClient(socket: WebSocket, { pingMs }: { pingMs: number
     socket.ping()
   }, pingMs)
   socket.on('pong', () => (unanswered = 0))
+  // Pings are answered by the library, also those of a client that reads no answers.
+  socket.on('ping', () => {
+    if (socket.bufferedAmount > mostUnread) socket.terminate()
+  })
   socket.on('close', () => {
     clearInterval(timer)
     over.abort(new SlipwayError('cancelled', 'Whoever ran it has hung up.'))
@@ -40,24 +51,13 @@ export function makeSocketClient(socket: WebSocket, { pingMs }: { pingMs: number
   // `close` follows.
   socket.on('error', () => undefined)
 
-  const heard: (Buffer | ClientMessage)[] = []
-  let listener: ClientListener | null = null
-  let inOrder: Promise<void> = Promise.resolve()
-  const hear = (said: Buffer | ClientMessage): void => {
-    if (listener === null) {
+  const heard: (Buffer | Said)[] = []
+  let input: AttachedInput | null = null
+  const hear = (said: Buffer | Said): void => {
+    if (input === null) {
       if (heard.push(said) > mostEarly) socket.terminate()
-      return
-    }
-    const to = listener
-    if (!Buffer.isBuffer(said) && said.type === 'signal') void to.signal(said.name).catch(() => socket.terminate())
-    else if (!Buffer.isBuffer(said) && said.type === 'size') void to.resize(said).catch(() => socket.terminate())
-    else inOrder = inOrder.then(() => handOn(said, to)).catch(() => socket.terminate())
-  }
-  const handOn = async (said: Buffer | ClientMessage, to: ClientListener): Promise<void> => {
-    if (!Buffer.isBuffer(said)) return to.endInput()
-    await to.input(said)
-    const bytes = receiving.used(said.length)
-    if (bytes > 0) tell({ type: 'more', bytes })
+    } else if (Buffer.isBuffer(said)) input.content(said)
+    else input.say(said)
   }
 
   socket.on('message', (data: Buffer, isBinary: boolean) => {
@@ -75,7 +75,8 @@ export function makeSocketClient(socket: WebSocket, { pingMs }: { pingMs: number
   return {
     gone: over.signal,
     listen(to) {
-      listener = to
+      const more = (bytes: number): void => tell({ type: 'more', bytes })
+      input = makeAttachedInput(to, { receiving, more, fail: () => socket.terminate() })
       for (const said of heard.splice(0)) hear(said)
     },
     async send(channel, content) {

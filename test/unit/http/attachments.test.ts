@@ -105,6 +105,99 @@ describe('a connection to a command', () => {
     expect(await endOf(socket)).toBe(1008)
   })
 
+  it('hands many small pieces on as few, in order, and then the end, once', async () => {
+    const came: string[] = []
+    let go = (): void => undefined
+    const held = new Promise<void>((resolve) => (go = resolve))
+    let ends = 0
+    work = async (client) => {
+      client.listen({
+        input: async (content) => {
+          came.push(content.toString())
+          await held
+        },
+        endInput: () => (ends += 1),
+        resize: async () => undefined,
+        signal: async () => undefined,
+      })
+      await new Promise((resolve) => client.gone.addEventListener('abort', resolve))
+    }
+    const socket = connect(token)
+    await answerTo(socket)
+    const letters = Array.from({ length: 40_000 }, (_, i) => String.fromCharCode(97 + (i % 26)))
+    for (const letter of letters) socket.send(encodeContent('stdin', Buffer.from(letter)))
+    for (let i = 0; i < 1_000; i += 1) socket.send(encodeContent('stdin', Buffer.alloc(0)))
+    for (let i = 0; i < 100; i += 1) socket.send('{"type":"end"}')
+    await new Promise((resolve) => {
+      socket.once('pong', resolve)
+      socket.ping()
+    })
+    expect([came, ends]).toEqual([['a'], 0])
+    go()
+    while (ends === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(came.join('')).toBe(letters.join(''))
+    expect(came.length).toBeLessThan(8)
+    expect(ends).toBe(1)
+  }, 30_000)
+
+  it('asks the engine for one signal and one size at a time, and ends with who sends more than anybody presses', async () => {
+    const asked: string[] = []
+    let go = (): void => undefined
+    const held = new Promise<void>((resolve) => (go = resolve))
+    work = async (client) => {
+      client.listen({
+        input: async () => undefined,
+        endInput: () => undefined,
+        async resize({ columns }) {
+          asked.push(`${columns}`)
+          await held
+        },
+        async signal(name) {
+          asked.push(name)
+          await held
+        },
+      })
+      await new Promise((resolve) => client.gone.addEventListener('abort', resolve))
+    }
+    const socket = connect(token)
+    await answerTo(socket)
+    for (let columns = 1; columns <= 1_000; columns += 1)
+      socket.send(JSON.stringify({ type: 'size', columns, rows: 24 }))
+    for (const name of ['SIGINT', 'SIGTERM']) socket.send(JSON.stringify({ type: 'signal', name }))
+    await new Promise((resolve) => {
+      socket.once('pong', resolve)
+      socket.ping()
+    })
+    expect(asked).toEqual(['1', 'SIGINT'])
+    go()
+    while (asked.length < 4) await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(asked.sort()).toEqual(['1', '1000', 'SIGINT', 'SIGTERM'])
+    const ended = endOf(socket)
+    for (let i = 0; i < 200; i += 1) socket.send('{"type":"signal","name":"SIGINT"}')
+    expect(await ended).toBe(1006)
+  })
+
+  it('ends with who pings and reads no answers', async () => {
+    const socket = connect(token)
+    work = (client) => new Promise((done) => client.gone.addEventListener('abort', () => done()))
+    await answerTo(socket)
+    const ended = endOf(socket)
+    socket.pause()
+    let floods = true
+    const timer = setInterval(() => {
+      for (let i = 0; floods && i < 200 && socket.bufferedAmount < 100_000; i += 1) socket.ping(Buffer.alloc(125))
+      // As if it had read the server's.
+      socket.pong()
+    }, 5)
+    await new Promise((resolve) => setTimeout(resolve, 2_500))
+    floods = false
+    socket.resume()
+    const stays = new Promise<string>((resolve) => setTimeout(() => resolve('it stays'), 1_000))
+    const end = await Promise.race([ended, stays])
+    clearInterval(timer)
+    expect(end).toBe(1006)
+  }, 30_000)
+
   it('sends no more than there is room for to one who does not read, and all of it to one who does', async () => {
     let sent = 0
     work = async (client) => {
