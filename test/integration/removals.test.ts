@@ -14,6 +14,8 @@ let removals: Removals
 let asked: string[]
 /** The next step of these fails once, or never ends. */
 let broken: 'logs' | 'repository' | null
+/** Its jobs have ended: a removal goes on from there. */
+let jobs: Promise<void>
 
 beforeEach(async () => {
   spine = await makeSpine()
@@ -21,6 +23,7 @@ beforeEach(async () => {
   await environments.add('shop', { name: 'qa' })
   asked = []
   broken = null
+  jobs = Promise.resolve()
   removals = make()
 })
 afterEach(async () => {
@@ -50,7 +53,10 @@ function make(): Removals {
         asked.push(`repository ${app}`)
       },
     },
-    endJobs: async () => void asked.push('jobs'),
+    endJobs: async () => {
+      await jobs
+      asked.push('jobs')
+    },
     async removeLogs({ app, environment }) {
       await breakOn('logs')
       asked.push(`logs ${app}/${environment}`)
@@ -117,8 +123,11 @@ describe('an environment that is removed', () => {
   })
 
   it('is removed once, by whoever asked first', async () => {
+    const ended = Promise.withResolvers<void>()
+    jobs = ended.promise
     await removals.beginEnvironment('shop', 'qa', by)
     await removals.beginEnvironment('shop', 'qa', { ...by, by: 'bob' })
+    ended.resolve()
     await untilGone('qa')
     const events = await spine.db.query(
       `select kind, actor from events where kind like 'environment.remov%' order by id`,
