@@ -3,7 +3,7 @@ const layers = [
   ['environments', 'releases', 'vars', 'accounts'],
   ['builds', 'runtime', 'routing', 'protection'],
   ['deploys'],
-  ['cron', 'git', 'runs', 'rollbacks', 'promotions'],
+  ['cron', 'git', 'runs', 'rollbacks', 'promotions', 'deploy-plans'],
 ]
 const modules = layers.flat()
 const readers = ['activity', 'status', 'webhooks', 'logs', 'metrics', 'doctor']

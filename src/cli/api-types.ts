@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { entrySchema } from '../http/routes/activity/routes.ts'
 import type { appSchema } from '../http/routes/apps/presenter.ts'
 import type { cronJobSchema, cronRunSchema } from '../http/routes/cron/presenter.ts'
+import type { deployPlanSchema } from '../http/routes/deploy-plans/routes.ts'
 import type { deploySchema } from '../http/routes/deploys/presenter.ts'
 import type { examinationSchema, repairSchema } from '../http/routes/doctor/routes.ts'
 import type { changedSchema, environmentSchema } from '../http/routes/environments/presenter.ts'
@@ -28,6 +29,7 @@ export type Deploy = z.output<typeof deploySchema>
 export type Release = z.output<typeof releaseSchema>
 export type ReleaseDetails = z.output<typeof releaseDetails>
 export type ReleaseComparison = z.output<typeof comparisonSchema>
+export type DeployPlan = z.output<typeof deployPlanSchema>
 export type Held = z.output<typeof heldSchema>
 export type Unlocked = z.output<typeof unlockedSchema>
 export type Overview = z.output<typeof overviewSchema>

@@ -9,10 +9,11 @@ export interface ImageOrigin {
 }
 
 export async function findImageOrigin(q: Queryable, buildId: number): Promise<ImageOrigin> {
+  // Not by the id itself: the planner may then walk through the releases of all environments.
   const rows = await q.query<ImageOrigin>(
     `select r.number as release, e.name as environment, (extract(epoch from now() - b.finished_at) * 1000)::float8 as "ageMs"
      from builds b left join releases r on r.build_id = b.id left join environments e on e.id = r.environment_id
-     where b.id = $1 order by r.id limit 1`,
+     where b.id = $1 order by r.id + 0 limit 1`,
     [buildId],
   )
   return rows[0] ?? { release: null, environment: null, ageMs: 0 }

@@ -11,6 +11,7 @@ import type { MaintenanceMode, Protections } from '../protection/index.ts'
 import type { Runs } from '../runs/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Removals } from '../removals/index.ts'
+import type { DeployPlans } from '../deploy-plans/index.ts'
 import type { Promotions } from '../promotions/index.ts'
 import type { Releases } from '../releases/index.ts'
 import type { Rollbacks } from '../rollbacks/index.ts'
@@ -43,6 +44,7 @@ export interface HttpNeeds {
   readonly locks: Locks
   readonly rollbacks: Rollbacks
   readonly promotions: Promotions
+  readonly deployPlans: DeployPlans
   readonly maintenance: MaintenanceMode
   /** Looks at the machine and at what Slipway stands on. */
   readonly examine: () => Promise<Finding[]>

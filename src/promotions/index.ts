@@ -3,10 +3,14 @@ import { type DeployRequest, type Deploys, imageGoneError, type QueuedDeploy } f
 import type { Environment } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Database } from '../postgres/database.ts'
-import { compareVariables, type ReleaseComparison, type Releases, type ReleaseSummary } from '../releases/index.ts'
-import type { ReleaseVariables, Vars } from '../vars/index.ts'
-import { listOtherBuildVariables } from './build-variables.ts'
-import { findMaker } from './store.ts'
+import {
+  compareVariables,
+  findMaker,
+  type ReleaseComparison,
+  type Releases,
+  type ReleaseSummary,
+} from '../releases/index.ts'
+import { listOtherBuildVariables, type ReleaseVariables, type Vars } from '../vars/index.ts'
 
 /** Putting what one environment serves into another, without building it again. */
 export interface Promotions {

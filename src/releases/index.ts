@@ -1,5 +1,12 @@
 export { compareCommits, type CommitsDifference, type Cut } from './compare-commits.ts'
-export { compareVariables, type ConfigurationDifference, type Marks, type VariablesDifference } from './compare.ts'
+export {
+  compareConfigurations,
+  compareProcesses,
+  compareVariables,
+  type ConfigurationDifference,
+  type Marks,
+  type VariablesDifference,
+} from './compare.ts'
 export {
   makeReleases,
   type ReleaseComparison,
@@ -10,4 +17,4 @@ export {
 export type { ReleaseSummary } from './reads-store.ts'
 export { chooseImagesToRemove, type KeptImage, type KeptRelease } from './retention.ts'
 export { listAppsWithImages, listKeptImages, listKeptReleases } from './retention-store.ts'
-export { createRelease, getRelease, type Release } from './store.ts'
+export { createRelease, findMaker, getRelease, type Release } from './store.ts'

@@ -48,3 +48,10 @@ export async function getRelease(q: Queryable, id: number): Promise<Release> {
   if (rows[0] === undefined) throw new SlipwayError('not_found', `There is no release ${id}.`)
   return toRelease(rows[0])
 }
+
+/** The oldest release of a build that is there: the build got that one's variables. */
+export async function findMaker(q: Queryable, buildId: number): Promise<number> {
+  // Not min(id): the planner may then walk through the releases of all environments.
+  const rows = await q.query<{ id: number }>('select min(id + 0) as id from releases where build_id = $1', [buildId])
+  return (rows[0] as { id: number }).id
+}

@@ -12,6 +12,7 @@ import { systemClock } from '../kernel/clock.ts'
 import { makeMutex } from '../kernel/mutex.ts'
 import { makeSlots } from '../kernel/slots.ts'
 import { makeLogs } from '../logs/index.ts'
+import { makeDeployPlans } from '../deploy-plans/index.ts'
 import { makePromotions } from '../promotions/index.ts'
 import { copyProtection, makeMaintenance, makeProtections } from '../protection/index.ts'
 import { makeReleases } from '../releases/index.ts'
@@ -145,6 +146,7 @@ function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Bui
     reads: makeDeployReads({ db }),
     releases,
     rollbacks: makeRollbacks({ db, deploys, releases, builds, vars }),
+    deployPlans: makeDeployPlans({ db, releases, builds, vars, variables }),
     promotions: makePromotions({ db, deploys, releases, builds, vars, variables }),
     statuses: makeStatuses({ db, commits: repositories, logger }),
     activity: makeActivity({ db }),

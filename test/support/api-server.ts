@@ -17,6 +17,7 @@ import { Secret } from '../../src/kernel/secret.ts'
 import { makeMaintenance, makeProtections } from '../../src/protection/index.ts'
 import { passwordHash } from '../../src/routing/index.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
+import { makeDeployPlans } from '../../src/deploy-plans/index.ts'
 import { makePromotions } from '../../src/promotions/index.ts'
 import { makeRollbacks } from '../../src/rollbacks/index.ts'
 import { makeReleases } from '../../src/releases/index.ts'
@@ -124,6 +125,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     releases,
     rollbacks: makeRollbacks(fromReleases),
     promotions: makePromotions({ ...fromReleases, variables }),
+    deployPlans: makeDeployPlans({ ...fromReleases, variables }),
   }
   const maintenance = makeMaintenance({ db: pool, apply: async (id) => void applied.push(id), mask })
 
@@ -286,6 +288,7 @@ function makeState(pool: Pool) {
     | 'releases'
     | 'rollbacks'
     | 'promotions'
+    | 'deployPlans'
     | 'rotation'
     | 'db'
     | 'facts'

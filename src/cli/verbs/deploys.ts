@@ -15,11 +15,15 @@ import {
   withExample,
   withJson,
 } from '../session.ts'
+import { noteBuildVariables, showPlan } from '../deploy-plan.ts'
 import { shortCommit } from '../../kernel/short-commit.ts'
 
 interface DeployOptions extends CommonOptions {
   readonly commit?: string
   readonly forceRebuild?: boolean
+  readonly reuseImage?: boolean
+  readonly contentFrom?: string
+  readonly plan?: boolean
   readonly wait: boolean
 }
 
@@ -30,11 +34,16 @@ export function addDeployVerbs(program: Command, run: Run): void {
     .description('deploy the newest commit of the followed branch, and follow it until it is live or failed')
     .option('--commit <sha>', 'this commit instead: its id, or the first 7 or more characters')
     .option('--force-rebuild', 'build it although an image of the same commit and settings is kept')
+    .option('--reuse-image', 'the image that serves, with the variables, scale and domains of today; nothing is built')
+    .option('--content-from <env>', 'content of another environment before the release commands (there is none yet)')
+    .option('--plan', 'only show what would be built or taken, and what would change')
     .option('--no-wait', 'return when it stands in line')
   withExample(
     withJson(withEnvironment(deploy)).action(run<[string | undefined], DeployOptions>(requestDeploy)),
     'slipway deploy live',
+    'slipway deploy live --plan',
     'slipway deploy test --commit 1a2b3c4',
+    'slipway deploy live --reuse-image',
   )
 
   const deploys = program.command('deploys').description('look at, follow and cancel deploys')
@@ -78,9 +87,12 @@ export async function requestDeploy(
   options: DeployOptions,
 ): Promise<number> {
   const environment = chooseEnvironment(name, options)
-  const path = `${environmentPath(await session.app(), environment)}/deploys`
-  const body = { commit: options.commit, forceRebuild: options.forceRebuild }
-  return finishRequest(session, await session.client().call<QueuedDeploy>('POST', path, body), options)
+  const path = environmentPath(await session.app(), environment)
+  const { commit, forceRebuild, reuseImage, contentFrom } = options
+  const wish = { commit, forceRebuild, reuseImage, contentFrom }
+  if (options.plan === true) return showPlan(session, path, wish)
+  if (reuseImage === true) await noteBuildVariables(session, path, wish)
+  return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/deploys`, wish), options)
 }
 
 /** A deploy stands in line: follows it to its end, unless told not to wait. Exit 1 unless it went live. */

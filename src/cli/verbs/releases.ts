@@ -3,6 +3,7 @@ import type { QueuedDeploy, Release, ReleaseComparison, ReleaseDetails } from '.
 import { describeReason, describeRelease } from '../describe-release.ts'
 import { exits, Failure } from '../failure.ts'
 import { ago, type Output } from '../output.ts'
+import { printDifferences } from '../print-differences.ts'
 import {
   chooseEnvironment,
   type CommonOptions,
@@ -220,57 +221,7 @@ function printComparison(out: Output, compared: ReleaseComparison): void {
   })
 }
 
-/** What differs, by what it is of; `titles` are those of the commits, and what is said when there is nothing. */
-export function printDifferences(
-  out: Output,
-  { commits, variables, configuration, processes }: ReleaseComparison,
-  titles: { readonly added: string; readonly removed: string; readonly nothing: string },
-): void {
-  const sections: [string, string[]][] = [
-    [titles.added, commits === null ? [] : commitLines(commits.added)],
-    [titles.removed, commits === null ? [] : commitLines(commits.removed)],
-    ['Variables', variableLines(variables)],
-    ['Processes', differenceLines(processes)],
-    ['Configuration', differenceLines(configuration)],
-  ]
-  for (const [title, lines] of sections.filter(([, each]) => each.length > 0)) {
-    out.line()
-    out.line(`${title}:`)
-    for (const line of lines) out.line(`  ${line}`)
-  }
-  if (commits === null) out.note('What lies between their commits is not known: one is not in the repository any more.')
-  else if (sections.every(([, lines]) => lines.length === 0)) out.line(titles.nothing)
-}
-
 const nameOf = ({ environment, release }: ReleaseComparison['from']): string => `${release} of ${environment}`
-
-type Commits = NonNullable<ReleaseComparison['commits']>['added']
-
-function commitLines({ total, first }: Commits): string[] {
-  return withRest(
-    first.map(({ id, author, subject }) => `${id.slice(0, 10)}  ${subject}  (${author})`),
-    total,
-  )
-}
-
-function variableLines({ added, removed, changed }: ReleaseComparison['variables']): string[] {
-  const words: [string, readonly string[]][] = [
-    ['added', added],
-    ['removed', removed],
-    ['changed', changed],
-  ]
-  return words.filter(([, names]) => names.length > 0).map(([word, names]) => `${word}: ${names.join(', ')}`)
-}
-
-function differenceLines({ total, first }: ReleaseComparison['processes']): string[] {
-  return withRest(
-    first.map(({ path, from, to }) => `${path}: ${from ?? '(none)'} → ${to ?? '(none)'}`),
-    total,
-  )
-}
-
-const withRest = (lines: string[], total: number): string[] =>
-  total > lines.length ? [...lines, `… and ${total - lines.length} more`] : lines
 
 /** `v12` or `12`. */
 export function readRelease(text: string): string {

@@ -13,7 +13,7 @@ import {
   withJson,
 } from '../session.ts'
 import { finishRequest } from './deploys.ts'
-import { printDifferences } from './releases.ts'
+import { printDifferences } from '../print-differences.ts'
 
 interface RollbackOptions extends CommonOptions {
   readonly keepVars?: boolean

@@ -5,6 +5,7 @@ import { activityRoutes } from './activity/routes.ts'
 import { appRoutes } from './apps/routes.ts'
 import { cronRoutes } from './cron/routes.ts'
 import { deployLogRoutes } from './deploy-log/routes.ts'
+import { deployPlanRoutes } from './deploy-plans/routes.ts'
 import { deployRoutes } from './deploys/routes.ts'
 import { doctorRoutes } from './doctor/routes.ts'
 import { environmentRoutes } from './environments/routes.ts'
@@ -37,6 +38,7 @@ export function allRoutes(needs: HttpNeeds & { streams: Streams }): Route[] {
     ...maintenanceRoutes(needs),
     ...keyRotationRoutes(needs),
     ...deployRoutes(needs),
+    ...deployPlanRoutes(needs),
     ...deployLogRoutes(needs),
     ...releaseRoutes(needs),
     ...rollbackRoutes(needs),

@@ -97,7 +97,7 @@ export const buildStatements: Statements = {
     [id],
   ) => t.builds.select(work, (row) => row.id === id).map(({ state }) => ({ there: state === 'succeeded' })),
 
-  'from builds b left join releases r on r.build_id = b.id left join environments e on e.id = r.environment_id where b.id = $1 order by r.id limit 1':
+  'from builds b left join releases r on r.build_id = b.id left join environments e on e.id = r.environment_id where b.id = $1 order by r.id + 0 limit 1':
     (t, work, [id]) => {
       const { finished_at } = one(t.builds.select(work, (row) => row.id === id))
       const [first] = t.releases.select(work, (row) => row.build_id === id).toSorted((a, b) => a.id - b.id)

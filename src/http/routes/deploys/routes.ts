@@ -1,12 +1,11 @@
 import { z } from 'zod'
 import type { DeployRequest } from '../../../deploys/index.ts'
 import type { Environment } from '../../../environments/index.ts'
-import { SlipwayError } from '../../../kernel/errors.ts'
-import { quote } from '../../../kernel/names.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import { count, deployParams, environmentParams, nothing } from '../../schemas.ts'
+import { count, deployParams, environmentParams, name, nothing } from '../../schemas.ts'
 import { deploySchema, presentDeploy, presentQueued, queuedDeploy } from './presenter.ts'
+import { assertNoContent, assertOneWay, chooseCommit, commitId } from './wish.ts'
 
 const deployList = z.strictObject({
   deploys: z.array(deploySchema),
@@ -20,14 +19,14 @@ const cancelledDeploy = z.strictObject({
   logAfter: z.number().int(),
 })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'reads' | 'commits' | 'db'>
+type Needs = Pick<HttpNeeds, 'environments' | 'deploys' | 'deployPlans' | 'reads' | 'commits' | 'db'>
 
 export function deployRoutes(needs: Needs): Route[] {
   return [...lineRoutes(needs), ...singleRoutes(needs)]
 }
 
 /** Those of an environment. */
-function lineRoutes({ environments, deploys, commits, db }: Needs): Route[] {
+function lineRoutes({ environments, deploys, deployPlans, commits, db }: Needs): Route[] {
   return [
     defineRoute({
       method: 'get',
@@ -57,24 +56,25 @@ function lineRoutes({ environments, deploys, commits, db }: Needs): Route[] {
       params: environmentParams,
       query: nothing,
       body: z.strictObject({
-        commit: z
-          .string()
-          .regex(/^[0-9a-f]{7,64}$/i, 'must be a commit id: 7 to 64 characters 0–9 and a–f')
-          .optional(),
-        /** A build of its own, shared with no other deploy. */
+        commit: commitId.optional(),
+        /** Builds it although an image of the same commit and settings is kept. */
         forceRebuild: z.boolean().default(false),
+        /** The image that serves, with the settings of today; nothing is built, whatever commits there are. */
+        reuseImage: z.boolean().default(false),
+        /** Refused: there is no content yet. */
+        contentFrom: name.optional(),
       }),
       success: { status: 202, description: 'The deploy stands in line; follow it at Location', schema: queuedDeploy },
       about: ({ app }) => app,
       async handle({ params, body, principal }) {
         const environment = await environments.get(params.app, params.environment)
-        const commit = await chooseCommit(commits, environment, body.commit)
-        const queued = await db.transaction((tx) =>
-          deploys.request(tx, {
-            ...requestFor(environment, commit, principal.name),
-            forceRebuild: body.forceRebuild,
-          }),
-        )
+        assertNoContent(body.contentFrom)
+        assertOneWay(body)
+        const wanted = body.reuseImage
+          ? await deployPlans.reuse(environment)
+          : { commit: await chooseCommit(commits, environment, body.commit), forceRebuild: body.forceRebuild }
+        const request = { ...requestFor(environment, wanted.commit, principal.name), ...wanted }
+        const queued = await db.transaction((tx) => deploys.request(tx, request))
         deploys.wake()
         const deploy = await deploys.get(queued.deployId)
         return { json: presentQueued(deploy, queued), location: `/api/v1/deploys/${queued.deployId}` }
@@ -127,19 +127,4 @@ function singleRoutes({ deploys, reads }: Pick<Needs, 'deploys' | 'reads'>): Rou
 function requestFor(environment: Environment, commit: string, requestedBy: string): DeployRequest {
   const { id: environmentId, followedBranch: branch } = environment
   return { environmentId, kind: 'deploy', branch, commit, requestedBy, pushId: null }
-}
-
-async function chooseCommit(
-  commits: Needs['commits'],
-  environment: Environment,
-  given: string | undefined,
-): Promise<string> {
-  if (given !== undefined) return commits.resolveCommit(environment.app, given.toLowerCase())
-  const branch = environment.followedBranch
-  const tip = branch === null ? null : await commits.tipOf(environment.app, branch)
-  if (tip !== null) return tip
-  const why = branch === null ? 'Nothing was pushed yet' : `The branch ${quote(branch)} was not pushed yet`
-  throw new SlipwayError('conflict', `${why}, so there is nothing to deploy to ${environment.name}.`, {
-    hint: `Push first: git push <remote> ${branch ?? 'main'}`,
-  })
 }

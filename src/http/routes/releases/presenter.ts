@@ -185,6 +185,6 @@ export function presentComparison(
   }
 }
 
-function presentCommits({ total, first }: Cut<Commit>) {
+export function presentCommits({ total, first }: Cut<Commit>) {
   return { total, first: first.map((commit) => ({ ...commit, at: isoTime(commit.at) })) }
 }

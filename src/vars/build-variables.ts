@@ -1,4 +1,4 @@
-import type { Snapshot } from '../vars/index.ts'
+import type { Snapshot } from './release-variables.ts'
 
 /** Names of the variables that a build would get in one of two places with another value than in the other, or not at all. */
 export function listOtherBuildVariables(one: Snapshot, other: Snapshot): string[] {

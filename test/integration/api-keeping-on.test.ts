@@ -111,3 +111,21 @@ describe('slipway maintenance', () => {
     expect(done.stderr).toMatch(told)
   })
 })
+
+describe('slipway deploy', () => {
+  it.each([
+    [['deploy', 'test', '--content-from', 'live'], 2, /no databases and no media/],
+    [['deploy', 'test', '--plan', '--content-from', 'live'], 2, /no databases and no media/],
+    [['deploy', 'test', '--reuse-image'], 5, /Nothing was deployed to test/],
+    [['deploy', 'test', '--reuse-image', '--plan'], 5, /Nothing was deployed to test/],
+    [['deploy', 'test', '--reuse-image', '--force-rebuild'], 2, /nothing to build/],
+    [['deploy', 'test', '--reuse-image', '--commit', 'c0ffee1'], 2, /no commit to choose/],
+    [['deploy', 'test', '--plan', '--reuse-image', '--force-rebuild'], 2, /nothing to build/],
+    [['deploy', 'nope', '--plan'], 4, /no environment/],
+  ] as const)('refuses what cannot be (case %#), in words', async (args, code, told) => {
+    const done = await slipway(...args)
+    expect(done.stderr).toMatch(told)
+    expect(done.code).toBe(code)
+    expect(await server.pool.query('select 1 from deploys')).toEqual([])
+  })
+})

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { Secret } from '../../../src/kernel/secret.ts'
-import { listOtherBuildVariables } from '../../../src/promotions/build-variables.ts'
+import { listOtherBuildVariables } from '../../../src/vars/build-variables.ts'
 
 const variable = (name: string, mark: string, build = true) => {
   return { name, value: new Secret('x'), secret: false, build, mark: Buffer.from(mark) }

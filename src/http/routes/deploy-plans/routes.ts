@@ -1,0 +1,94 @@
+import { z } from 'zod'
+import { compareCommits } from '../../../releases/index.ts'
+import type { HttpNeeds } from '../../needs.ts'
+import { defineRoute, type Route } from '../../route.ts'
+import { environmentParams, flag, name, nothing } from '../../schemas.ts'
+import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
+import { comparisonSchema, presentCommits } from '../releases/presenter.ts'
+import { assertNoContent, assertOneWay, chooseCommit, commitId } from '../deploys/wish.ts'
+
+/** So many differences of the configuration are listed. */
+const listed = 50
+
+export const deployPlanSchema = z.strictObject({
+  environment: environmentSchema,
+  commit: z.string(),
+  /** What serves now; null: nothing. */
+  current: z.strictObject({ release: z.string(), commit: z.string() }).nullable(),
+  /** The image that is taken; null: one is built. */
+  image: z
+    .strictObject({ build: z.number().int(), release: z.string().nullable(), environment: z.string().nullable() })
+    .nullable(),
+  ...comparisonSchema.pick({ commits: true, variables: true, configuration: true, processes: true }).shape,
+  /** Names of those that the image was built with otherwise than the environment has them now. */
+  buildVariables: z.array(z.string()),
+  instances: z.array(z.strictObject({ process: z.string(), instances: z.number().int() })),
+  /** The release commands that will run. */
+  commands: z.array(z.string()),
+  warnings: z.array(z.string()),
+})
+
+type Needs = Pick<HttpNeeds, 'environments' | 'deployPlans' | 'commits' | 'facts'>
+
+export function deployPlanRoutes({ environments, deployPlans, commits, facts }: Needs): Route[] {
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/apps/:app/environments/:environment/deploy-plan',
+      tag: 'deploys',
+      summary: 'What a deploy would build or take, and change; nothing is done',
+      action: 'apps.read',
+      params: environmentParams,
+      query: z.strictObject({
+        commit: commitId.optional(),
+        forceRebuild: flag.default(false),
+        reuseImage: flag.default(false),
+        contentFrom: name.optional(),
+      }),
+      body: nothing,
+      success: { status: 200, description: 'What would be done', schema: deployPlanSchema },
+      about: ({ app }) => app,
+      async handle({ params, query }) {
+        const environment = await environments.get(params.app, params.environment)
+        assertNoContent(query.contentFrom)
+        assertOneWay(query)
+        const commit = query.reuseImage ? null : await chooseCommit(commits, environment, query.commit)
+        const plan = await deployPlans.plan(environment, { commit, forceRebuild: query.forceRebuild })
+        const { current, image } = plan
+        const range = current === null ? null : { from: current.commit, to: plan.commit }
+        const between = range === null ? null : await compareCommits(commits, environment.app, range)
+        const cut = <T>(all: readonly T[]) => ({ total: all.length, first: all.slice(0, listed) })
+        return {
+          json: {
+            environment: presentEnvironment(environment, facts),
+            commit: plan.commit,
+            current: current === null ? null : { release: `v${current.number}`, commit: current.commit },
+            image:
+              image === null
+                ? null
+                : {
+                    build: image.build,
+                    release: image.release === null ? null : `v${image.release}`,
+                    environment: image.environment,
+                  },
+            commits:
+              between === null
+                ? null
+                : { added: presentCommits(between.added), removed: presentCommits(between.removed) },
+            variables: {
+              added: [...plan.variables.added],
+              removed: [...plan.variables.removed],
+              changed: [...plan.variables.changed],
+            },
+            configuration: cut(plan.configuration),
+            processes: cut(plan.processes),
+            buildVariables: [...plan.buildVariables],
+            instances: [...plan.instances],
+            commands: [...plan.commands],
+            warnings: [...plan.warnings],
+          },
+        }
+      },
+    }),
+  ]
+}
