@@ -80,6 +80,25 @@ describe('variables', () => {
     await slipway.start()
     expect((await vars('get', 'ODD')).stdout).toBe(odd)
   })
+
+  it('that leaked are revoked: neither what serves nor an old release starts with them again', async () => {
+    const revoked = await vars('revoke', `ODD=${odd} (new)`)
+    expect([revoked.code, revoked.stdout]).toEqual([0, expect.stringContaining('releases (test 2).')])
+    expect(revoked.stdout).toContain(
+      'test still runs with the old value (v2). Start it anew: slipway restart test -a shop',
+    )
+    expect(await body('/odd')).toBe(odd)
+    expect((await cli.run(['restart', 'test', '-a', 'shop'])).code).toBe(0)
+    expect(await body('/odd')).toBe(`${odd} (new)`)
+    expect((await cli.run(['rollback', 'test', 'v1', '-a', 'shop'])).code).toBe(0)
+    expect(await body('/odd')).toBe(`${odd} (new)`)
+    expect((await vars('set', `ODD=${odd}`)).code).toBe(5)
+
+    const releases = (...args: string[]): Promise<CliResult> => cli.run(['releases', ...args, '-a', 'shop'])
+    expect((await releases('list')).stdout).toMatch(/^v3 +serves +kept .* rollback to v1 /m)
+    expect((await releases('show', 'v1')).stdout).toMatch(/^Variables +API_URL, ODD, PASSWORD$/m)
+    expect((await releases('diff', 'v2', 'v3')).stdout).toContain('Variables:\n  changed: API_URL\n')
+  })
 })
 
 async function filesBelow(folder: string): Promise<string> {
