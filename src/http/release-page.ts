@@ -74,6 +74,12 @@ const refusals: Readonly<Record<WakeRefusal, (release: Named) => Told>> = {
       `It did not start, or did not pass its checks. Its log says more: slipway logs ${environment} -a ${app} --release v${number}`,
     ],
   }),
+  image: ({ number, app, environment }) => ({
+    title: `v${number} cannot be started any more`,
+    lines: [
+      `Somebody has removed its image from the server. Who may deploy can make it anew: slipway releases rebuild v${number} -e ${environment} -a ${app}`,
+    ],
+  }),
   memory: ({ number }) => ({
     title: `v${number} cannot be started now`,
     lines: ['The server has too little memory for another release. Please try again later.'],

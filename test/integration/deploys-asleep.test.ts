@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { SlipwayError } from '../../src/kernel/errors.ts'
+import { Secret } from '../../src/kernel/secret.ts'
 import { labelNames } from '../../src/runtime/index.ts'
 import { makeProtections } from '../../src/protection/index.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
@@ -200,6 +201,17 @@ describe('a release that is asked for', () => {
     expect([spine.runtime.names().length, await states(1)]).toEqual([1, 'retired'])
   })
 
+  it('says so when somebody has removed its image by hand', async () => {
+    await twoReleases()
+    const [build] = await spine.db.query<{ digest: string }>(
+      `select image ->> 'digest' as digest from builds where number = 1`,
+    )
+    await spine.builder.removeImage(build?.digest ?? '')
+    expect(await ask(v(1))).toBe('starting')
+    await until('it is refused', async () => (await ask(v(1))) === 'image')
+    expect([spine.runtime.names().length, await states(1)]).toEqual([1, 'retired'])
+  })
+
   it('leaves nothing when it does not pass its checks, and is not tried again at once', async () => {
     spine.config = { ...spine.config, health: { ...spine.config.health, path: '/', deadlineMs: 300 } }
     await twoReleases()
@@ -276,7 +288,6 @@ describe('a release that is awake', () => {
       hash: () => Promise.resolve('A'.repeat(64)),
       apply: (environmentId) => spine.deploys.applyExposure(environmentId),
     })
-    const { Secret } = await import('../../src/kernel/secret.ts')
     await protection.change(await spine.environment('test'), {
       setUser: { name: 'anna', password: new Secret('s3cret') },
     })
@@ -303,6 +314,57 @@ describe('a release that is awake', () => {
     expect(await leads(1)).toBe(true)
     await use(1, 0)
     await until('v1 sleeps', async () => (await states(1)) === 'retired' && isAlone())
+  })
+})
+
+describe('a release with a value that is revoked', () => {
+  const set = (value: string) =>
+    spine.vars.change(id, { set: [{ name: 'KEY', value, secret: true }], unset: [] }, 'ada')
+  const revoke = async () => {
+    const { appId } = await spine.environment('test')
+    const wish = { appId, environmentId: id, environment: 'test', name: 'KEY', release: null, value: 'the-next-one' }
+    return spine.revocation.revoke(wish, 'ada')
+  }
+  /** What KEY was in each container of v1 that was started from now on. */
+  const watchStarts = (meanwhile: () => Promise<void> = async () => undefined): string[] => {
+    const given: string[] = []
+    const start = spine.runtime.start.bind(spine.runtime)
+    spine.runtime.start = async (spec, signal) => {
+      const key = spec.env['KEY']
+      if (spec.labels[labelNames.version] === 'v1') {
+        given.push(key instanceof Secret ? key.reveal() : '-')
+        await meanwhile()
+      }
+      return start(spec, signal)
+    }
+    return given
+  }
+
+  it('ends when it is awake, and is woken with what took its place', async () => {
+    await set('a-leaked-one')
+    await twoReleases()
+    const given = watchStarts()
+    await wake(1)
+    await use(1, 0)
+    await revoke()
+    await until('v1 sleeps', async () => (await states(1)) === 'retired' && !(await leads(1)))
+    await wake(1)
+    expect(given).toEqual(['a-leaked-one', 'the-next-one'])
+  })
+
+  it('is never led to when it was just being started with it', async () => {
+    await set('a-leaked-one')
+    await twoReleases()
+    let revoked = false
+    const given = watchStarts(async () => {
+      if (!revoked) await revoke()
+      revoked = true
+    })
+    expect(await ask(v(1))).toBe('starting')
+    await until('it is ended', async () => revoked && (await states(1)) === 'retired' && isAlone())
+    expect(await leads(1)).toBe(false)
+    await wake(1)
+    expect(given).toEqual(['a-leaked-one', 'the-next-one'])
   })
 })
 

@@ -13,9 +13,9 @@ export type ReleaseAnswer =
 
 /**
  * `failed`: it was tried a moment ago, and did not start or pass its checks; `memory`: the host has too little; `many`: as many of the
- * environment are awake as may be; `busy`: too many others are being started.
+ * environment are awake as may be; `busy`: too many others are being started; `image`: somebody has removed its image by hand.
  */
-export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy'
+export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy' | 'image'
 
 /** What is to be done when a release is asked for. */
 export type WakeDecision = Extract<ReleaseAnswer, { kind: 'unknown' | 'gone' | 'starting' }>['kind'] | 'wake'

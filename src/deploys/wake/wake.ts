@@ -32,6 +32,7 @@ export interface WakeContext {
 export async function wakeRelease(context: WakeContext, release: AskedRelease): Promise<WakeRefusal | null> {
   const { tools, inTurn, signal } = context
   const term = tools.place.term()
+  if (!(await tools.builds.hasImage(await tools.builds.get(release.buildId)))) return 'image'
   const spec = await readReleaseSpec(await getDeploy(tools.db, release.madeBy), tools)
   const { memoryBytes } = spec.build.config.resources
   try {
@@ -56,7 +57,8 @@ export async function wakeRelease(context: WakeContext, release: AskedRelease): 
   } catch (error) {
     // The next life of the server ends what this one has begun.
     if (signal.aborted) throw error
-    await end(context, release, begun)
+    // Told to end meanwhile, which failed whatever was being done.
+    if (!(await end(context, release, begun))) return null
     tools.logger.warn('a release could not be woken', { release: nameOf(release), error })
     const { message } = asSlipwayError(error)
     await actAs(slipway, () =>
@@ -94,9 +96,11 @@ async function startAndCheck(tools: Tools, { spec, waking, label, signal }: Star
   })
 }
 
-async function end({ tools, retire }: WakeContext, { madeBy }: AskedRelease, waking: Waking): Promise<void> {
-  await recordAsleep(tools.db, waking.instanceId)
+/** False when somebody else had told it to end. */
+async function end({ tools, retire }: WakeContext, { madeBy }: AskedRelease, waking: Waking): Promise<boolean> {
+  const isFirst = await recordAsleep(tools.db, waking.instanceId)
   retire(madeBy)
+  return isFirst
 }
 
 const nameOf = ({ label, number }: AskedRelease): string => `v${number} of ${label}`

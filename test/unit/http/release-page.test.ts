@@ -43,7 +43,7 @@ describe('the page of a release that does not run', () => {
     expect(renderReleasePage(page).text).toContain('<meta http-equiv="refresh" content="2">')
   })
 
-  it.each(['failed', 'memory', 'many', 'busy'] as const)(
+  it.each(['failed', 'memory', 'many', 'busy', 'image'] as const)(
     'says why one is not started, and does not ask again by itself: %s',
     (why) => {
       const page = presentRelease({ kind: 'refused', release, why })
