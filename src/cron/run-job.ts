@@ -54,11 +54,12 @@ async function attempt(
   const spec = await deploys.readSpec(run.deployId)
   const job = cronJobsOf(spec.build.config).find(({ label }) => label === run.label)
   if (job === undefined) throw new SlipwayError('not_found', `v${spec.number} has no job ${run.label}.`)
-  const container: Spec = {
-    ...spec.job({ runId: run.id, label: run.label }),
+  const { memoryBytes } = spec.build.config.resources
+  // Read right before each start: a value may have been revoked since.
+  const readContainer = async (): Promise<Spec> => ({
+    ...(await deploys.readSpec(run.deployId)).job({ runId: run.id, label: run.label }),
     argv: ['/bin/sh', '-c', job.run],
-  }
-  const { memoryBytes } = container.limits
+  })
   if (run.state === 'waiting') await memory?.assertForStart(deploys.wantedMemory(run.environmentId, memoryBytes))
   await term()
   const sinceMs = await store.recordStarted(db, run.id)
@@ -66,13 +67,13 @@ async function attempt(
   faultPoint('job.started')
   const masker = await needs.masks?.ofRelease(spec.releaseId)
   const openMask = masker === undefined ? () => (line: string) => line : () => masker.lines()
-  const exit = await follow(needs, { job, container, tail, openMask, sinceMs, signal })
+  const exit = await follow(needs, { job, readContainer, tail, openMask, sinceMs, signal })
   return { exitCode: exit.exitCode, error: describeExit(exit, memoryBytes), tail }
 }
 
 interface Going {
   readonly job: CronJob
-  readonly container: Spec
+  readonly readContainer: () => Promise<Spec>
   readonly tail: string[]
   readonly openMask: () => (line: string) => string
   readonly sinceMs: number
@@ -80,7 +81,7 @@ interface Going {
 }
 
 /** An engine that is away comes back, and the container went on meanwhile. */
-async function follow(needs: CronNeeds, { job, container, tail, openMask, sinceMs, signal }: Going): Promise<Exit> {
+async function follow(needs: CronNeeds, { job, readContainer, tail, openMask, sinceMs, signal }: Going): Promise<Exit> {
   const { clock, runtime, place } = needs
   const term = place.term()
   const { cancelled, released } = splitSignal(signal)
@@ -97,6 +98,7 @@ async function follow(needs: CronNeeds, { job, container, tail, openMask, sinceM
         tail.push(plainLine(mask(line)).slice(0, lineLength))
         if (tail.length > tailLines) tail.shift()
       }
+      const container = await readContainer()
       return await Promise.race([runtime.run(container, { onLine, timeoutMs, signal: cancelled }), released])
     } catch (error) {
       if (signal.aborted) throw error

@@ -259,6 +259,29 @@ describe('a run', () => {
     expect(await spine.db.query('select tail from cron_runs')).toEqual([{ tail: ['hello'] }])
   })
 
+  it('does not start with a value that was revoked while the engine was away', async () => {
+    await cron.stop()
+    const { id: environmentId, appId } = await spine.environment('test')
+    const leaked = { name: 'KEY', value: 'a-value-that-leaked' }
+    await spine.vars.change(environmentId, { set: [leaked], unset: [] }, 'ada')
+    const given: unknown[] = []
+    cron = make({
+      async run(container, ...rest) {
+        const value = container.env['KEY']
+        given.push(typeof value === 'object' ? value.reveal() : value)
+        if (given.length > 1) return spine.runtime.run(container, ...rest)
+        const wish = { appId, environmentId, environment: 'test', name: 'KEY', release: null, value: 'another one' }
+        await spine.revocation.revoke(wish, 'ada')
+        throw new SlipwayError('unavailable', 'The Docker engine does not answer.')
+      },
+    })
+    await live([counting('a')])
+    cron.start()
+    await cron.runNow(environmentId, 'a', 'ada')
+    await untilEnded(1)
+    expect([given, await runs()]).toEqual([['a-value-that-leaked', 'another one'], [{ label: 'a', ...done }]])
+  })
+
   it('says that it was killed for its memory', async () => {
     await cron.stop()
     cron = make({ run: async () => ({ exitCode: 137, outOfMemory: true }) })
