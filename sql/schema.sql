@@ -161,9 +161,12 @@ CREATE TABLE public.deploys (
     variables_of text,
     holds boolean DEFAULT false NOT NULL,
     rebuild_of_release_id bigint,
+    instances_of bigint,
+    watch_until timestamp with time zone,
+    reverts bigint,
     CONSTRAINT deploys_check CHECK (((state = ANY (ARRAY['waiting'::text, 'running'::text])) = (finished_at IS NULL))),
     CONSTRAINT deploys_kind_check CHECK ((kind = ANY (ARRAY['push'::text, 'deploy'::text, 'promotion'::text, 'rollback'::text, 'restart'::text, 'scale'::text, 'start'::text]))),
-    CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
+    CONSTRAINT deploys_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'live'::text, 'reverted'::text, 'failed'::text, 'cancelled'::text, 'superseded'::text]))),
     CONSTRAINT deploys_step_check CHECK ((step = ANY (ARRAY['build'::text, 'release-commands'::text, 'start'::text, 'check'::text, 'swap'::text]))),
     CONSTRAINT deploys_variables_of_check CHECK ((variables_of = ANY (ARRAY['release'::text, 'environment'::text])))
 );
@@ -290,6 +293,7 @@ CREATE TABLE public.instances (
     start_attempts integer DEFAULT 0 NOT NULL,
     next_start_at timestamp with time zone,
     process text DEFAULT 'web'::text NOT NULL,
+    warm_until timestamp with time zone,
     CONSTRAINT instances_state_check CHECK ((state = ANY (ARRAY['starting'::text, 'serving'::text, 'waking'::text, 'awake'::text, 'draining'::text, 'retired'::text])))
 );
 
@@ -622,6 +626,8 @@ CREATE INDEX deploys_by_build ON public.deploys USING btree (build_id);
 
 CREATE INDEX deploys_by_environment ON public.deploys USING btree (environment_id, id DESC);
 
+CREATE INDEX deploys_by_instances ON public.deploys USING btree (instances_of) WHERE (instances_of IS NOT NULL);
+
 CREATE INDEX deploys_by_origin ON public.deploys USING btree (from_release_id) WHERE (from_release_id IS NOT NULL);
 
 CREATE INDEX deploys_by_push ON public.deploys USING btree (push_id) WHERE (push_id IS NOT NULL);
@@ -636,11 +642,15 @@ CREATE INDEX deploys_ended ON public.deploys USING btree (environment_id, finish
 
 CREATE INDEX deploys_leases ON public.deploys USING btree (lease_until) WHERE (state = 'running'::text);
 
+CREATE INDEX deploys_reverting ON public.deploys USING btree (reverts) WHERE (reverts IS NOT NULL);
+
 CREATE INDEX deploys_strict ON public.deploys USING btree (push_id) WHERE (swap_agreed IS NOT NULL);
 
 CREATE INDEX deploys_that_hold ON public.deploys USING btree (environment_id) WHERE (holds AND (finished_at IS NULL));
 
 CREATE INDEX deploys_waiting ON public.deploys USING btree (priority DESC, id) WHERE (state = 'waiting'::text);
+
+CREATE INDEX deploys_watched ON public.deploys USING btree (id) WHERE (watch_until IS NOT NULL);
 
 CREATE INDEX deploys_with_log ON public.deploys USING btree (finished_at, id) WHERE ((log_removed_at IS NULL) AND (finished_at IS NOT NULL));
 
@@ -733,6 +743,9 @@ ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_from_release_id_fkey FOREIGN KEY (from_release_id) REFERENCES public.releases(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_instances_of_fkey FOREIGN KEY (instances_of) REFERENCES public.deploys(id);
+
+ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_push_id_fkey FOREIGN KEY (push_id) REFERENCES public.pushes(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.deploys
@@ -740,6 +753,9 @@ ALTER TABLE ONLY public.deploys
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.releases(id);
+
+ALTER TABLE ONLY public.deploys
+    ADD CONSTRAINT deploys_reverts_fkey FOREIGN KEY (reverts) REFERENCES public.deploys(id);
 
 ALTER TABLE ONLY public.deploys
     ADD CONSTRAINT deploys_superseded_by_fkey FOREIGN KEY (superseded_by) REFERENCES public.deploys(id);

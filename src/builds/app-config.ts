@@ -44,9 +44,20 @@ export interface AppConfig {
   readonly processes?: readonly ProcessConfig[]
   /** Builds from before 0.2.0 have none: ask `cronJobsOf`. */
   readonly cron?: readonly CronJob[]
+  /** How long the instances that served before stay as they are after a swap. Builds from before 0.2.0 have none: 0. */
+  readonly keepWarmMs?: number
+  /** Null, or left out in builds from before 0.2.0: nobody watches what went live. */
+  readonly watch?: WatchConfig | null
   readonly drainMs: number
   readonly stopMs: number
   readonly resources: { readonly memoryBytes: number; readonly cpus: number; readonly pids: number }
+}
+
+/** What is watched after a swap, and goes back by itself. */
+export interface WatchConfig {
+  readonly ms: number
+  /** The share of answers from 500 on above which it does, 0 to 1. */
+  readonly errors: number
 }
 
 export interface ReleaseCommand {
@@ -113,6 +124,19 @@ const resources = z.strictObject({
     .default(256),
 })
 
+const watchTime = durationMs({ from: '0', to: '1h' })
+const watchErrors = z
+  .string({ error: 'must be a share such as 20%' })
+  .regex(/^(?:100|[1-9]?\d)%$/, 'must be a share such as 20%')
+  .default('20%')
+  .transform((text) => Number(text.slice(0, -1)) / 100)
+
+/** `watch: 60s`, or with the share of errors. */
+const watch = z.preprocess(
+  (given) => (typeof given === 'object' ? given : { for: given }),
+  z.strictObject({ for: watchTime, errors: watchErrors }),
+)
+
 const schema = z.strictObject({
   build: build.prefault({}),
   port: z
@@ -134,6 +158,8 @@ const schema = z.strictObject({
     .optional(),
   processes: processesSchema.optional(),
   cron: cronSchema.default([]),
+  keep_warm: durationMs({ from: '0', to: '24h' }).prefault('0'),
+  watch: watch.optional(),
   drain: durationMs({ from: '0', to: '24h' }).prefault('30s'),
   stop: durationMs({ from: '0', to: '1h' }).prefault('10s'),
   resources: resources.prefault({}),
@@ -193,6 +219,9 @@ function toConfig(given: z.infer<typeof schema>, procfile: Procfile): AppConfig 
     })),
     processes: given.processes === undefined ? (procfile.processes ?? toProcesses({})) : toProcesses(given.processes),
     cron: toCronJobs(given.cron),
+    keepWarmMs: given.keep_warm,
+    watch:
+      given.watch === undefined || given.watch.for === 0 ? null : { ms: given.watch.for, errors: given.watch.errors },
     drainMs: given.drain,
     stopMs: given.stop,
     resources: { memoryBytes: given.resources.memory, cpus: given.resources.cpus, pids: given.resources.pids },
@@ -236,6 +265,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   build: Object.keys(build.shape),
   health: Object.keys(health.shape),
   resources: Object.keys(resources.shape),
+  watch: ['for', 'errors'],
   release: Object.keys(releaseCommand.shape),
   processes: processKeys,
   cron: cronJobKeys,

@@ -11,7 +11,7 @@ import type { Source } from './source.ts'
 import * as store from './store.ts'
 import type { Build } from './store.ts'
 
-export type { AppConfig, ReleaseCommand } from './app-config.ts'
+export type { AppConfig, ReleaseCommand, WatchConfig } from './app-config.ts'
 export { mostInstances, type ProcessConfig, processesOf, whyNotProcessName } from './processes.ts'
 export { type CronJob, cronJobsOf } from './cron-jobs.ts'
 export type { Builder, BuildOptions, BuildRequest, BuiltImage, ImageHealthcheck } from './builder.ts'

@@ -31,12 +31,14 @@ export function isOfSameRelease(kind: DeployKind): boolean {
   return kind === 'restart' || kind === 'scale' || kind === 'start'
 }
 
-export type DeployState = 'waiting' | 'running' | 'live' | 'failed' | 'cancelled' | 'superseded'
+/** `reverted`: it was live, and Slipway went back from it by itself. */
+export type DeployState = 'waiting' | 'running' | 'live' | 'reverted' | 'failed' | 'cancelled' | 'superseded'
 
 const moves: Readonly<Record<DeployState, readonly DeployState[]>> = {
   waiting: ['running', 'superseded', 'cancelled', 'failed'],
   running: ['live', 'failed', 'cancelled', 'superseded'],
-  live: [],
+  live: ['reverted'],
+  reverted: [],
   failed: [],
   cancelled: [],
   superseded: [],
@@ -47,7 +49,7 @@ export function mayMove(from: DeployState, to: DeployState): boolean {
 }
 
 export function hasEnded(state: DeployState): boolean {
-  return moves[state].length === 0
+  return state !== 'waiting' && state !== 'running'
 }
 
 /** A release whose image a deploy takes instead of building one. */
@@ -88,6 +90,10 @@ export interface Deploy {
   readonly from: Origin | null
   /** While it has not ended, and after it went live, pushes to its environment are held. */
   readonly holds: boolean
+  /** The deploy whose instances it leads to: itself, or one that served before and whose instances were still warm. */
+  readonly instancesOf: number
+  /** The deploy that it goes back from by itself, after that was watched. */
+  readonly reverts: number | null
   /** It makes a build of its own. */
   readonly forceRebuild: boolean
   /** Of a strict push: it swaps when all deploys of that push have passed their checks, which `agreed` says. Else null. */
@@ -160,6 +166,8 @@ export interface DeployRequest {
   readonly rebuildOf?: number
   /** It swaps only when all deploys of its push have passed their checks; left out, it need not wait for them. */
   readonly strict?: boolean
+  /** The deploy that it goes back from by itself. */
+  readonly reverts?: number
 }
 
 export interface QueuedDeploy {

@@ -30,6 +30,7 @@ import { tellLine } from './tell-line.ts'
 import type { ReleaseAnswer } from './wake/answer.ts'
 import { endAwake } from './wake/end-awake.ts'
 import { makeWakes } from './wake/wakes.ts'
+import { keepWatch } from './keep-watch.ts'
 import { supersededBy } from './why-it-ends.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 
@@ -115,14 +116,11 @@ export function makeDeploys(given: Tools): Deploys {
     queue.wake()
   }
 
+  const request = makeRequest(logs, notifyLater)
   const level = makeLevelKeeper(tools, retire)
 
   return {
-    async request(tx, request) {
-      const queued = await enqueue(tx, logs, request)
-      for (const id of [...queued.replaced, ...queued.told]) notifyLater.add(id)
-      return queued
-    },
+    request,
     async tellPlaces(tx, environmentId) {
       for (const id of await tellLine(tx, logs, environmentId)) notifyLater.add(id)
     },
@@ -162,6 +160,7 @@ export function makeDeploys(given: Tools): Deploys {
       await queue.start()
       wakes.start()
       level.watch(watching.signal)
+      void keepWatch({ tools, answers: tools.answers, request, wake }, watching.signal)
       return found
     },
     reconcile: () => level.reconcile(),
@@ -222,7 +221,7 @@ async function enqueue(
   const { supersede, state, lock } = await line.lockLine(tx, environmentId)
   if (state === 'removing') throw new SlipwayError('conflict', 'The environment is being removed.')
   // A strict push is accepted or rejected while its pusher waits, so it does not wait for somebody's unlock.
-  if (lock !== null && isHeldBy(lock, kind) && (!lock.waits || strict === true)) {
+  if (lock !== null && request.reverts === undefined && isHeldBy(lock, kind) && (!lock.waits || strict === true)) {
     throw await lockedError(tx, { environmentId, lock, kind })
   }
   const arrival = planArrival({ kind, strict, holds }, await line.listLine(tx, environmentId), supersede)
@@ -263,6 +262,15 @@ async function enqueue(
   await appendEvent(tx, { kind: 'deploy.queued', ...subject, deployId, data })
   const ahead = findAhead(await line.listLine(tx, environmentId), deployId).length
   return { deployId, replaced: [...replaced, ...interrupted], ahead, told }
+}
+
+/** @param later whom to notify when the caller's transaction is committed */
+function makeRequest(logs: DeployLogs, later: Set<number>): Deploys['request'] {
+  return async (tx, wanted) => {
+    const queued = await enqueue(tx, logs, wanted)
+    for (const id of [...queued.replaced, ...queued.told]) later.add(id)
+    return queued
+  }
 }
 
 function headingOf({ id, app, commit, environment, kind, from }: Deploy): string {

@@ -1,9 +1,11 @@
+import type { WatchConfig } from '../builds/index.ts'
 import type { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { plainLine } from '../kernel/terminal-text.ts'
+import type { Transaction } from '../postgres/database.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
-import type { Deploy, DeployState } from './deploy.ts'
+import { type Deploy, type DeployState, isOfSameRelease } from './deploy.ts'
 import { findExposures, haveAddresses } from './exposures.ts'
 import { switchRoute } from './instances.ts'
 import type { Own } from './line-store.ts'
@@ -12,6 +14,7 @@ import { removeInstances, restoreRoute } from './retire.ts'
 import { seconds } from './seconds.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
+import { serveAgain } from './warm.ts'
 
 /** A deploy that ends, and what is needed to record it. */
 export interface Ending {
@@ -35,6 +38,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
   const number = deploy.releaseNumber ?? 0
   const exposures = await findExposures(db, deploy.environmentId)
   const hasAddress = haveAddresses(deploy, exposures)
+  const { keepWarmMs, watch } = await readWarmth(tools, deploy)
   const lines: NewLine[] = [
     {
       kind: 'result',
@@ -44,22 +48,61 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
     ...(hasAddress
       ? [{ kind: 'detail' as const, text: addresses.url(addresses.releaseHost(deploy.label, number)) }]
       : []),
+    ...(watch === null ? [] : [{ kind: 'detail' as const, text: describeWatch(watch) }]),
     machineLine(deploy, 'live'),
   ]
   const drained = await db.transaction(async (tx) => {
     const { id: deployId, environmentId, releaseId } = deploy
-    const draining = await switchRoute(tx, { environmentId, releaseId: releaseId as number, deployId })
+    const { instancesOf } = deploy
+    if (instancesOf !== deployId) await serveAgain(tx, deploy)
+    const to = { environmentId, releaseId: releaseId as number, deployId: instancesOf, keepWarmMs }
+    const draining = await switchRoute(tx, to)
+    if (watch !== null) await store.recordWatched(tx, own, watch.ms)
+    const reverted = await recordReverted(tx, deploy, logs)
     await store.settleEnvironment(tx, deploy)
     await tools.onLive?.(tx, { environmentId, deployId })
     await log.writeWith(tx, lines)
     await store.recordEnd(tx, own, 'live')
     await appendEvent(tx, { kind: 'deploy.live', ...subject(deploy), data: { release: number } })
-    return draining
+    return { draining, reverted }
   })
   faultPoint('deploy.live')
-  logs.notify(deploy.id)
+  for (const id of [deploy.id, ...drained.reverted]) logs.notify(id)
   tools.logger.info('a deploy is live', { deployId: deploy.id, label: deploy.label, release: number })
-  return drained
+  return drained.draining
+}
+
+/** What served before is kept as it is only after a deploy of something new: nobody goes back to what was gone back from. */
+async function readWarmth(
+  { builds, db }: Tools,
+  { buildId, environmentId, kind }: Deploy,
+): Promise<{ keepWarmMs: number; watch: WatchConfig | null }> {
+  if (buildId === null || kind === 'rollback' || isOfSameRelease(kind)) return { keepWarmMs: 0, watch: null }
+  const { keepWarmMs = 0, watch = null } = (await builds.get(buildId)).config
+  // The first that serves has nothing to go back to.
+  const isWatched = watch !== null && (await store.findServingRelease(db, environmentId)) !== null
+  return { keepWarmMs: Math.max(keepWarmMs, watch?.ms ?? 0), watch: isWatched ? watch : null }
+}
+
+function describeWatch({ ms, errors }: WatchConfig): string {
+  return `Watched for ${seconds(ms)}: should it crash, or more than ${Math.round(errors * 100)} % of its answers be errors, what served before serves again`
+}
+
+/** A deploy that this one goes back from by itself was live until now. */
+async function recordReverted(
+  tx: Transaction,
+  { reverts, releaseNumber }: Deploy,
+  logs: DeployLogs,
+): Promise<number[]> {
+  const message = reverts === null ? null : await store.recordReverted(tx, reverts)
+  if (reverts === null || message === null) return []
+  const before = await store.getDeploy(tx, reverts)
+  await logs.append(tx, reverts, [
+    { kind: 'error', text: `${message} What served before serves again, as v${releaseNumber ?? 0}.` },
+    machineLine(before, 'reverted'),
+  ])
+  await appendEvent(tx, { kind: 'deploy.reverted', ...subject(before), data: { message } })
+  return [reverts]
 }
 
 /**

@@ -20,6 +20,8 @@ export interface InstanceRecord {
   readonly state: 'starting' | 'serving' | 'waking' | 'awake' | 'draining' | 'retired'
   /** What is left of the drain time, by the database's clock; null unless draining. */
   readonly drainLeftMs: number | null
+  /** How long it stays as it was before the swap, for a way back; 0 when it does not. */
+  readonly warmLeftMs: number
   readonly stopMs: number
   /** Since when no request is led to it: it ended, and is not back or does not listen yet. Null: it takes requests. */
   readonly downSince: Date | null
@@ -38,7 +40,8 @@ export interface InstanceRecord {
 
 const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "releaseNumber", i.deploy_id as "deployId",
     r.environment_id as "environmentId", e.label, e.live, i.process, i.position, i.container_id as "containerId", host(ad.address) as address,
-    i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs", i.stop_ms as "stopMs",
+    i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
+    coalesce(greatest(0, extract(epoch from i.warm_until - now()) * 1000), 0)::float8 as "warmLeftMs", i.stop_ms as "stopMs",
     i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
     i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",
     coalesce(greatest(0, extract(epoch from i.next_start_at - now()) * 1000), 0)::float8 as "startDueMs"
@@ -104,12 +107,22 @@ export async function recordContainer(q: Queryable, instanceId: number, containe
   await q.query('update instances set container_id = $2 where id = $1', [instanceId, containerId])
 }
 
+export interface RouteSwitch {
+  readonly environmentId: number
+  readonly releaseId: number
+  /** Whose instances serve from now on. */
+  readonly deployId: number
+  /** How long those of `web` that served stay as they are before they drain. */
+  readonly keepWarmMs: number
+}
+
 /**
- * The deploy's instances serve now; those of the environment's other deploys drain from now on. Returns the deploys that drain.
+ * The deploy's instances serve now; those of the environment's other deploys drain from now on, also what was warm until now.
+ * Returns the deploys that drain.
  */
 export async function switchRoute(
   tx: Transaction,
-  { environmentId, releaseId, deployId }: { environmentId: number; releaseId: number; deployId: number },
+  { environmentId, releaseId, deployId, keepWarmMs }: RouteSwitch,
 ): Promise<number[]> {
   await tx.query(
     `insert into routes (environment_id, release_id, deploy_id) values ($1, $2, $3)
@@ -119,11 +132,15 @@ export async function switchRoute(
   )
   await tx.query(`update instances set state = 'serving' where deploy_id = $1 and state = 'starting'`, [deployId])
   const drained = await tx.query<{ deploy_id: number }>(
-    `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
+    `update instances i set state = 'draining',
+       warm_until = now() + case when i.state = 'serving' and i.process = 'web' then $3::float8 else 0 end * interval '1 millisecond',
+       drain_until = now() + (i.drain_ms + case when i.state = 'serving' and i.process = 'web' then $3::float8 else 0 end)
+         * interval '1 millisecond'
      from releases r
-     where r.id = i.release_id and r.environment_id = $1 and i.deploy_id <> $2 and i.state = 'serving'
+     where r.id = i.release_id and r.environment_id = $1 and i.deploy_id <> $2
+       and (i.state = 'serving' or (i.state = 'draining' and i.warm_until > now()))
      returning i.deploy_id`,
-    [environmentId, deployId],
+    [environmentId, deployId, keepWarmMs],
   )
   return [...new Set(drained.map((row) => row.deploy_id))]
 }
@@ -131,9 +148,9 @@ export async function switchRoute(
 /** Whatever runs in an environment drains from now on, and nothing takes its place. Returns what drains, as `switchRoute` does. */
 export async function drainServing(tx: Transaction, environmentId: number): Promise<number[]> {
   const drained = await tx.query<{ id: number }>(
-    `update instances i set state = 'draining', drain_until = now() + i.drain_ms * interval '1 millisecond'
+    `update instances i set state = 'draining', warm_until = null, drain_until = now() + i.drain_ms * interval '1 millisecond'
      from releases r
-     where r.id = i.release_id and r.environment_id = $1 and i.state in ('serving', 'waking', 'awake')
+     where r.id = i.release_id and r.environment_id = $1 and (i.state in ('serving', 'waking', 'awake') or (i.state = 'draining' and i.warm_until > now()))
      returning i.deploy_id as id`,
     [environmentId],
   )
@@ -164,13 +181,17 @@ export interface Route {
   readonly releaseId: number
   readonly releaseNumber: number
   readonly deployId: number
+  /** The release that the instances were started for, where it is another: what was warm serves again. Left out: it is the same. */
+  readonly startedFor?: { readonly releaseId: number; readonly number: number } | null
   /** Its address says that it is stopped. Left out: it is not. */
   readonly isStopped?: boolean
 }
 
 const selectRoute = `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber",
-       t.deploy_id as "deployId", e.state = 'stopped' as "isStopped"
-     from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`
+       t.deploy_id as "deployId", e.state = 'stopped' as "isStopped",
+       case when o.id is not null then json_build_object('releaseId', o.id, 'number', o.number) end as "startedFor"
+     from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id
+     left join deploys w on w.id = t.deploy_id left join releases o on o.id = w.release_id and o.id <> t.release_id`
 
 /** Which release each environment's route points to. */
 export async function listRoutes(q: Queryable): Promise<Route[]> {

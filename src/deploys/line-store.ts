@@ -52,7 +52,7 @@ export async function lockLine(tx: Transaction, environmentId: number): Promise<
 
 /** Of a waiting deploy of the environment `e`: what `isHeldBy` says. */
 const isHeld = (deploy: string): string =>
-  `e.locked_at is not null and ${deploy}.kind not in ('restart', 'scale', 'start') and not (${deploy}.kind = 'rollback' and e.lock_allows_rollbacks)`
+  `e.locked_at is not null and ${deploy}.kind not in ('restart', 'scale', 'start') and not (${deploy}.kind = 'rollback' and (e.lock_allows_rollbacks or ${deploy}.reverts is not null))`
 
 /** The environment's deploys that have not ended. */
 export async function listLine(q: Queryable, environmentId: number): Promise<InLine[]> {
@@ -74,8 +74,8 @@ export async function insertDeploy(
   const { priority, replaceable } = placeOf(request.kind, request.strict)
   const rows = await tx.query<{ id: number }>(
     `insert into deploys (environment_id, kind, branch, commit, requested_by, push_id, state, priority, replaceable, release_id, force_rebuild, swap_agreed,
-       from_release_id, variables_of, holds, build_id, rebuild_of_release_id)
-     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning id`,
+       from_release_id, variables_of, holds, build_id, rebuild_of_release_id, reverts)
+     values ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) returning id`,
     [
       request.environmentId,
       request.kind,
@@ -93,6 +93,7 @@ export async function insertDeploy(
       request.holds ?? false,
       buildId,
       request.rebuildOf ?? null,
+      request.reverts ?? null,
     ],
   )
   return (rows[0] as { id: number }).id

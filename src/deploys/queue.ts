@@ -44,7 +44,6 @@ export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
   const worker = randomBytes(6).toString('hex')
   const lease = makeLease({ ...tools, worker })
   const running = new Map<number, AbortController>()
-  const retiring = new Set<number>()
   const stop = new AbortController()
   const background = makeBackground({ logger: tools.logger, signal: stop.signal })
   const claim = makeClaim(tools, worker, { isRunning: (id) => running.has(id), stopped: stop.signal })
@@ -53,15 +52,10 @@ export function makeQueue({ tools, logs, startWorkers }: QueueNeeds): Queue {
   let looking = false
   let again = false
 
-  const retire = (deployId: number): void => {
-    if (retiring.has(deployId)) return
-    retiring.add(deployId)
+  const retire = oneByOne((deployId, ended) => {
     const retired = persistently(tools, stop.signal, () => drainAndRetire(tools, deployId, stop.signal))
-    background.run(
-      'retiring a release failed',
-      retired.finally(() => retiring.delete(deployId)),
-    )
-  }
+    background.run('retiring a release failed', retired.finally(ended))
+  })
 
   /** The new ones first; then the old ones are told to end. The line goes on meanwhile. */
   const changeWorkers = async (deployId: number, going: readonly number[]): Promise<void> => {
@@ -149,6 +143,24 @@ async function tellPlaces({ db }: Tools, logs: DeployLogs, environmentId: number
 }
 
 /** Tries again until it is done: what is away (database, engine, proxy) is waited for, because nobody else would do it. */
+/**
+ * What is at work on an id is not begun beside itself, but once more when it has ended: what went back to a deploy's instances, and was
+ * replaced in its turn, asks for them a second time.
+ */
+function oneByOne(begin: (id: number, ended: () => void) => void): (id: number) => void {
+  const busy = new Set<number>()
+  const again = new Set<number>()
+  const ask = (id: number): void => {
+    if (busy.has(id)) return void again.add(id)
+    busy.add(id)
+    begin(id, () => {
+      busy.delete(id)
+      if (again.delete(id)) ask(id)
+    })
+  }
+  return ask
+}
+
 async function persistently(tools: Tools, signal: AbortSignal, attempt: () => Promise<void>): Promise<void> {
   for (let waitMs = retryMs.first; ; waitMs = Math.min(waitMs * 2, retryMs.longest)) {
     try {

@@ -34,7 +34,7 @@ export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
       const rows = await db.query<{ state: DeployState; count: number }>(
         'select state, count(*) as count from deploys group by state',
       )
-      const none = { waiting: 0, running: 0, live: 0, failed: 0, cancelled: 0, superseded: 0 }
+      const none = { waiting: 0, running: 0, live: 0, reverted: 0, failed: 0, cancelled: 0, superseded: 0 }
       return { ...none, ...Object.fromEntries(rows.map((row) => [row.state, row.count])) }
     },
     async findServing(environmentId) {

@@ -6,6 +6,8 @@ import { findRouteOf, type InstanceRecord, isWeb, listInstancesOfDeploy, markRet
 import { leadTo } from './lead-routes.ts'
 import type { Deploy } from './deploy.ts'
 import type { Tools } from './steps/index.ts'
+import { getDeploy } from './store.ts'
+import { untilCold } from './warm.ts'
 
 /** How often a draining set's open connections are counted. In the background: nobody waits for it. */
 const countEveryMs = 250
@@ -13,18 +15,45 @@ const countEveryMs = 250
 /**
  * Lets what a deploy had started and traffic has left (or never reached) finish what it has, then stops and removes it. Safe to
  * repeat and to take up after a restart. The release's own address goes first: it never points to anything else. Workers have
- * no requests to wait for: they are told to end at once.
+ * no requests to wait for: they are told to end at once. What is kept warm waits until it is not.
  */
 export async function drainAndRetire(tools: Tools, deployId: number, signal: AbortSignal): Promise<void> {
   const draining = (await listInstancesOfDeploy(tools.db, deployId)).filter((instance) => instance.state === 'draining')
-  const [first] = draining
-  if (first !== undefined && !(await isServed(tools, first)))
-    await tools.router.removeHost(tools.addresses.releaseHost(first.label, first.releaseNumber))
-  const end = (instance: InstanceRecord): Promise<void> =>
-    isWeb(instance) ? waitUntilIdle(tools, instance, signal) : stop(tools, instance)
-  await Promise.all(draining.map(end))
+  const hide = async (releases: readonly Hidden[]): Promise<void> => {
+    for (const { label, number } of releases) await tools.router.removeHost(tools.addresses.releaseHost(label, number))
+  }
+  const idle = async (): Promise<void> => {
+    const isWarm = draining.some(({ warmLeftMs }) => warmLeftMs > 0)
+    // What is warm still is the release that it served last, and no other.
+    if (isWarm) await hide((await releasesOf(tools, draining)).filter(({ id }) => id !== draining[0]?.releaseId))
+    const left = isWarm ? await untilCold(tools, deployId, signal) : draining
+    await hide(await releasesOf(tools, left))
+    await Promise.all(left.filter(isWeb).map((instance) => waitUntilIdle(tools, instance, signal)))
+  }
+  const workers = draining.filter((instance) => !isWeb(instance))
+  await Promise.all([idle(), ...workers.map((instance) => stop(tools, instance))])
   faultPoint('retire.begun')
   await removeInstances(tools, deployId)
+}
+
+interface Hidden {
+  readonly label: string
+  readonly id: number
+  readonly number: number
+}
+
+/** The releases whose addresses lead to these instances of one deploy, but those that serve: theirs, and what they were started for. */
+async function releasesOf(tools: Tools, [first]: readonly InstanceRecord[]): Promise<Hidden[]> {
+  if (first === undefined) return []
+  const { label, environmentId, releaseId, releaseNumber } = first
+  const made = await getDeploy(tools.db, first.deployId)
+  const all = new Map([[releaseId, releaseNumber]])
+  if (made.releaseId !== null && made.releaseNumber !== null) all.set(made.releaseId, made.releaseNumber)
+  const found: Hidden[] = []
+  for (const [id, number] of all) {
+    if (!(await isServed(tools, { environmentId, releaseId: id }))) found.push({ label, id, number })
+  }
+  return found
 }
 
 /** The same release serves again, or still, started by another deploy. */
@@ -83,7 +112,7 @@ export async function removeInstances(tools: Tools, deployId: number): Promise<v
   if (first === undefined) return
   faultPoint('retire.removed')
   await tools.whileRoutesHold(async () => {
-    if (!(await isServed(tools, first))) await tools.router.removeKey(releaseKey(first.releaseId))
+    for (const { id } of await releasesOf(tools, instances)) await tools.router.removeKey(releaseKey(id))
     await tools.router.removeSet(releaseSet(deployId))
     await tools.db.transaction(async (tx) => {
       for (const instance of instances) {

@@ -23,6 +23,7 @@ export type Member = Pick<
   | 'port'
   | 'state'
   | 'downSince'
+  | 'warmLeftMs'
 >
 
 export interface Routed {
@@ -38,7 +39,7 @@ export interface Routed {
  * A set has the web instances of one deploy, and always as many places as there are of them. The place of one that is down is
  * taken by one that is up, and the route says how many of the first places count: so a set shrinks and grows one place at a
  * time and no place is ever empty, or leads to nobody, in between. Of a release that is down as a whole the set stays, and its
- * route says `failed`. An environment that is stopped says so, and its release has no address. Releases that are awake have their own.
+ * route says `failed`. An environment that is stopped says so, and its release has no address. Releases that are awake or warm have their own.
  */
 export function routesOf({ routes, instances, exposures, hosts }: Routed): Routes {
   const wanted = {
@@ -68,6 +69,12 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     wanted.hosts.set(hosts.otherReleasesHost(label), entries.releases.others)
     wanted.hosts.set(hosts.releaseHost(label, releaseNumber), entries.releases.running)
     wanted.keys.set(releaseKey(releaseId), to)
+    // The instances were started for another release, of the same image and variables: they are that one, too.
+    const { startedFor = null } = route
+    if (startedFor !== null) {
+      wanted.hosts.set(hosts.releaseHost(label, startedFor.number), startedForEntry(route, startedFor, exposures))
+      wanted.keys.set(releaseKey(startedFor.releaseId), to)
+    }
     for (const other of awake.get(environmentId) ?? []) {
       const { releases } = hostEntriesOf({ ...route, releaseId: other.releaseId }, exposures)
       if (releases === null) continue
@@ -78,7 +85,11 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
   return wanted
 }
 
-const isAwake = ({ state, address }: Member): boolean => state === 'awake' && address !== null
+const startedForEntry = (route: Route, { releaseId }: { releaseId: number }, exposures: Exposures): string =>
+  hostEntriesOf({ ...route, releaseId }, exposures).releases?.running ?? releaseKey(releaseId)
+
+const isAwake = ({ state, address, warmLeftMs }: Member): boolean =>
+  (state === 'awake' || (state === 'draining' && warmLeftMs > 0)) && address !== null
 
 /** One that drains stays in its set until its last request is over, whatever happened to it. */
 function isInSet({ process, state, address }: Member): boolean {

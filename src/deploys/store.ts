@@ -38,6 +38,8 @@ interface DeployRow {
   from_environment: string | null
   variables_of: 'release' | 'environment' | null
   holds: boolean
+  instances_of: number | null
+  reverts: number | null
   force_rebuild: boolean
   push_id: number | null
   swap_agreed: boolean | null
@@ -52,7 +54,7 @@ interface DeployRow {
 const selectDeploy = `select d.id, d.environment_id, e.app_id, a.name as app, e.name as environment, e.label, e.live, d.kind, d.branch, d.commit,
     d.requested_by, d.state, d.step, d.build_id, d.release_id, r.number as release_number, d.superseded_by,
     d.cancel_requested_at is not null as cancel_requested, d.cancel_requested_by, d.commands_ran, d.force_rebuild, d.push_id, d.swap_agreed,
-    d.from_release_id, f.number as from_number, g.name as from_environment, d.variables_of, d.holds,
+    d.from_release_id, f.number as from_number, g.name as from_environment, d.variables_of, d.holds, d.instances_of, d.reverts,
     d.error_code, d.error_message,
     d.created_at, d.started_at, d.finished_at,
     case when d.state = 'waiting' or (d.state = 'running' and b.state = 'waiting') then d.waiting_for end as waiting_for,
@@ -90,6 +92,8 @@ const toDeploy = (row: DeployRow): Deploy => ({
   commandsRan: row.commands_ran,
   from: toOrigin(row),
   holds: row.holds,
+  instancesOf: row.instances_of ?? row.id,
+  reverts: row.reverts ?? null,
   forceRebuild: row.force_rebuild,
   strict: row.swap_agreed === null || row.push_id === null ? null : { pushId: row.push_id, agreed: row.swap_agreed },
   serves: row.serves,
@@ -243,6 +247,21 @@ export async function recordFailure(
 export async function recordEnd(tx: Transaction, own: Own, state: DeployState): Promise<void> {
   if (!mayMove('running', state)) throw new SlipwayError('internal', `A running deploy cannot become ${state}.`)
   await updateOwn(tx, own, 'state = $3, finished_at = now(), lease_owner = null', [state])
+}
+
+/** From now on it is looked whether it does harm, for so long. */
+export async function recordWatched(tx: Transaction, own: Own, ms: number): Promise<void> {
+  await updateOwn(tx, own, `watch_until = now() + $3 * interval '1 millisecond'`, [ms])
+}
+
+/** It was live, and is gone back from by itself. Returns why; null when it was not live any more. */
+export async function recordReverted(tx: Transaction, deployId: number): Promise<string | null> {
+  const rows = await tx.query<{ message: string | null }>(
+    `update deploys set state = 'reverted', error_code = 'reverted', watch_until = null where id = $1 and state = 'live'
+     returning error_message as message`,
+    [deployId],
+  )
+  return rows[0] === undefined ? null : (rows[0].message ?? '')
 }
 
 export async function isStopped(q: Queryable, environmentId: number): Promise<boolean> {

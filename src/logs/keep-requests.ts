@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
+import type { AnswerCounts } from './answer-counts.ts'
 import { makeBudget } from './budget.ts'
 import type { Journals } from './journals.ts'
 import { encodeLine, stampOf } from './line.ts'
@@ -12,6 +13,8 @@ import type { Masker, Masks } from '../vars/index.ts'
 
 interface Needs {
   readonly feed: RequestFeed
+  /** Hears of every answer. */
+  readonly answers?: Pick<AnswerCounts, 'add'>
   readonly journals: Journals
   readonly db: Queryable
   /** A path may hold a secret: the address of a hook, a key in it. Without it nothing is masked. */
@@ -33,7 +36,7 @@ const mostRemembered = 10_000
 
 /** Keeps what the proxy says of requests, each in the log of its environment. Ends with the signal. */
 export async function keepRequests(
-  { feed, journals, db, masks, folder, clock, logger }: Needs,
+  { feed, answers, journals, db, masks, folder, clock, logger }: Needs,
   signal: AbortSignal,
 ): Promise<void> {
   const whose = makeLookUp(db, clock)
@@ -49,6 +52,7 @@ export async function keepRequests(
       const owner = await whose(line)
       if (owner === null) continue
       const { environmentId, app, environment, release } = owner
+      answers?.add({ ...line, environmentId })
       // As long as it is not known what is secret, nothing is kept.
       const masker = await masks?.ofEnvironment(environmentId).catch(() => null)
       if (masker === null) continue

@@ -22,7 +22,7 @@ export interface StatusFacts {
   } | null
   /** The deploy that ended last. */
   readonly lastDeploy: {
-    readonly state: 'live' | 'failed' | 'cancelled' | 'superseded'
+    readonly state: 'live' | 'reverted' | 'failed' | 'cancelled' | 'superseded'
     readonly finishedAt: Date
     readonly commandsRan: boolean
   } | null

@@ -39,6 +39,7 @@ const membersOf = (up: readonly number[]): Member[] =>
     ...target,
     ...route,
     process: 'web',
+    warmLeftMs: 0,
     position: at + 1,
     state: 'serving',
     downSince: up.includes(at + 1) ? null : downSince,

@@ -38,9 +38,10 @@ export async function startAgain(tools: Tools, { id, deployId }: InstanceRecord)
 export async function startWorkers(tools: Tools, deployId: number): Promise<void> {
   const failed = (error: unknown): void =>
     tools.logger.error('a worker could not be started; it is tried again', { deployId, error })
-  const instances = await listInstancesOfDeploy(tools.db, deployId).catch((error: unknown) => (failed(error), []))
+  const listed = getDeploy(tools.db, deployId).then(({ instancesOf }) => listInstancesOfDeploy(tools.db, instancesOf))
+  const instances = await listed.catch((error: unknown) => (failed(error), []))
   const waiting = instances.filter(
-    (instance) => instance.state === 'serving' && !isWeb(instance) && instance.containerId === null,
+    (instance) => instance.state === 'serving' && !isWeb(instance) && instance.downSince !== null,
   )
   await inLanes(startsAtOnce, waiting, (instance) => startAgain(tools, instance).catch(failed))
 }

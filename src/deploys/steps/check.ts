@@ -8,7 +8,7 @@ import type { Step } from './step.ts'
 export const check: Step = async ({ deploy, tools, log, signal }) => {
   const spec = await readReleaseSpec(deploy, tools)
   log.write('step', `Checking v${spec.number}`)
-  const instances = (await listInstancesOfDeploy(tools.db, deploy.id)).filter(isWeb)
+  const instances = (await listInstancesOfDeploy(tools.db, deploy.instancesOf)).filter(isWeb)
   if (instances.length === 0) throw goneError(spec.number)
   await Promise.all(
     instances.map(async (record) =>

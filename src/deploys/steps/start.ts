@@ -6,13 +6,16 @@ import { planInstances } from '../plan-instances.ts'
 import { type ReleaseSpec, readReleaseSpec } from '../release-spec.ts'
 import { readScale } from '../scale-store.ts'
 import { wantedMemory } from '../wanted-memory.ts'
+import { takeWarm } from '../warm.ts'
 import type { Step, StepContext } from './step.ts'
 
 /** Starts the new web instances beside the old ones. There must be room for the workers too, which start after the swap. */
 export const start: Step = async (context) => {
   const { assertHeld, deploy, tools, log, signal } = context
   const spec = await readReleaseSpec(deploy, tools)
+  if (deploy.instancesOf !== deploy.id) return
   log.write('step', `Starting v${spec.number}`)
+  if (await takeWarm(context, spec)) return
   const instances = await findOrPlan(context, spec)
   const counts = describeCounts(instances)
   if (counts !== null) log.write('detail', counts)

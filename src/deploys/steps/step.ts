@@ -1,3 +1,4 @@
+import type { AnswerCounts } from '../watch.ts'
 import type { Builds } from '../../builds/index.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
@@ -40,6 +41,8 @@ export interface Tools {
   /** After so long without a request a release that runs for its own address is stopped; 15 min when left out. */
   readonly releaseIdleMs?: number
   readonly router: Router
+  /** How environments answer; without it deploys are watched for crashes alone. */
+  readonly answers?: AnswerCounts
   readonly addresses: Addresses
   /** Where instances get their addresses. */
   readonly range: AddressRange

@@ -23,13 +23,13 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
     live,
     releaseId: spec.releaseId,
     releaseNumber: spec.number,
-    deployId: deploy.id,
+    deployId: deploy.instancesOf,
   }
   const wanted = routesOf({
     exposures,
     routes: [route],
     // All of them have passed their checks.
-    instances: (await listInstancesOfDeploy(tools.db, deploy.id)).map((instance) => {
+    instances: (await listInstancesOfDeploy(tools.db, deploy.instancesOf)).map((instance) => {
       return { ...instance, state: 'serving', downSince: null }
     }),
     hosts: addresses,
@@ -39,7 +39,7 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   log.write('step', `Swapping ${addresses.environmentHost(label)} to v${spec.number}`)
   await assertHeld()
   // Beside the swap, which is undone when this fails: the engine takes longer for it than the proxy for all the rest.
-  const kept = keepInstances(deploy.id, spec, tools)
+  const kept = keepInstances(deploy.instancesOf, spec, tools)
   kept.catch(() => undefined)
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
   const { environment, releases } = hostEntriesOf(route, exposures)

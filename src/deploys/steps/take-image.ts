@@ -6,7 +6,7 @@ import type { Snapshot } from '../../vars/index.ts'
 import { imageGoneError } from '../image-gone.ts'
 import { type Deploy, nameOrigin, type Origin } from '../deploy.ts'
 import { lockLine } from '../line-store.ts'
-import { recordRelease } from '../store.ts'
+import { getDeploy, recordRelease } from '../store.ts'
 import type { Step, Tools } from './step.ts'
 
 /**
@@ -16,6 +16,7 @@ import type { Step, Tools } from './step.ts'
 export const takeImage: Step = async ({ deploy, own, log, tools }) => {
   if (deploy.releaseId !== null) return
   const { from, buildId, environmentId } = deploy
+  await assertStillReverts(deploy, tools)
   if (from === null || buildId === null) throw new SlipwayError('internal', `Deploy ${deploy.id} begins from nothing.`)
   const name = nameOrigin(from, deploy.environment)
   const built = await tools.builds.get(buildId)
@@ -31,6 +32,12 @@ export const takeImage: Step = async ({ deploy, own, log, tools }) => {
     await tools.variables?.keep(tx, release.id, snapshot)
     await recordRelease(tx, own, release.id)
   })
+}
+
+/** Something newer may have gone live since it was decided to go back. */
+async function assertStillReverts({ reverts, environment }: Deploy, { db }: Tools): Promise<void> {
+  if (reverts === null || (await getDeploy(db, reverts)).serves) return
+  throw new SlipwayError('conflict', `${environment} was to go back from what does not serve any more.`)
 }
 
 interface Reading {

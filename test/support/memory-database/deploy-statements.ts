@@ -30,6 +30,8 @@ function deployOf(t: Tables, work: Work, d: DeployRow): object {
       from_environment: null,
       variables_of: d.variables_of,
       holds: d.holds,
+      instances_of: null,
+      reverts: null,
       push_id: d.push_id,
       swap_agreed: d.swap_agreed,
     },

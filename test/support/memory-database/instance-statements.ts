@@ -13,6 +13,7 @@ function instanceOf(t: Tables, work: Work, i: InstanceRow): object {
     ...{ label: e.label, live: e.live, process: i.process, position: i.position, containerId: i.container_id },
     ...{ address: ad?.address ?? null, port: i.port, state: i.state, stopMs: i.stop_ms },
     // PostgreSQL's `greatest` passes over null.
+    warmLeftMs: 0,
     drainLeftMs: Math.max(0, i.drain_until === null ? 0 : i.drain_until - work.nowMs),
     ...{ downSince: null, endCount: 0, lastExitCode: null, lastOutOfMemory: false },
     ...{ crashLoopSince: null, startAttempts: 0, startDueMs: 0 },
@@ -33,6 +34,7 @@ function routeOf(t: Tables, work: Work, { environment_id, release_id, deploy_id 
     releaseNumber: r.number,
     deployId: deploy_id,
     isStopped: false,
+    startedFor: null,
   }
 }
 
@@ -97,6 +99,9 @@ export const instanceStatements: Statements = {
       .map(({ deploy_id }) => ({ deploy_id }))
   },
 
+  // Nothing is watched here.
+  'where d.watch_until is not null and d.watch_until > now()': () => [],
+
   'select process, instances, changed_by as by, changed_at as at from scales where environment_id = $1': () => [],
 
   "update instances set state = 'retired' where id = $1": (t, work, [id]) => {
@@ -111,14 +116,11 @@ export const instanceStatements: Statements = {
   // Nothing is protected here.
   'left join environment_rules u on u.environment_id = e.id': () => [],
 
-  'join releases r on r.id = t.release_id$': (t, work) =>
+  'left join releases o on o.id = w.release_id and o.id <> t.release_id$': (t, work) =>
     t.routes.select(work, () => true).map((r) => routeOf(t, work, r)),
 
-  'join environments e on e.id = t.environment_id join releases r on r.id = t.release_id where t.environment_id = $1': (
-    t,
-    work,
-    [id],
-  ) => t.routes.select(work, (row) => row.environment_id === id).map((r) => routeOf(t, work, r)),
+  'left join releases o on o.id = w.release_id and o.id <> t.release_id where t.environment_id = $1': (t, work, [id]) =>
+    t.routes.select(work, (row) => row.environment_id === id).map((r) => routeOf(t, work, r)),
 
   'select id from deploys where id = any($1) and finished_at is not null': (t, work, [ids]) =>
     t.deploys.select(work, (d) => (ids as number[]).includes(d.id) && d.finished_at !== null).map(({ id }) => ({ id })),

@@ -28,8 +28,10 @@ export async function findUnrest(world: World): Promise<string[]> {
   if (held !== instances.length) told.push(`${held} addresses are taken`)
   const routes = await database.query<Route>(
     `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber",
-       t.deploy_id as "deployId", e.state = 'stopped' as "isStopped"
-     from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id`,
+       t.deploy_id as "deployId", e.state = 'stopped' as "isStopped",
+       case when o.id is not null then json_build_object('releaseId', o.id, 'number', o.number) end as "startedFor"
+     from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id
+     left join deploys w on w.id = t.deploy_id left join releases o on o.id = w.release_id and o.id <> t.release_id`,
   )
   const members = instances.map((i) => {
     const [ad] = tables.addresses.select(work, (a) => a.instance_id === i.id)

@@ -1,3 +1,4 @@
+import { heartbeatMs } from '../../../src/deploys/lease.ts'
 import type { Life } from './life.ts'
 import type { World } from './world.ts'
 
@@ -34,8 +35,11 @@ export function expectNext(world: World, life: Life): void {
   })
 }
 
-/** After something went wrong the queue waits for so long at most until it tries again. */
-const longestRetryMs = 6_000
+/**
+ * After something went wrong this is how long it takes at most until it is found: what was asked for and whose answer was lost by the
+ * heartbeat, what the queue tries again after 5 s sooner.
+ */
+const longestRetryMs = heartbeatMs + 2_000
 
 function soon(world: World, life: Life, check: () => void): void {
   const sinceMs = world.timeline.nowMs() - longestRetryMs

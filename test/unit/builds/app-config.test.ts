@@ -18,6 +18,8 @@ release:
   - { label: migrations, run: "python manage.py migrate", on: [deploy] }
   - run: ./warm-up
     timeout: 1h
+keep_warm: 10m
+watch: { for: 90s, errors: 5% }
 drain: 0
 stop: 20s
 resources: { memory: 1.5g, cpus: 0.5, pids: 100 }
@@ -46,6 +48,8 @@ describe('slipway.yml', () => {
           releaseCommands: [],
           processes: [{ name: 'web', run: null, instances: 1 }],
           cron: [],
+          keepWarmMs: 0,
+          watch: null,
           drainMs: 30_000,
           stopMs: 10_000,
           resources: { memoryBytes: 512 * 1024 ** 2, cpus: 1, pids: 256 },
@@ -79,6 +83,8 @@ describe('slipway.yml', () => {
       ],
       processes: [{ name: 'web', run: null, instances: 1 }],
       cron: [],
+      keepWarmMs: 600_000,
+      watch: { ms: 90_000, errors: 0.05 },
       drainMs: 0,
       stopMs: 20_000,
       resources: { memoryBytes: 1.5 * 1024 ** 3, cpus: 0.5, pids: 100 },
@@ -151,6 +157,8 @@ drain: -1s
     ['too small a time', 'health: { interval: 1ms }', 'line 1: health.interval must be between 100ms and 5m'],
     ['too much memory', 'resources: { memory: 4000g }', /between 8m and 1024g/],
     ['a number too big', 'resources: { pids: 1000000 }', 'line 1: resources.pids must be at most 4096'],
+    ['too long a watch', 'watch: 2h', 'line 1: watch.for must be between 0 and 1h'],
+    ['a share without its sign', 'watch: { for: 1m, errors: 0.2 }', 'line 1: watch.errors must be a share such as 20%'],
     ['a key called __proto__', '__proto__: { port: 1 }', /^line 1: unknown key "__proto__"/],
     [
       'release commands that could take more than a day',

@@ -22,6 +22,7 @@ const member = (position: number, fields: Partial<Member> = {}): Member => ({
   port: 8080,
   state: 'serving',
   downSince: null,
+  warmLeftMs: 0,
   ...fields,
 })
 const at = (...positions: number[]) => positions.map((n) => ({ address: `10.0.0.${n}`, port: 8080 }))
@@ -29,6 +30,20 @@ const wants = (instances: readonly Member[], routes: readonly Route[] = [route()
   routesOf({ routes, instances, exposures: new Map(), hosts })
 
 describe('where requests are led', () => {
+  it('the address of a release that is warm leads to it, and that of one whose instances serve for another', () => {
+    const before = { releaseId: 11, releaseNumber: 2, deployId: 4, state: 'draining' as const }
+    const warm = wants([member(1), member(2, { ...before, warmLeftMs: 1 })])
+    expect(warm.hosts.get('v2--test--shop.localhost')).toBe('r11')
+    expect(warm.keys.get('r11')).toEqual({ set: 'd4', size: 1 })
+    const cold = wants([member(1), member(2, { ...before, warmLeftMs: 0 })])
+    expect(cold.hosts.get('v2--test--shop.localhost')).toBeUndefined()
+    expect(cold.sets.get('d4')).toEqual(at(2))
+
+    const again = wants([member(1)], [route({ startedFor: { releaseId: 10, number: 1 } })])
+    expect(again.hosts.get('v1--test--shop.localhost')).toBe('r10')
+    expect(again.keys.get('r10')).toEqual({ set: 'd5', size: 1 })
+  })
+
   it('an environment and its release have one host and one key each; a live one’s release has none', () => {
     const { hosts: names, keys, sets } = wants([member(1)])
     expect([...names]).toEqual([

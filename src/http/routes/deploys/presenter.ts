@@ -2,7 +2,15 @@ import { z } from 'zod'
 import type { Deploy, DeployState, Origin, QueuedDeploy } from '../../../deploys/index.ts'
 import { isoTime, isoTimeOrNull, time } from '../../schemas.ts'
 
-const states = ['waiting', 'running', 'live', 'failed', 'cancelled', 'superseded'] as const satisfies DeployState[]
+const states = [
+  'waiting',
+  'running',
+  'live',
+  'reverted',
+  'failed',
+  'cancelled',
+  'superseded',
+] as const satisfies DeployState[]
 
 export const deploySchema = z.strictObject({
   id: z.number().int(),

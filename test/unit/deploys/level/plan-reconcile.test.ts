@@ -28,6 +28,7 @@ function record(id: number, fields: Partial<InstanceRecord> = {}): InstanceRecor
     port: 8080,
     state: 'serving',
     drainLeftMs: null,
+    warmLeftMs: 0,
     stopMs: 1000,
     downSince: null,
     endCount: 0,

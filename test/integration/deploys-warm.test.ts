@@ -1,0 +1,216 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { AnswerCounts } from '../../src/deploys/watch.ts'
+import { environmentKey } from '../../src/routing/index.ts'
+import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
+
+/** What served before a swap and is kept as it was: going back to it, and going back by itself. */
+
+let spine: Spine
+beforeEach(async () => {
+  spine = await makeSpine()
+})
+afterEach(() => spine.close())
+
+const web = (version: string): string => `slw-spine-test--shop-${version}-1`
+const worker = (version: string): string => `slw-spine-test--shop-${version}-worker-1`
+
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 20_000; !(await what()); await delay(20)) {
+    if (Date.now() > end) throw new Error(`it did not come to that: ${what.toString()}`)
+  }
+}
+async function live(deployId: number): Promise<number> {
+  await spine.log(deployId)
+  const { state, releaseId } = await spine.deploys.get(deployId)
+  expect(state).toBe('live')
+  return releaseId as number
+}
+const goBack = (releaseId: number, variables: 'release' | 'environment' = 'release'): Promise<number> =>
+  spine.request('rollback', 'test', commitOf('a'), { from: { releaseId, variables } })
+async function containerOf(name: string): Promise<string> {
+  const found = (await spine.runtime.survey()).find((one) => one.name === name)
+  if (found === undefined) throw new Error(`there is no ${name}`)
+  return found.containerId
+}
+async function ledTo(): Promise<unknown> {
+  const { id } = await spine.environment('test')
+  return (await spine.router.read()).keys.get(environmentKey(id))
+}
+
+describe('keep_warm', () => {
+  beforeEach(() => {
+    spine.config = { ...spine.config, keepWarmMs: 600_000 }
+  })
+
+  it('keeps what served, and going back to it starts nothing', async () => {
+    const first = await spine.push('test', commitOf('a'))
+    const before = await live(first)
+    const container = await containerOf(web('v1'))
+    await live(await spine.push('test', commitOf('b')))
+    await delay(600)
+    expect(spine.runtime.names()).toEqual([web('v1'), web('v2')])
+
+    const address = async (version: string): Promise<unknown> => {
+      const { hosts, keys } = await spine.router.read()
+      return keys.get(hosts.get(`${version}--test--shop.localhost`) ?? '')
+    }
+    expect(await address('v1')).toEqual({ set: `d${first}`, size: 1 })
+
+    const back = await goBack(before)
+    const log = await spine.log(back)
+    expect(log).toContain('detail: What ran of v1 is still warm: it serves again, and nothing is started')
+    expect(log.at(-1)).toMatch(/release=v3 status=live/)
+    expect(await containerOf(web('v1'))).toBe(container)
+    expect(await ledTo()).toEqual({ set: `d${first}`, size: 1 })
+    await until(() => spine.runtime.names().length === 1)
+    expect(spine.runtime.names()).toEqual([web('v1')])
+    expect((await spine.deploys.findDifferences()).map(({ what }) => what)).toEqual([])
+
+    for (const version of ['v1', 'v3']) expect(await address(version)).toEqual({ set: `d${first}`, size: 1 })
+    expect(await address('v2')).toBeUndefined()
+
+    // It serves as any other does, and goes as any other.
+    await spine.restart()
+    const next = await spine.push('test', commitOf('c'))
+    await live(next)
+    expect(await ledTo()).toEqual({ set: `d${next}`, size: 1 })
+    expect(spine.runtime.names()).toEqual([web('v1'), web('v4')])
+    await until(async () => (await address('v1')) === undefined)
+    expect(await address('v3')).toEqual({ set: `d${first}`, size: 1 })
+    await spine.deploys.reconcile()
+    expect((await spine.deploys.findDifferences()).map(({ what }) => what)).toEqual([])
+    await spine.deploys.stopServing((await spine.environment('test')).id, 'ada')
+    await until(() => spine.runtime.names().length === 0)
+  })
+
+  it('ends with its time, also over a restart', async () => {
+    spine.config = { ...spine.config, keepWarmMs: 2_500 }
+    await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    await spine.restart()
+    await delay(1_000)
+    expect(spine.runtime.names()).toEqual([web('v1'), web('v2')])
+    await until(() => !spine.runtime.names().includes(web('v1')))
+  })
+
+  it('keeps one only: the next swap ends what was warm before', async () => {
+    for (const letter of ['a', 'b', 'c']) await live(await spine.push('test', commitOf(letter)))
+    await until(() => !spine.runtime.names().includes(web('v1')))
+    expect(spine.runtime.names()).toEqual([web('v2'), web('v3')])
+  })
+
+  it('starts anew what has other variables or another number, and what somebody removed', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    const cold = await goBack(before, 'environment')
+    await live(cold)
+    expect((await spine.deploys.get(cold)).instancesOf).toBe(cold)
+
+    const again = await live(await spine.push('test', commitOf('c')))
+    await live(await spine.push('test', commitOf('d')))
+    await spine.runtime.remove(await containerOf(web('v4')))
+    const failing = await goBack(again)
+    expect((await spine.log(failing)).at(-1)).toMatch(/status=failed/)
+    expect(await ledTo()).toMatchObject({ size: 1 })
+    expect(spine.runtime.names()).toContain(web('v5'))
+  })
+
+  it('is over for what was started with a value that leaked', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    await spine.db.transaction((tx) => spine.deploys.endBegun(tx, { releaseIds: [before], by: 'ada' }))
+    const back = await goBack(before)
+    await live(back)
+    expect((await spine.deploys.get(back)).instancesOf).toBe(back)
+    await until(() => !spine.runtime.names().includes(web('v1')))
+  })
+
+  it('starts the workers of what serves again', async () => {
+    spine.config = {
+      ...spine.config,
+      processes: [
+        { name: 'web', run: null, instances: 1 },
+        { name: 'worker', run: 'work', instances: 1 },
+      ],
+    }
+    const before = await live(await spine.push('test', commitOf('a')))
+    await until(() => spine.runtime.names().includes(worker('v1')))
+    const ofThen = await containerOf(worker('v1'))
+    await live(await spine.push('test', commitOf('b')))
+    const ended = async () => (await spine.runtime.inspect(ofThen))?.state !== 'running'
+    await until(async () => (await ended()) && spine.runtime.names().includes(worker('v2')))
+    await live(await goBack(before))
+    const runs = async () => {
+      const found = (await spine.runtime.survey()).find(({ name }) => name === worker('v1'))
+      return found?.state === 'running'
+    }
+    await until(runs)
+    await until(() => !spine.runtime.names().includes(worker('v2')))
+  })
+})
+
+describe('watch', () => {
+  const counted = { total: 0, failed: 0 }
+  const answers: AnswerCounts = { count: () => ({ read: () => ({ ...counted }), end: () => undefined }) }
+  beforeEach(async () => {
+    Object.assign(counted, { total: 0, failed: 0 })
+    spine.config = { ...spine.config, watch: { ms: 60_000, errors: 0.2 } }
+    await spine.deploys.stop()
+    await spine.succeed((tools) => ({ ...tools, answers }))
+  })
+  const reverted = (id: number) => until(async () => (await spine.deploys.get(id)).state === 'reverted')
+
+  it('goes back from what crashes, by itself, and says why', async () => {
+    await live(await spine.push('test', commitOf('a')))
+    const bad = await spine.push('test', commitOf('b'))
+    await live(bad)
+    expect((await spine.log(bad)).join('\n')).toContain('Watched for 1 min 0 s: ')
+    spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
+    await reverted(bad)
+    const { error, serves } = await spine.deploys.get(bad)
+    expect(error).toEqual({ code: 'reverted', message: 'web.1 ended with exit code 3 while it was watched.' })
+    expect(serves).toBe(false)
+    expect((await spine.log(bad)).slice(-2)).toEqual([
+      'error: web.1 ended with exit code 3 while it was watched. What served before serves again, as v3.',
+      `machine: slipway: deploy=${bad} environment=test release=v2 status=reverted`,
+    ])
+    const [back] = await spine.deploys.list((await spine.environment('test')).id, { limit: 1 })
+    expect(back).toMatchObject({ kind: 'rollback', state: 'live', requestedBy: 'slipway', reverts: bad, holds: false })
+    const events = await spine.db.query<{ kind: string }>('select kind from events where deploy_id = $1', [bad])
+    expect(events.map(({ kind }) => kind)).toContain('deploy.reverted')
+    await until(() => !spine.runtime.names().includes(web('v2')))
+  })
+
+  it('goes back from what answers with errors above its share, and over a restart', async () => {
+    await live(await spine.push('test', commitOf('a')))
+    const bad = await spine.push('test', commitOf('b'))
+    await live(bad)
+    Object.assign(counted, { total: 19, failed: 19 })
+    await delay(1_500)
+    expect((await spine.deploys.get(bad)).state).toBe('live')
+    await spine.deploys.stop()
+    await spine.succeed((tools) => ({ ...tools, answers }))
+    Object.assign(counted, { total: 40, failed: 9 })
+    await reverted(bad)
+    expect((await spine.deploys.get(bad)).error?.message).toContain('9 of 40 answers (23 %)')
+  })
+
+  it('leaves alone what behaves, what is not watched any more, and the first that serves', async () => {
+    spine.config = { ...spine.config, watch: { ms: 1_000, errors: 0.2 } }
+    const first = await spine.push('test', commitOf('a'))
+    await live(first)
+    Object.assign(counted, { total: 40, failed: 40 })
+    await delay(1_200)
+    expect((await spine.deploys.get(first)).state).toBe('live')
+    expect((await spine.log(first)).join('\n')).not.toContain('Watched')
+    Object.assign(counted, { total: 40, failed: 8 })
+    const good = await spine.push('test', commitOf('b'))
+    await live(good)
+    await delay(2_000)
+    Object.assign(counted, { total: 40, failed: 40 })
+    await delay(1_500)
+    expect((await spine.deploys.get(good)).state).toBe('live')
+    await until(() => !spine.runtime.names().includes(web('v1')))
+  })
+})
