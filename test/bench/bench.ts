@@ -6,7 +6,7 @@ import * as figures from './figures.ts'
 import { measureIdle } from './idle.ts'
 import { measureLimits } from './limits.ts'
 import { measureLogs } from './logs.ts'
-import { measureMoves } from './moves.ts'
+import { measureMoves, measureWarm } from './moves.ts'
 import { measureMemory } from './memory.ts'
 import { residentMb } from './process-figures.ts'
 import { environments, measureProxying } from './proxying.ts'
@@ -185,6 +185,8 @@ async function measureOnServer(server: BenchServer, plan: Plan, result: Result):
     const rounds = await measureMoves(server, plan.moves)
     result.figures.push(...figures.moveFigures(rounds))
     result.notes.push(figures.moveNotes(rounds))
+    say(`Going back to what is warm: ${plan.moves} rounds`)
+    result.figures.push(...figures.warmFigures(await measureWarm(server, plan.moves)))
   }
   if (plan.parts.has('swap')) await measureBothSwaps(server, plan, result)
   if (plan.parts.has('memory')) {

@@ -78,6 +78,41 @@ export async function measureMoves(server: BenchServer, rounds: number): Promise
   return { ...result, rollback, promotion }
 }
 
+/** Back to what is still warm: `ms` from the call to the first answer of the old version, and what of it was its check. */
+export async function measureWarm(server: BenchServer, rounds: number): Promise<Moved & { readonly failures: number }> {
+  const pusher = await makePusher(`${server.controlUrl}/warm.git`, server.token)
+  const result = { ms: [] as number[], checks: [] as number[], failures: 0 }
+  const push = async (body: string): Promise<void> => {
+    await pusher.commit({ ...app(body), 'slipway.yml': 'keep_warm: 10m\n' })
+    await pusher.push('main')
+  }
+  const warm = 'apps/warm/environments/test'
+  try {
+    await push('kept')
+    for (let round = 0; round <= rounds; round += 1) {
+      await push(`newer ${round}`)
+      const watch = watchFor(server.port, 'test--warm.localhost', 'kept')
+      const begun = performance.now()
+      await callApi(server, 'POST', `${warm}/rollbacks`, { hold: false })
+      const ms = (await watch.seen) - begun
+      result.failures += watch.stop()
+      await waitFor('the rollback to end', 20_000, async () => {
+        return (await server.sql(`select 1 from deploys where state in ('waiting', 'running')`)).length === 0
+      })
+      process.stdout.write(`  round ${round}: warm rollback ${ms.toFixed(0)} ms\n`)
+      // The first makes what later ones find.
+      if (round === 0) continue
+      result.ms.push(ms)
+      result.checks.push(await readCheck(server))
+    }
+  } finally {
+    await callApi(server, 'POST', `${warm}/stop`, {}).catch(() => undefined)
+    await pusher.remove()
+  }
+  await untilRetired(server)
+  return result
+}
+
 async function findImage(server: BenchServer, index: number): Promise<string> {
   const rows = await server.sql<{ digest: string }>(
     `select b.image ->> 'digest' as digest from builds b join apps a on a.id = b.app_id where a.name = 'moved' order by b.id`,
