@@ -4,7 +4,7 @@ import { appendEvent } from '../kernel/events.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { plainLine } from '../kernel/terminal-text.ts'
 import type { Transaction } from '../postgres/database.ts'
-import { isDatabaseAway } from '../postgres/index.ts'
+import { isDatabaseAway, type Term } from '../postgres/index.ts'
 import { type Deploy, type DeployState, isOfSameRelease } from './deploy.ts'
 import { findExposures, haveAddresses } from './exposures.ts'
 import { switchRoute } from './instances.ts'
@@ -28,9 +28,11 @@ export interface Ending {
 
 /**
  * Records that the new release serves. Only together with the swap, and while routes hold.
+ * @param term since before the swap: whoever had the server's place in between has led the traffic back to what the database said, and
+ *   it must be moved again
  * @returns the deploys whose instances drain now
  */
-export async function endLive({ deploy, own, log, logs, tools }: Ending): Promise<number[]> {
+export async function endLive({ deploy, own, log, logs, tools }: Ending, term: Term): Promise<number[]> {
   const { db, addresses } = tools
   const times = await store.listStepTimes(db, deploy.id)
   const total = times.reduce((sum, { ms }) => sum + ms, 0)
@@ -64,6 +66,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending): Promis
     await log.writeWith(tx, lines)
     await store.recordEnd(tx, own, 'live')
     await appendEvent(tx, { kind: 'deploy.live', ...subject(deploy), data: { release: number } })
+    await term()
     return { draining, reverted }
   })
   faultPoint('deploy.live')

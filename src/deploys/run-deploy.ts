@@ -81,9 +81,11 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
       if (next.do === 'wait') {
         await awaitOthers(deploy, log, run)
       } else if (next.do === 'swap') {
-        const drained = await tools.whileRoutesHold(async () =>
-          (await runStep('swap', { ...ending, signal })) ? endLive(ending) : null,
-        )
+        const drained = await tools.whileRoutesHold(async () => {
+          const term = tools.place.term()
+          if (!(await runStep('swap', { ...ending, signal }))) return null
+          return endLive(ending, term)
+        })
         if (drained !== null) return drained
       } else {
         await runStep(next.do, { ...ending, signal })

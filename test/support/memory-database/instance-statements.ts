@@ -113,6 +113,9 @@ export const instanceStatements: Statements = {
     return []
   },
 
+  // Nothing is woken here.
+  "where i.state = 'awake' order by i.id": () => [],
+
   // Nothing is protected here.
   'left join environment_rules u on u.environment_id = e.id': () => [],
 
