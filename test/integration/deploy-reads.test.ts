@@ -32,7 +32,7 @@ const insertDeploy = (state: string): Promise<number> =>
 
 it('counts deploys by state, those without any too', async () => {
   for (const state of ['waiting', 'waiting', 'running', 'live']) await insertDeploy(state)
-  const none = { failed: 0, cancelled: 0, superseded: 0 }
+  const none = { reverted: 0, failed: 0, cancelled: 0, superseded: 0 }
   expect(await makeDeployReads({ db: pool }).countByState()).toEqual({ waiting: 2, running: 1, live: 1, ...none })
 })
 

@@ -159,7 +159,8 @@ async function expectAllWell(id: number, at: number): Promise<void> {
         { set, size: 1 },
       ])
       expect([...routes.sets.keys()]).toEqual([set])
-      expect(routes.hosts.size).toBe(2)
+      // The environment's, the release's, and the one for all its other releases.
+      expect(routes.hosts.size).toBe(3)
       const taken = await spine.db.query(`select 1 from addresses where instance_id is not null`)
       expect(taken).toHaveLength(1)
       await spine.db.query(`update addresses set reusable_at = now() where instance_id is null`)
