@@ -104,7 +104,7 @@ describe('Slipway killed at every point of a deploy', () => {
       containers: [`slw-${slipway.installation}-test--shop-v2-1`],
       images: before.images * 2,
       addresses: 1,
-      hosts: ['test--shop.localhost', 'v2--test--shop.localhost'],
+      hosts: ['test--shop.localhost', 'v0--test--shop.localhost', 'v2--test--shop.localhost'],
     })
     expect(after.targets).toHaveLength(1)
     expect(await listPushRemains(slipway)).toEqual([])
