@@ -1,4 +1,5 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import { promisify } from 'node:util'
 import { makeEngine } from '../../src/adapters/docker/index.ts'
 import { ensureBaseImage } from './base-image.ts'
 import { dockerOf } from './docker.ts'
+import { processesIn } from './git-server.ts'
 
 const run = promisify(execFile)
 
@@ -104,6 +106,7 @@ export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<Ow
   async function close(): Promise<void> {
     daemon?.kill('SIGCONT')
     await end('SIGTERM')
+    endShims(folder)
     await run('ip', ['netns', 'del', space])
     // Each start mounts the folder of its data onto itself; a killed one leaves that.
     while (
@@ -134,6 +137,27 @@ export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<Ow
 
   function signals() {
     return { freeze: () => void daemon?.kill('SIGSTOP'), thaw: () => void daemon?.kill('SIGCONT') }
+  }
+}
+
+/** With live-restore containers outlive their engine; one that was killed while it started some may know nothing of them. */
+function endShims(folder: string): void {
+  const shims = new Set(processesIn(folder).map((line) => line.split(' ')[0] ?? ''))
+  const children = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && shims.has(parentOf(pid)))
+  for (const pid of [...children, ...shims]) {
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+function parentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').pop()?.split(' ')[1] ?? ''
+  } catch {
+    return ''
   }
 }
 
