@@ -77,6 +77,10 @@ describe('a value that leaked', () => {
     await set('KEY', 'of its own', 'live')
     const second = await spine.deploy('live', commitOf('b'))
     await live(second)
+    const ofLive = (await spine.environment('live')).id
+    for (const end = Date.now() + 20_000; (await spine.deploys.listInstances(ofLive)).length > 1; await delay(20)) {
+      if (Date.now() > end) throw new Error('what served before is still there')
+    }
 
     expect(await revoke('test')).toEqual({
       environments: [

@@ -1,9 +1,7 @@
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { SpawnGit } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { runGit } from './spawn-git.ts'
-import { sweepRepository } from './sweep.ts'
+import { removeLocks, sweepRepository } from './sweep.ts'
 
 /** A first packing of a large history takes minutes; more than this is not worth the disk's time. */
 const packLimitMs = 30 * 60_000
@@ -41,8 +39,9 @@ export async function tidyRepository(spawnGit: SpawnGit, repository: string, sig
     await run('pack-refs', '--all')
     await run(...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]), 'gc', '--auto', '--quiet')
   } catch (error) {
-    // One in ten that are ended leaves its lock (measured), and until it goes no ref can be deleted. Nobody else has it: nobody pushes.
-    await rm(join(repository, 'packed-refs.lock'), { force: true })
+    // One in ten that are ended leaves its lock (measured), and until it goes no ref can be deleted, or that one not be moved. Nobody
+    // else has any: nobody pushes.
+    await removeLocks(repository)
     throw error
   }
 }

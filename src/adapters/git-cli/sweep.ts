@@ -9,9 +9,7 @@ const lockAgeMs = 2_000
  * At start all of them go; later only those that have become as old as `temporaryAgeMs`.
  */
 export async function sweepRepository(repository: string, temporaryAgeMs = 0): Promise<void> {
-  for (const name of ['HEAD.lock', 'packed-refs.lock', 'config.lock'])
-    await removeOlder(join(repository, name), lockAgeMs)
-  await sweepLocks(join(repository, 'refs'))
+  await removeLocks(repository, lockAgeMs)
   const objects = join(repository, 'objects')
   for (const name of await list(objects)) {
     if (/^(?:tmp_objdir-|incoming-)/.test(name)) await removeOlder(join(objects, name), temporaryAgeMs)
@@ -23,11 +21,17 @@ export async function sweepRepository(repository: string, temporaryAgeMs = 0): P
   }
 }
 
-async function sweepLocks(folder: string): Promise<void> {
+/** Those that git children left; 0: whatever their age, when none is at work. */
+export async function removeLocks(repository: string, ageMs = 0): Promise<void> {
+  for (const name of ['HEAD.lock', 'packed-refs.lock', 'config.lock']) await removeOlder(join(repository, name), ageMs)
+  await sweepLocks(join(repository, 'refs'), ageMs)
+}
+
+async function sweepLocks(folder: string, ageMs: number): Promise<void> {
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
     const path = join(folder, entry.name)
-    if (entry.isDirectory()) await sweepLocks(path)
-    else if (entry.name.endsWith('.lock')) await removeOlder(path, lockAgeMs)
+    if (entry.isDirectory()) await sweepLocks(path, ageMs)
+    else if (entry.name.endsWith('.lock')) await removeOlder(path, ageMs)
   }
 }
 
