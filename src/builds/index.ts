@@ -5,7 +5,7 @@ import type { Builder } from './builder.ts'
 import type { DiskRoom } from './disk-room.ts'
 import { type BuildSettings, makeBuild } from './make-build.ts'
 import { type BuildPlan, readBuildPlan } from './read-plan.ts'
-import { type OpenShare, openShare, type Waiter } from './share.ts'
+import { isForGood, type OpenShare, openShare, type Waiter } from './share.ts'
 import { makeBuildSlots } from './slots.ts'
 import type { Source } from './source.ts'
 import * as store from './store.ts'
@@ -103,6 +103,12 @@ export function makeBuilds(deps: BuildDependencies): Builds {
     return share
   }
 
+  /** Who is to end before he could wait for a build that he has asked for: the row must not be left to nobody. */
+  const leaveUnmade = async (id: number, { deployId, signal }: WaitOptions): Promise<void> => {
+    if (shares.has(id) || !isForGood(signal)) return
+    await store.abandonBuild(db, { id, worker }, [deployId])
+  }
+
   return {
     readPlan: (app, commit, signal) => readBuildPlan(source, app, commit, signal),
     join: (tx, wish) =>
@@ -117,6 +123,7 @@ export function makeBuilds(deps: BuildDependencies): Builds {
     isFor: (build, wish) => store.hasKey(db, build.id, keyOf(wish, settings.platform)),
     async wait(build, plan, options) {
       for (;;) {
+        if (options.signal.aborted) await leaveUnmade(build.id, options)
         options.signal.throwIfAborted()
         const share = shares.get(build.id) ?? open(build, { app: options.app, plan })
         const ending = share.ending()

@@ -130,7 +130,7 @@ export function openShare(work: Work): OpenShare {
         reader.close()
         waiters.delete(waiter)
         if (whole === deployId) whole = [...waiters].find((other) => readAllOfIt.has(other.deployId))?.deployId ?? whole
-        const forGood = signal.reason instanceof SlipwayError && signal.reason.code === 'cancelled'
+        const forGood = isForGood(signal)
         if (forGood) left.add(deployId)
         if (waiters.size === 0 && !done) await beginToEnd(forGood)
       }
@@ -149,6 +149,11 @@ async function readAll(reader: ReturnType<Output['read']>, waiter: Waiter, whole
     for (const line of next.lines) waiter.onLine(line)
     await waiter.room()
   }
+}
+
+/** The deploy is to end. For any other reason its build is left to whoever goes on with it. */
+export function isForGood({ reason }: AbortSignal): boolean {
+  return reason instanceof SlipwayError && reason.code === 'cancelled'
 }
 
 function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<void> {

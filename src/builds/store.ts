@@ -178,7 +178,7 @@ export async function findFailure(q: Queryable, id: number): Promise<SlipwayErro
 const waits = `d.state in ('waiting', 'running') and d.cancel_requested_at is null and d.error_code is null`
 
 /**
- * Ends a build that no deploy waits for, but for those that have left.
+ * Ends a build that no deploy waits for, but for those that have left; also one that nobody has begun to make.
  * @returns false when one does, and it goes on
  */
 export async function abandonBuild(q: Queryable, own: OwnBuild, left: readonly number[]): Promise<boolean> {
@@ -187,7 +187,7 @@ export async function abandonBuild(q: Queryable, own: OwnBuild, left: readonly n
        select exists (select 1 from deploys d where d.build_id = $1 and d.id <> all($3::bigint[]) and ${waits}) as wanted
      ), ended as (
        update builds set state = 'cancelled', error = 'Nobody waited for it any more.', finished_at = now()
-       where id = $1 and lease_owner = $2 and state in ('waiting', 'running') and not (select wanted from wanted)
+       where id = $1 and coalesce(lease_owner, $2) = $2 and state in ('waiting', 'running') and not (select wanted from wanted)
      )
      select wanted from wanted`,
     [own.id, own.worker, left],

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { makeBuilds } from '../../src/builds/index.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
+import { makeHeldBuild } from '../support/held-build.ts'
 import { waitFor } from '../support/slipway.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
@@ -382,4 +383,27 @@ it('a deploy that forces a rebuild shares its build with nobody, also after a re
   expect(
     new Set(await Promise.all([first, second].map(async (id) => (await spine.deploys.get(id)).buildId))).size,
   ).toBe(2)
+})
+
+it.each(['before it waits', 'as soon as it waits'])('is left to nobody by a deploy that is to end %s', async (when) => {
+  spine.onBuild = makeHeldBuild().hook
+  const plan = await spine.tools.builds.readPlan('shop', commitOf('a'), new AbortController().signal)
+  const { id } = await spine.db.transaction(async (tx) =>
+    spine.tools.builds.join(tx, { appId: (await spine.environment('test')).appId, commit: commitOf('a'), plan }),
+  )
+  const ending = new AbortController()
+  const end = (): void => ending.abort(new SlipwayError('cancelled', 'The deploy is to end.'))
+  if (when === 'before it waits') end()
+  const waiting = spine.tools.builds.wait(await spine.tools.builds.get(id), plan, {
+    deployId: 1,
+    app: 'shop',
+    onLine: () => undefined,
+    room: async () => undefined,
+    onNote: () => undefined,
+    onPlace: () => undefined,
+    signal: ending.signal,
+  })
+  end()
+  await expect(waiting).rejects.toMatchObject({ code: 'cancelled' })
+  expect((await spine.tools.builds.get(id)).state).toBe('cancelled')
 })
