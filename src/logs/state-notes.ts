@@ -30,8 +30,6 @@ type Needs = { readonly runtime: Pick<Runtime, 'inspect'>; readonly journals: Jo
 
 /** Its output may have been read to the end before the engine tells that it ended: nobody calls `catchUp` for a while then. */
 const settleMs = 500
-/** The engine may take as long to know that the kernel ended it for its memory. */
-const memoryMs = 500
 const mostRemembered = 10_000
 /** SIGKILL: by the kernel, the engine or a person. */
 const killed = 137
@@ -54,12 +52,7 @@ export function makeStateNotes({ runtime, journals, clock }: Needs): StateNotes 
     void clock.sleep(settleMs).then(() => settle(containerId))
   }
   const describeEnd = async (containerId: string, exitCode: number | undefined): Promise<string> => {
-    const look = () => runtime.inspect(containerId).catch(() => null)
-    let found = await look()
-    if (exitCode === killed && found?.outOfMemory === false) {
-      await clock.sleep(memoryMs)
-      found = await look()
-    }
+    const found = await runtime.inspect(containerId).catch(() => null)
     const how = found?.outOfMemory === true ? 'was ended: it used more memory than it may' : 'ended'
     const isBack = found?.state === 'restarting' || found?.state === 'running'
     return `${how}${codeWords(exitCode)}${isBack ? '; it is started again, later each time while it ends at once' : ''}`

@@ -136,10 +136,7 @@ export function explainEnd(instance: Instance | null, memoryBytes: number): Diag
   }
   if (instance.state === 'running' && instance.restarts === 0) return null
   if (instance.outOfMemory) {
-    return {
-      message: `The app was killed for memory: its limit is ${Math.round(memoryBytes / 1024 / 1024)} MB.`,
-      hint: 'Raise resources.memory in slipway.yml, or start fewer workers.',
-    }
+    return { message: `The app was killed for memory: its limit is ${megabytes(memoryBytes)}.`, hint: lessMemory }
   }
   if (instance.restarts > 0) {
     return {
@@ -147,10 +144,10 @@ export function explainEnd(instance: Instance | null, memoryBytes: number): Diag
       hint: seeLog,
     }
   }
-  return explainExit(instance.exitCode ?? -1)
+  return explainExit(instance.exitCode ?? -1, memoryBytes)
 }
 
-function explainExit(code: number): Diagnosis {
+function explainExit(code: number, memoryBytes: number): Diagnosis {
   const message = `The app ended with exit code ${code} while it was checked.`
   if (code === 0) {
     return { message, hint: 'The image’s command must stay in the foreground; it ended as if all was done.' }
@@ -158,6 +155,17 @@ function explainExit(code: number): Diagnosis {
   if (code === 126 || code === 127) {
     return { message, hint: 'The command, or one that it calls, is not in the image or not executable.' }
   }
+  // The engine loses word of it at times: containerd drops what it hears of a cgroup that is gone by then.
+  if (code === 137) {
+    return {
+      message: `The app was killed (exit code 137) while it was checked, most likely for memory: its limit is ${megabytes(memoryBytes)}.`,
+      hint: lessMemory,
+    }
+  }
   if (code > 128) return { message, hint: `It was ended by signal ${code - 128}. ${seeLog}` }
   return { message, hint: seeLog }
 }
+
+const lessMemory = 'Raise resources.memory in slipway.yml, or start fewer workers.'
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MB`

@@ -242,6 +242,11 @@ describe('checks that fail say what happened', () => {
   it.each([
     [{ exitCode: 0 }, 'The app ended with exit code 0 while it was checked.', 'foreground'],
     [{ exitCode: 127 }, 'The app ended with exit code 127 while it was checked.', 'not in the image'],
+    [
+      { exitCode: 137 },
+      'The app was killed (exit code 137) while it was checked, most likely for memory: its limit is 64 MB.',
+      'resources.memory',
+    ],
     [{ exitCode: 137, outOfMemory: true }, 'The app was killed for memory: its limit is 64 MB.', 'resources.memory'],
   ])('it ends (%j), and that is known at once', async (how, message, hint) => {
     const { run, runtime, instance } = await makeCheck(await freePort(), {
