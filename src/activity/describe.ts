@@ -114,6 +114,8 @@ export const sentences: Readonly<Record<string, Sentence>> = {
     return `${asked[text(data['kind'])] ?? 'asked for the deploy'} of ${what}${to(event)}: ${deploy(event)}`
   },
   'deploy.live': (event) => `${deploy(event)} is live: v${text(event.data['release'])} serves`,
+  'deploy.not-reverted': (event) =>
+    `${deploy(event)} does harm, and nothing is warm any more to go back to: ${text(event.data['message'])}`,
   'deploy.reverted': (event) => `${deploy(event)} was gone back from by itself: ${text(event.data['message'])}`,
   'deploy.failed': (event) => `${deploy(event)} failed: ${text(event.data['message'])}`,
   'deploy.cancel-asked': (event) => `asked ${deploy(event)} to end`,

@@ -30,7 +30,7 @@ import { tellLine } from './tell-line.ts'
 import type { ReleaseAnswer } from './wake/answer.ts'
 import { endAwake } from './wake/end-awake.ts'
 import { makeWakes } from './wake/wakes.ts'
-import { keepWatch } from './keep-watch.ts'
+import { keepWatch } from './warm/keep-watch.ts'
 import { supersededBy } from './why-it-ends.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 

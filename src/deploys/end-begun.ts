@@ -1,7 +1,7 @@
 import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
 import { listBegun, requestCancel } from './line-store.ts'
-import { endWarm } from './warm.ts'
+import { endWarm } from './warm/warm-store.ts'
 
 /** A deploy that has begun to start something of a release. */
 export interface Begun {

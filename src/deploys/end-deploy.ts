@@ -14,7 +14,8 @@ import { removeInstances, restoreRoute } from './retire.ts'
 import { seconds } from './seconds.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
-import { serveAgain } from './warm.ts'
+import { serveAgain } from './warm/warm-store.ts'
+import * as watchStore from './warm/watch-store.ts'
 
 /** A deploy that ends, and what is needed to record it. */
 export interface Ending {
@@ -59,7 +60,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending, term: T
     if (instancesOf !== deployId) await serveAgain(tx, deploy)
     const to = { environmentId, releaseId: releaseId as number, deployId: instancesOf, keepWarmMs }
     const draining = await switchRoute(tx, to)
-    if (watch !== null) await store.recordWatched(tx, own, watch.ms)
+    if (watch !== null) await watchStore.recordWatched(tx, own, watch.ms)
     const reverted = await recordReverted(tx, deploy, logs)
     await store.settleEnvironment(tx, deploy)
     await tools.onLive?.(tx, { environmentId, deployId })
@@ -97,7 +98,7 @@ async function recordReverted(
   { reverts, releaseNumber }: Deploy,
   logs: DeployLogs,
 ): Promise<number[]> {
-  const message = reverts === null ? null : await store.recordReverted(tx, reverts)
+  const message = reverts === null ? null : await watchStore.recordReverted(tx, reverts)
   if (reverts === null || message === null) return []
   const before = await store.getDeploy(tx, reverts)
   await logs.append(tx, reverts, [

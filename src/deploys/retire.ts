@@ -7,7 +7,7 @@ import { leadTo } from './lead-routes.ts'
 import type { Deploy } from './deploy.ts'
 import type { Tools } from './steps/index.ts'
 import { getDeploy } from './store.ts'
-import { untilCold } from './warm.ts'
+import { untilCold } from './warm/warm.ts'
 
 /** How often a draining set's open connections are counted. In the background: nobody waits for it. */
 const countEveryMs = 250

@@ -249,21 +249,6 @@ export async function recordEnd(tx: Transaction, own: Own, state: DeployState): 
   await updateOwn(tx, own, 'state = $3, finished_at = now(), lease_owner = null', [state])
 }
 
-/** From now on it is looked whether it does harm, for so long. */
-export async function recordWatched(tx: Transaction, own: Own, ms: number): Promise<void> {
-  await updateOwn(tx, own, `watch_until = now() + $3 * interval '1 millisecond'`, [ms])
-}
-
-/** It was live, and is gone back from by itself. Returns why; null when it was not live any more. */
-export async function recordReverted(tx: Transaction, deployId: number): Promise<string | null> {
-  const rows = await tx.query<{ message: string | null }>(
-    `update deploys set state = 'reverted', error_code = 'reverted', watch_until = null where id = $1 and state = 'live'
-     returning error_message as message`,
-    [deployId],
-  )
-  return rows[0] === undefined ? null : (rows[0].message ?? '')
-}
-
 export async function isStopped(q: Queryable, environmentId: number): Promise<boolean> {
   const rows = await q.query<{ stopped: boolean }>(
     `select state = 'stopped' as stopped from environments where id = $1`,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AnswerCounts } from '../../src/deploys/watch.ts'
+import type { AnswerCounts } from '../../src/deploys/warm/watch.ts'
 import { environmentKey } from '../../src/routing/index.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
@@ -194,6 +194,23 @@ describe('watch', () => {
     Object.assign(counted, { total: 40, failed: 9 })
     await reverted(bad)
     expect((await spine.deploys.get(bad)).error?.message).toContain('9 of 40 answers (23 %)')
+  })
+
+  it('tells, and leaves it, when nothing is warm any more to go back to', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    const bad = await spine.push('test', commitOf('b'))
+    await live(bad)
+    await spine.db.transaction((tx) => spine.deploys.endBegun(tx, { releaseIds: [before], by: 'ada' }))
+    spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
+    const told = () =>
+      spine.db.query<{ message: string }>(
+        `select data ->> 'message' as message from events where deploy_id = $1 and kind = 'deploy.not-reverted'`,
+        [bad],
+      )
+    await until(async () => (await told()).length > 0)
+    await delay(1_500)
+    expect(await told()).toEqual([{ message: 'web.1 ended with exit code 3 while it was watched.' }])
+    expect(await spine.deploys.get(bad)).toMatchObject({ state: 'live', error: null })
   })
 
   it('leaves alone what behaves, what is not watched any more, and the first that serves', async () => {

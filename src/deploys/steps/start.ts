@@ -6,7 +6,7 @@ import { planInstances } from '../plan-instances.ts'
 import { type ReleaseSpec, readReleaseSpec } from '../release-spec.ts'
 import { readScale } from '../scale-store.ts'
 import { wantedMemory } from '../wanted-memory.ts'
-import { takeWarm } from '../warm.ts'
+import { takeWarm } from '../warm/warm.ts'
 import type { Step, StepContext } from './step.ts'
 
 /** Starts the new web instances beside the old ones. There must be room for the workers too, which start after the swap. */

@@ -1,4 +1,4 @@
-import type { AnswerCounts } from '../watch.ts'
+import type { AnswerCounts } from '../warm/watch.ts'
 import type { Builds } from '../../builds/index.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { SlipwayError } from '../../kernel/errors.ts'

@@ -1,4 +1,4 @@
-import type { WatchConfig } from '../builds/index.ts'
+import type { WatchConfig } from '../../builds/index.ts'
 
 /*
  * What went live is watched for a while, when its configuration wants that (`watch: 60s`): when one of its instances ends by

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { judgeWatch } from '../../../src/deploys/watch.ts'
+import { judgeWatch } from '../../../../src/deploys/warm/watch.ts'
 
 const ended = (fields: object = {}) => [{ process: 'web', position: 2, exitCode: 1, outOfMemory: false, ...fields }]
 const none = { ended: [], answers: null }

@@ -1,0 +1,92 @@
+import { asSlipwayError } from '../../kernel/errors.ts'
+import { appendEvent } from '../../kernel/events.ts'
+import type { Transaction } from '../../postgres/database.ts'
+import type { DeployRequest } from '../deploy.ts'
+import { lockLine } from '../line-store.ts'
+import type { Tools } from '../steps/index.ts'
+import { findWarmRelease } from './warm-store.ts'
+import { type AnswerCounts, type Answers, judgeWatch } from './watch.ts'
+import * as store from './watch-store.ts'
+
+const lookEveryMs = 1_000
+
+interface WatchNeeds {
+  readonly tools: Tools
+  readonly answers: AnswerCounts | undefined
+  /** Puts the way back into the line and wakes the queue. */
+  readonly request: (tx: Transaction, request: DeployRequest) => Promise<unknown>
+  readonly wake: () => void
+}
+
+/** Looks after all deploys that are watched, also those of an earlier life of the server. Ends with the signal. */
+export async function keepWatch(needs: WatchNeeds, signal: AbortSignal): Promise<void> {
+  const { tools } = needs
+  const counting = new Map<number, ReturnType<AnswerCounts['count']>>()
+  const end = (deployId: number): void => {
+    counting.get(deployId)?.end()
+    counting.delete(deployId)
+  }
+  while (!signal.aborted) {
+    try {
+      const watched = await store.listWatched(tools.db)
+      for (const one of watched) {
+        if (!counting.has(one.id) && needs.answers !== undefined)
+          counting.set(one.id, needs.answers.count(one.environmentId))
+        await lookAt(needs, one, counting.get(one.id)?.read() ?? null)
+      }
+      for (const id of counting.keys()) if (!watched.some((one) => one.id === id)) end(id)
+    } catch (error) {
+      if (!signal.aborted) tools.logger.warn('what went live could not be watched', { error })
+    }
+    await tools.clock.sleep(lookEveryMs, signal).catch(() => undefined)
+  }
+  for (const id of counting.keys()) end(id)
+}
+
+async function lookAt(needs: WatchNeeds, watched: store.Watched, answers: Answers | null): Promise<void> {
+  const { tools } = needs
+  const why = judgeWatch(watched, { ended: await store.listEnded(tools.db, watched.instancesOf), answers })
+  if (why === null) return
+  try {
+    const isAsked = await tools.db.transaction((tx) => goBack(needs, tx, { watched, why }))
+    const what = isAsked ? 'a deploy is gone back from' : 'a deploy that does harm is not gone back from'
+    tools.logger.warn(what, { deployId: watched.id, why })
+    needs.wake()
+  } catch (error) {
+    tools.logger.error('a deploy could not be gone back from', {
+      deployId: watched.id,
+      why,
+      error: asSlipwayError(error),
+    })
+    throw error
+  }
+}
+
+/** False when there is nothing warm to go back to, which is told, or somebody else was quicker. */
+async function goBack(
+  { request }: WatchNeeds,
+  tx: Transaction,
+  { watched, why }: { watched: store.Watched; why: string },
+): Promise<boolean> {
+  const { id, appId, environmentId, environment, release } = watched
+  await lockLine(tx, environmentId)
+  if (!(await store.endWatch(tx, id, why))) return false
+  const before = await findWarmRelease(tx, environmentId)
+  if (before === null) {
+    const subject = { appId, environmentId, deployId: id, by: 'slipway' }
+    await appendEvent(tx, { kind: 'deploy.not-reverted', ...subject, data: { message: why } })
+    return false
+  }
+  await request(tx, {
+    environmentId,
+    kind: 'rollback',
+    branch: before.branch,
+    commit: before.commit,
+    requestedBy: 'slipway',
+    pushId: null,
+    from: { releaseId: before.releaseId, variables: 'release' },
+    reverts: id,
+    notes: [`${environment} goes back from v${release} to v${before.number} by itself: ${why}`],
+  })
+  return true
+}

@@ -1,0 +1,61 @@
+import type { Queryable, Transaction } from '../../postgres/database.ts'
+import type { Deploy } from '../deploy.ts'
+
+/** The deploy whose instances of this release are warm. They are locked: nobody else ends that in between. */
+export async function holdWarm(tx: Transaction, environmentId: number, releaseId: number): Promise<number | null> {
+  const rows = await tx.query<{ id: number }>(
+    `select i.deploy_id as id from instances i join releases r on r.id = i.release_id
+     where i.release_id = $2 and r.environment_id = $1 and i.state = 'draining' and i.process = 'web'
+       and i.warm_until > now() + interval '2 seconds' for update of i`,
+    [environmentId, releaseId],
+  )
+  return rows[0]?.id ?? null
+}
+
+/** It must not go while it is checked. */
+export async function stayWarm(tx: Transaction, deployId: number, ms: number): Promise<void> {
+  await tx.query(
+    `update instances set warm_until = greatest(warm_until, now() + $2 * interval '1 millisecond')
+     where deploy_id = $1 and state = 'draining' and warm_until > now()`,
+    [deployId, ms],
+  )
+}
+
+/** They serve again, for the release that went back to them; their workers are down until they are started anew. */
+export async function serveAgain(
+  tx: Transaction,
+  { instancesOf, releaseId }: Pick<Deploy, 'instancesOf' | 'releaseId'>,
+): Promise<void> {
+  await tx.query(
+    `update instances set state = 'serving', release_id = $2, warm_until = null, drain_until = null, start_attempts = 0,
+       next_start_at = null, down_since = case when process = 'web' then null else now() end
+     where deploy_id = $1 and state = 'draining'`,
+    [instancesOf, releaseId],
+  )
+}
+
+/** Nobody goes back any more to what runs of these releases: it was started with a value that was taken out of them. */
+export async function endWarm(tx: Transaction, releaseIds: readonly number[]): Promise<void> {
+  await tx.query(
+    `update instances set warm_until = null where release_id = any($1) and state = 'draining' and warm_until is not null`,
+    [releaseIds],
+  )
+}
+
+export interface WarmRelease {
+  readonly releaseId: number
+  readonly number: number
+  readonly commit: string
+  readonly branch: string | null
+}
+
+/** What an environment would go back to without starting anything. */
+export async function findWarmRelease(q: Queryable, environmentId: number): Promise<WarmRelease | null> {
+  const rows = await q.query<WarmRelease>(
+    `select r.id as "releaseId", r.number, b.commit, d.branch
+     from instances i join releases r on r.id = i.release_id join builds b on b.id = r.build_id join deploys d on d.id = i.deploy_id
+     where r.environment_id = $1 and i.state = 'draining' and i.process = 'web' and i.warm_until > now() limit 1`,
+    [environmentId],
+  )
+  return rows[0] ?? null
+}
