@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { plainLine } from '../kernel/terminal-text.ts'
-import { SlipwayError } from '../kernel/errors.ts'
+import { invalid, type KnownKeys, mistakesOf } from './app-config-mistakes.ts'
 import { durationMs, insidePath, line, sizeBytes, statusRange } from './app-config-units.ts'
 import { type CronJob, cronJobKeys, cronSchema, toCronJobs } from './cron-jobs.ts'
 import {
@@ -11,7 +10,7 @@ import {
   readProcfile,
   toProcesses,
 } from './processes.ts'
-import { type Mistake, readYaml, type YamlText } from './yaml-text.ts'
+import { readYaml } from './yaml-text.ts'
 
 /*
  * The app's own configuration, as it is frozen into a build: `slipway.yml` with its defaults filled in. Times are in
@@ -180,7 +179,7 @@ export function parseAppConfig(
   if (!parsed.success)
     throw invalid(
       'slipway.yml',
-      parsed.error.issues.flatMap((issue) => mistakesOf(issue, yaml)),
+      parsed.error.issues.flatMap((issue) => mistakesOf(issue, yaml, sections)),
     )
   const procfile = readProcfile(procfileText ?? '')
   if (procfile.mistakes.length > 0) throw invalid('The Procfile', procfile.mistakes)
@@ -234,33 +233,7 @@ function withoutEmptySections(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).filter(([, section]) => section !== null))
 }
 
-function mistakesOf(issue: z.core.$ZodIssue, yaml: YamlText): Mistake[] {
-  const where = issue.path.map((part) => (typeof part === 'number' ? `${part + 1}` : String(part))).join('.')
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      line: yaml.lineOf(issue.path, key),
-      text: `unknown key "${where === '' ? key : `${where}.${key}`}"${didYouMean(key, issue.path)}`,
-    }))
-  }
-  if (issue.code === 'invalid_key') {
-    const reasons = issue.issues.map((one) => one.message).join(', ')
-    return [{ line: yaml.lineOf(issue.path), text: `${where} ${reasons}` }]
-  }
-  const line = yaml.lineOf(issue.path)
-  return [{ line, text: where === '' ? 'slipway.yml must be a mapping (key: value)' : `${where} ${wordsOf(issue)}` }]
-}
-
-/** zod's own sentences for the rest, in this product's words. */
-function wordsOf(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`
-  if (issue.code === 'invalid_type' && issue.expected === 'object') return 'must be a mapping (key: value)'
-  if (issue.code === 'invalid_type' && issue.input === undefined) return 'is missing'
-  if (issue.code === 'too_small') return `must be at least ${String(issue.minimum)}`
-  if (issue.code === 'too_big') return `must be at most ${String(issue.maximum)}`
-  return issue.message
-}
-
-const sections: Readonly<Record<string, readonly string[]>> = {
+const sections: KnownKeys = {
   '': Object.keys(schema.shape),
   build: Object.keys(build.shape),
   health: Object.keys(health.shape),
@@ -269,39 +242,4 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   release: Object.keys(releaseCommand.shape),
   processes: processKeys,
   cron: cronJobKeys,
-}
-
-function didYouMean(key: string, path: readonly PropertyKey[]): string {
-  const candidates = sections[String(path[0] ?? '')] ?? []
-  const plain = (word: string): string => word.toLowerCase().replace(/[^a-z]/g, '')
-  const near = candidates.find((word) => isOneEditApart(plain(word), plain(key)))
-  return near === undefined ? `; known are ${candidates.join(', ')}` : ` (did you mean "${near}"?)`
-}
-
-/** Equal, or one letter added, left out, changed or swapped with its neighbour. */
-function isOneEditApart(a: string, b: string): boolean {
-  if (Math.abs(a.length - b.length) > 1) return false
-  let start = 0
-  while (start < a.length && a[start] === b[start]) start += 1
-  const [restA, restB] = [a.slice(start), b.slice(start)]
-  return (
-    restA.slice(1) === restB.slice(1) ||
-    restA.slice(1) === restB ||
-    restA === restB.slice(1) ||
-    (restA.slice(2) === restB.slice(2) && restA[0] === restB[1] && restA[1] === restB[0])
-  )
-}
-
-function invalid(file: string, mistakes: readonly Mistake[]): SlipwayError {
-  const sorted = [...mistakes].sort((a, b) => (a.line ?? 0) - (b.line ?? 0)).slice(0, 20)
-  const lines = sorted.map(({ line, text }) => plainLine(line === null ? text : `line ${line}: ${text}`))
-  const [first = ''] = lines
-  const message =
-    lines.length === 1
-      ? `${file} cannot be used: ${first}.`
-      : `${file} has ${mistakes.length} mistakes; the first: ${first}.`
-  return new SlipwayError('config_invalid', message, {
-    hint: `Correct ${file === 'slipway.yml' ? file : 'it'} and push again. Nothing was built.`,
-    ...(lines.length > 1 ? { evidence: lines } : {}),
-  })
 }

@@ -2,7 +2,8 @@ import { appendEvent } from '../kernel/events.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { type Due, planDue } from './plan.ts'
 import type { CronNeeds } from './needs.ts'
-import * as store from './store.ts'
+import * as jobsStore from './jobs-store.ts'
+import * as runsStore from './runs-store.ts'
 
 const jobsAtOnce = 200
 
@@ -15,15 +16,15 @@ export async function claimDue(needs: Pick<CronNeeds, 'db' | 'place' | 'note'>):
   for (let more = true; more; ) {
     await term()
     const claimed = await needs.db.transaction(async (tx) => {
-      const jobs = await store.lockDueJobs(tx, jobsAtOnce)
+      const jobs = await jobsStore.lockDueJobs(tx, jobsAtOnce)
       const plans = jobs.map((job) => ({ job, due: planDue(job, job.now) }))
-      await store.setNextDue(
+      await jobsStore.setNextDue(
         tx,
         plans.map(({ job, due }) => ({ ...job, next: due.next })),
       )
       // Where nothing runs, nothing is missed.
       const wanted = plans.filter(({ job }) => job.isActive)
-      await store.insertRuns(
+      await runsStore.insertRuns(
         tx,
         wanted.flatMap(({ job, due: { run } }) =>
           run === null || job.deployId === null
@@ -45,7 +46,7 @@ export async function claimDue(needs: Pick<CronNeeds, 'db' | 'place' | 'note'>):
 
 async function tellMissed(
   tx: Parameters<typeof appendEvent>[0],
-  { appId, environmentId, label }: store.DueJob,
+  { appId, environmentId, label }: jobsStore.DueJob,
   { run, missed }: Due,
 ): Promise<void> {
   const data = { label, count: missed?.count, from: missed?.from.toISOString(), madeUp: run !== null }

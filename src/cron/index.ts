@@ -7,10 +7,13 @@ import { labelNames } from '../runtime/index.ts'
 import { claimDue } from './claim.ts'
 import type { CronNeeds } from './needs.ts'
 import { ending, runJob, stopping } from './run-job.ts'
-import * as store from './store.ts'
-import type { CronRun, ListedJob, RunFilter } from './store.ts'
+import * as jobsStore from './jobs-store.ts'
+import * as runsStore from './runs-store.ts'
+import type { ListedJob } from './jobs-store.ts'
+import type { CronRun, RunFilter } from './runs-store.ts'
 
-export type { CronRun, ListedJob } from './store.ts'
+export type { ListedJob } from './jobs-store.ts'
+export type { CronRun } from './runs-store.ts'
 
 /** Does what environments want done at certain times. */
 export interface Cron {
@@ -68,12 +71,12 @@ export function makeCron(needs: CronNeeds): Cron {
 
   const look = async (): Promise<void> => {
     await claimDue(needs)
-    for (const run of await store.listOpenRuns(db)) if (!going.has(run.id) && !stop.signal.aborted) begin(run)
+    for (const run of await runsStore.listOpenRuns(db)) if (!going.has(run.id) && !stop.signal.aborted) begin(run)
   }
 
   /** Containers of runs that ended while nobody could remove them. */
   const sweep = async (): Promise<void> => {
-    const open = new Set((await store.listOpenRuns(db)).map(({ id }) => String(id)))
+    const open = new Set((await runsStore.listOpenRuns(db)).map(({ id }) => String(id)))
     for (const { labels, containerId } of await needs.runtime.survey()) {
       const run = labels[labelNames.cronRun]
       if (labels[labelNames.kind] !== 'cron' || run === undefined || open.has(run) || going.has(Number(run))) continue
@@ -88,7 +91,7 @@ export function makeCron(needs: CronNeeds): Cron {
       wake = new AbortController()
       try {
         await look()
-        const dueMs = await store.msUntilDue(db)
+        const dueMs = await jobsStore.msUntilDue(db)
         waitMs = Math.min(lookEveryMs, Math.max(leastMs, dueMs ?? lookEveryMs))
         if (clock.monotonicMs() - sweptMs > sweepEveryMs) {
           sweptMs = clock.monotonicMs()
@@ -109,11 +112,11 @@ export function makeCron(needs: CronNeeds): Cron {
 
   return {
     async replaceJobs(tx, { environmentId, deployId }) {
-      await store.replaceJobs(tx, environmentId, await store.listWantedJobs(tx, deployId))
+      await jobsStore.replaceJobs(tx, environmentId, await jobsStore.listWantedJobs(tx, deployId))
       wakeSoon()
     },
-    list: (environmentId) => store.listJobs(db, environmentId),
-    listRuns: (environmentId, filter) => store.listRuns(db, environmentId, filter),
+    list: (environmentId) => jobsStore.listJobs(db, environmentId),
+    listRuns: (environmentId, filter) => runsStore.listRuns(db, environmentId, filter),
     getRun: (environmentId, id) => getRun(db, environmentId, id),
     async runNow(environmentId, label, by) {
       const run = await db.transaction((tx) => askForRun(tx, { environmentId, label, by }))
@@ -142,7 +145,7 @@ export function makeCron(needs: CronNeeds): Cron {
 }
 
 async function getRun(db: CronNeeds['db'], environmentId: number, id: number): Promise<CronRun> {
-  const run = await store.findRun(db, environmentId, id)
+  const run = await runsStore.findRun(db, environmentId, id)
   if (run !== null) return run
   throw new SlipwayError('not_found', `There is no run ${id} of this environment.`, {
     hint: 'See the last: slipway cron',
@@ -153,7 +156,7 @@ async function askForRun(
   tx: Transaction,
   { environmentId, label, by }: { environmentId: number; label: string; by: string },
 ): Promise<CronRun> {
-  const around = await store.holdSurroundings(tx, environmentId)
+  const around = await jobsStore.holdSurroundings(tx, environmentId)
   if (around === null) throw new SlipwayError('not_found', 'The environment was just removed.')
   const { app, environment, state, deployId } = around
   if (state !== 'active' || deployId === null) {
@@ -161,7 +164,7 @@ async function askForRun(
       hint: `Deploy to it first: slipway deploy ${environment} -a ${app}`,
     })
   }
-  const labels = (await store.listJobs(tx, environmentId)).map((job) => job.label)
+  const labels = (await jobsStore.listJobs(tx, environmentId)).map((job) => job.label)
   if (!labels.includes(label)) {
     throw new SlipwayError('not_found', `What serves in ${environment} of ${app} has no job ${quote(label)}.`, {
       hint:
@@ -170,7 +173,7 @@ async function askForRun(
           : `It has: ${labels.join(', ')}`,
     })
   }
-  const run = await store.insertAskedRun(tx, { environmentId, deployId, label, by })
+  const run = await runsStore.insertAskedRun(tx, { environmentId, deployId, label, by })
   if (run !== null) return run
   throw new SlipwayError('conflict', `${label} is going already: a job runs once at a time.`, {
     hint: `Wait until it has ended: slipway cron ${environment} -a ${app}`,

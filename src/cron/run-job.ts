@@ -7,7 +7,8 @@ import { isDatabaseAway } from '../postgres/index.ts'
 import type { Exit, InstanceSpec } from '../runtime/index.ts'
 import type { CronNeeds } from './needs.ts'
 import { judgeEnd } from './plan.ts'
-import * as store from './store.ts'
+import * as jobsStore from './jobs-store.ts'
+import * as runsStore from './runs-store.ts'
 
 /*
  * One run, from its row to its end. Safe to begin again after a crash: the container is found by its name and labels, and what it has
@@ -24,10 +25,10 @@ const againMs = 5_000
 
 type Spec = InstanceSpec & { readonly argv: readonly string[] }
 
-export async function runJob(needs: CronNeeds, run: store.CronRun, signal: AbortSignal): Promise<void> {
+export async function runJob(needs: CronNeeds, run: runsStore.CronRun, signal: AbortSignal): Promise<void> {
   const term = needs.place.term()
   const tail: string[] = []
-  const outcome = await attempt(needs, run, { tail, signal }).catch((error: unknown): store.RunEnd | null => {
+  const outcome = await attempt(needs, run, { tail, signal }).catch((error: unknown): runsStore.RunEnd | null => {
     if (signal.reason === stopping || isDatabaseAway(error)) throw error
     const { message } = error instanceof SlipwayError ? error : new SlipwayError('internal', 'Slipway failed at it.')
     needs.logger.warn('a run of a job failed', { runId: run.id, label: run.label, error })
@@ -46,9 +47,9 @@ export async function runJob(needs: CronNeeds, run: store.CronRun, signal: Abort
 /** Null when there is nothing to do any more. */
 async function attempt(
   needs: CronNeeds,
-  run: store.CronRun,
+  run: runsStore.CronRun,
   { tail, signal }: { tail: string[]; signal: AbortSignal },
-): Promise<store.RunEnd | null> {
+): Promise<runsStore.RunEnd | null> {
   const { db, deploys, memory, place } = needs
   const term = place.term()
   const spec = await deploys.readSpec(run.deployId)
@@ -62,7 +63,7 @@ async function attempt(
   })
   if (run.state === 'waiting') await memory?.assertForStart(deploys.wantedMemory(run.environmentId, memoryBytes))
   await term()
-  const sinceMs = await store.recordStarted(db, run.id)
+  const sinceMs = await runsStore.recordStarted(db, run.id)
   if (sinceMs === null) return null
   faultPoint('job.started')
   const masker = await needs.masks?.ofRelease(spec.releaseId)
@@ -134,14 +135,14 @@ function describeExit({ exitCode, outOfMemory }: Exit, memoryBytes: number): str
   return exitCode === 0 ? null : `It ended with exit code ${exitCode}.`
 }
 
-async function record({ db }: CronNeeds, run: store.CronRun, end: store.RunEnd): Promise<void> {
+async function record({ db }: CronNeeds, run: runsStore.CronRun, end: runsStore.RunEnd): Promise<void> {
   await db.transaction(async (tx) => {
-    const around = await store.holdSurroundings(tx, run.environmentId)
-    if (around === null || !(await store.recordEnded(tx, run.id, end))) return
-    const before = await store.lockFailing(tx, run)
+    const around = await jobsStore.holdSurroundings(tx, run.environmentId)
+    if (around === null || !(await runsStore.recordEnded(tx, run.id, end))) return
+    const before = await jobsStore.lockFailing(tx, run)
     if (before === null) return
     const { after, tell } = judgeEnd(before, end.error === null, before.now)
-    await store.recordFailing(tx, run, after)
+    await jobsStore.recordFailing(tx, run, after)
     if (tell === null) return
     const data = { label: run.label, run: run.id, message: end.error, exitCode: end.exitCode, tail: end.tail.slice(-5) }
     const failed = tell === 'cron.failed' ? { ...data, failures: after.failures } : { failures: before.failures }

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
+import { beforeAll, describe, expect, it } from '@jest/globals'
 import { listHoldings } from '../support/holdings.ts'
-import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
-import { type Cli, makeCli } from '../support/slipway-cli.ts'
+import { withOwnSlipway } from '../support/own-slipway.ts'
+import { type Clone, page, type Slipway, waitFor } from '../support/slipway.ts'
+import { type Cli } from '../support/slipway-cli.ts'
 
 const config = `
 cron:
@@ -18,19 +18,10 @@ describe('cron', () => {
   let shop: Clone
   let cli: Cli
 
+  withOwnSlipway((own) => void ({ slipway, cli, shop } = own))
   beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway()
-    await slipway.start()
-    cli = await makeCli()
-    shop = await makeClone(slipway, 'shop')
     await shop.write(page('one', { 'slipway.yml': config }))
     expect((await shop.push('develop')).results).toMatchObject([{ environment: 'test', status: 'live' }])
-  })
-
-  afterAll(async () => {
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
   })
 
   const run = (...args: string[]) =>

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
+import { beforeAll, describe, expect, it } from '@jest/globals'
 import { type Holdings, listHoldings } from '../support/holdings.ts'
-import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
-import { type Cli, makeCli } from '../support/slipway-cli.ts'
+import { withOwnSlipway } from '../support/own-slipway.ts'
+import { type Clone, page, type Slipway, waitFor } from '../support/slipway.ts'
+import { type Cli } from '../support/slipway-cli.ts'
 
 const git = promisify(execFile)
 
@@ -17,21 +17,12 @@ describe('environments', () => {
   let cli: Cli
   let before: Holdings
 
+  withOwnSlipway((own) => void ({ slipway, cli, shop } = own))
   beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway()
-    await slipway.start()
-    cli = await makeCli()
-    shop = await makeClone(slipway, 'shop')
     const talks = `CMD ["/bin/sh", "-c", "echo I begin; exec httpd -f -p $PORT -h /www"]`
     await shop.write(page('one', { Dockerfile: `FROM slipway-test/busybox:1\nCOPY www /www\n${talks}\n` }))
     expect((await shop.push('develop')).results).toMatchObject([{ environment: 'test', status: 'live' }])
     before = await listHoldings(slipway)
-  })
-
-  afterAll(async () => {
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
   })
 
   const run = async (...args: string[]): Promise<string> => {

@@ -1,33 +1,16 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
-import { type Clone, makeClone, makeSlipway, page, type Slipway } from '../support/slipway.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { describe, expect, it } from '@jest/globals'
+import { type OwnSlipway, withOwnSlipway } from '../support/own-slipway.ts'
+import { type Clone, page, type Slipway } from '../support/slipway.ts'
 
 /** Images that are taken again, a locked environment, and a site that is being worked on, all of it the real thing. */
 describe('keeping on', () => {
   let slipway: Slipway
   let shop: Clone
-  let cli: Cli
+  let run: OwnSlipway['run']
+  let done: OwnSlipway['done']
 
-  beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway()
-    await slipway.start()
-    cli = await makeCli()
-    await cli.run(['login', slipway.controlUrl, '--token', slipway.token, '--no-git'])
-    shop = await makeClone(slipway, 'shop')
-  })
-  afterAll(async () => {
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
-  })
+  withOwnSlipway((own) => void ({ slipway, shop, run, done } = own))
 
-  const run = (...args: string[]): Promise<CliResult> => cli.run([...args, '-a', 'shop'])
-  const done = async (...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await run(...args)
-    expect({ args, code, stderr: code === 0 ? '' : stderr + stdout }).toEqual({ args, code: 0, stderr: '' })
-    return stdout
-  }
   const body = async (host: string): Promise<string> => (await slipway.get(host)).body.trim()
 
   it('puts the image of test into live, builds when that is forced, and applies settings without a build', async () => {

@@ -1,10 +1,10 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
-import { type Clone, makeClone, makeSlipway, page, type Slipway } from '../support/slipway.ts'
-import { type Cli, makeCli } from '../support/slipway-cli.ts'
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import { withOwnSlipway } from '../support/own-slipway.ts'
+import { type Clone, makeClone, page, type Slipway } from '../support/slipway.ts'
+import { type Cli } from '../support/slipway-cli.ts'
 
 const failsInLive =
   'FROM slipway-test/busybox:1\nCOPY www /www\nCMD [ "$STAGE" = live ] && exit 3; exec httpd -f -p $PORT -h /www\n'
@@ -15,19 +15,10 @@ describe('branches and environments', () => {
   let shop: Clone
   let cli: Cli
 
+  withOwnSlipway((own) => void ({ slipway, cli, shop } = own))
   beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway()
-    await slipway.start()
-    cli = await makeCli()
-    shop = await makeClone(slipway, 'shop')
     await shop.write(page('one'))
     expect((await shop.push('develop')).results).toMatchObject([{ environment: 'test', status: 'live' }])
-  })
-
-  afterAll(async () => {
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
   })
 
   const bodyOf = async (host: string): Promise<string> => (await slipway.get(`${host}.localhost`)).body

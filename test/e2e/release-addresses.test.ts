@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
-import { type Answer, type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
-import { type Cli, makeCli } from '../support/slipway-cli.ts'
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import { withOwnSlipway } from '../support/own-slipway.ts'
+import { type Answer, type Clone, page, type Slipway, waitFor } from '../support/slipway.ts'
+import { type Cli } from '../support/slipway-cli.ts'
 
 /** Old releases at their own addresses: woken by whoever asks, and put to sleep when nobody does. */
 describe('the address of an old release', () => {
@@ -26,20 +26,14 @@ describe('the address of an old release', () => {
   const untilAwake = (number: number): Promise<unknown> =>
     waitFor(`v${number} to be awake`, 60_000, async () => (await slipway.get(v(number))).status === 200)
 
+  withOwnSlipway((own) => void ({ slipway, cli, shop } = own), {
+    SLIPWAY_BUILD_PULL: 'missing',
+    SLIPWAY_RELEASE_IDLE_MINUTES: '0.1',
+  })
   beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway({ SLIPWAY_BUILD_PULL: 'missing', SLIPWAY_RELEASE_IDLE_MINUTES: '0.1' })
-    await slipway.start()
-    cli = await makeCli()
-    expect((await cli.run(['login', slipway.controlUrl, '--token', slipway.token, '-y'])).code).toBe(0)
-    shop = await makeClone(slipway, 'shop')
     await push('one')
     await push('two')
     await untilAsleep(1)
-  })
-  afterAll(async () => {
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
   })
 
   it('starts it: browsers get a page that waits, others 503 with Retry-After; then it answers and says which one it is', async () => {

@@ -1,40 +1,25 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
+import { afterAll, describe, expect, it } from '@jest/globals'
 import { dockerOf } from '../support/docker.ts'
 import { root } from '../support/root.ts'
-import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { type OwnSlipway, withOwnSlipway } from '../support/own-slipway.ts'
+import { type Clone, page, type Slipway, waitFor } from '../support/slipway.ts'
 import { visit, type Visitor } from '../support/visitor.ts'
 
 /** Breaks live, goes back, promotes what mends it; somebody looks at the site all the time. */
 describe('going back and promoting', () => {
   let slipway: Slipway
   let shop: Clone
-  let cli: Cli
+  let run: OwnSlipway['run']
+  let done: OwnSlipway['done']
   let visitor: Visitor | null = null
 
-  beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway()
-    await slipway.start()
-    cli = await makeCli()
-    await cli.run(['login', slipway.controlUrl, '--token', slipway.token, '--no-git'])
-    shop = await makeClone(slipway, 'shop')
-  })
   afterAll(async () => {
     await visitor?.stop()
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
   })
+  withOwnSlipway((own) => void ({ slipway, shop, run, done } = own))
 
-  const run = (...args: string[]): Promise<CliResult> => cli.run([...args, '-a', 'shop'])
-  const done = async (...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await run(...args)
-    expect({ args, code, stderr: code === 0 ? '' : stderr + stdout }).toEqual({ args, code: 0, stderr: '' })
-    return stdout
-  }
   const app = (text: string): Record<string, string> =>
     page(text, {
       'slipway.yml': `drain: 1s\nstop: 1s\nrelease:\n  - { label: migrations, run: "echo migrated by ${text}" }\n  - { label: seed, run: "echo seeded by ${text}", on: [deploy] }\n`,

@@ -1,9 +1,9 @@
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
-import { type Clone, makeClone, makeSlipway, type Slipway, waitFor } from '../support/slipway.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import { withOwnSlipway } from '../support/own-slipway.ts'
+import { type Clone, type Slipway, waitFor } from '../support/slipway.ts'
+import { type Cli, type CliResult } from '../support/slipway-cli.ts'
 
 const odd = ' $HOME "double" \'single\' `back`\n\\n é\u2028\t#='
 const secret = 's3cret/with "quotes"'
@@ -14,13 +14,8 @@ describe('variables', () => {
   let shop: Clone
   let cli: Cli
 
+  withOwnSlipway((own) => void ({ slipway, cli, shop } = own))
   beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway()
-    await slipway.start()
-    cli = await makeCli()
-    shop = await makeClone(slipway, 'shop')
-    await cli.run(['login', slipway.controlUrl, '--token', slipway.token, '--no-git'])
     await cli.run(['apps', 'create', 'shop'])
     await shop.write({
       Dockerfile: [
@@ -32,10 +27,6 @@ describe('variables', () => {
       ].join('\n'),
       'slipway.yml': 'drain: 0s\nstop: 1s\nrelease: [ { label: migrate, run: "echo migrating with $PASSWORD" } ]\n',
     })
-  })
-  afterAll(async () => {
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
   })
 
   const vars = (...args: string[]): Promise<CliResult> => cli.run(['vars', ...args, '-a', 'shop'])

@@ -1,35 +1,18 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { ensureBaseImage } from '../support/base-image.ts'
+import { describe, expect, it } from '@jest/globals'
 import { dockerOf } from '../support/docker.ts'
-import { type Clone, makeClone, makeSlipway, page, type Slipway, waitFor } from '../support/slipway.ts'
-import { type Cli, makeCli } from '../support/slipway-cli.ts'
+import { type OwnSlipway, withOwnSlipway } from '../support/own-slipway.ts'
+import { type Clone, page, type Slipway, waitFor } from '../support/slipway.ts'
 import { visit } from '../support/visitor.ts'
 
 /** What served stays warm after a swap; going back to it by hand and by itself. */
 describe('what served before', () => {
   let slipway: Slipway
   let shop: Clone
-  let cli: Cli
+  let run: OwnSlipway['done']
 
-  beforeAll(async () => {
-    await ensureBaseImage()
-    slipway = await makeSlipway()
-    await slipway.start()
-    cli = await makeCli()
-    await cli.run(['login', slipway.controlUrl, '--token', slipway.token, '--no-git'])
-    shop = await makeClone(slipway, 'shop')
-  })
-  afterAll(async () => {
-    await Promise.all([shop.remove(), cli.remove()])
-    expect(await slipway.remove()).toEqual([])
-  })
+  withOwnSlipway((own) => void ({ slipway, shop, done: run } = own))
 
   const host = 'test--shop.localhost'
-  const run = async (...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await cli.run([...args, '-a', 'shop'])
-    expect({ args, code, stderr: code === 0 ? '' : stderr + stdout }).toEqual({ args, code: 0, stderr: '' })
-    return stdout
-  }
   const config = (more: string): string => `drain: 1s\nstop: 1s\nhealth: { path: /healthz }\n${more}\n`
   const good = (text: string, more: string): Record<string, string> =>
     page(text, { 'www/healthz': 'ok\n', 'slipway.yml': config(more) })
@@ -92,7 +75,7 @@ printf 'HTTP/1.0 %s\\r\\nContent-Length: 0\\r\\n\\r\\n' "$code"
     await visitor.stop()
     await waitFor('the end of the broken one', 30_000, async () => /^reverted: /.test((await states())[3] ?? ''))
     expect((await states())[3]).toMatch(/^reverted: \d+ of \d+ answers \(\d+ %\) were errors while it was watched/)
-    expect((await cli.run(['deploys', 'show', '4'])).stdout).toMatch(/reverted/)
+    expect(await run('deploys', 'show', '4')).toMatch(/reverted/)
     expect(await run('activity')).toMatch(/deploy 4 was gone back from by itself: \d+ of/)
   })
 
