@@ -8,9 +8,10 @@ import { visit } from '../support/visitor.ts'
 describe('what served before', () => {
   let slipway: Slipway
   let shop: Clone
+  let cli: OwnSlipway['cli']
   let run: OwnSlipway['done']
 
-  withOwnSlipway((own) => void ({ slipway, shop, done: run } = own))
+  withOwnSlipway((own) => void ({ slipway, cli, shop, done: run } = own))
 
   const host = 'test--shop.localhost'
   const config = (more: string): string => `drain: 1s\nstop: 1s\nhealth: { path: /healthz }\n${more}\n`
@@ -75,7 +76,7 @@ printf 'HTTP/1.0 %s\\r\\nContent-Length: 0\\r\\n\\r\\n' "$code"
     await visitor.stop()
     await waitFor('the end of the broken one', 30_000, async () => /^reverted: /.test((await states())[3] ?? ''))
     expect((await states())[3]).toMatch(/^reverted: \d+ of \d+ answers \(\d+ %\) were errors while it was watched/)
-    expect(await run('deploys', 'show', '4')).toMatch(/reverted/)
+    expect((await cli.run(['deploys', 'show', '4'])).stdout).toMatch(/reverted/)
     expect(await run('activity')).toMatch(/deploy 4 was gone back from by itself: \d+ of/)
   })
 
