@@ -160,7 +160,7 @@ export function makeDeploys(given: Tools): Deploys {
       await queue.start()
       wakes.start()
       level.watch(watching.signal)
-      void keepWatch({ tools, answers: tools.answers, request, wake }, watching.signal)
+      void keepWatch({ tools, request, wake }, watching.signal)
       return found
     },
     reconcile: () => level.reconcile(),

@@ -2,9 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
-import type { AnswerCounts } from './answer-counts.ts'
 import { makeBudget } from './budget.ts'
 import type { Journals } from './journals.ts'
+import type { FailedAnswers } from './failed-answers.ts'
 import { encodeLine, stampOf } from './line.ts'
 import type { RequestFeed, RequestLine } from './requests.ts'
 import * as store from './store.ts'
@@ -13,8 +13,8 @@ import type { Masker, Masks } from '../vars/index.ts'
 
 interface Needs {
   readonly feed: RequestFeed
-  /** Hears of every answer. */
-  readonly answers?: Pick<AnswerCounts, 'add'>
+  /** Hears of every line. */
+  readonly failedAnswers?: Pick<FailedAnswers, 'add'>
   readonly journals: Journals
   readonly db: Queryable
   /** A path may hold a secret: the address of a hook, a key in it. Without it nothing is masked. */
@@ -36,7 +36,7 @@ const mostRemembered = 10_000
 
 /** Keeps what the proxy says of requests, each in the log of its environment. Ends with the signal. */
 export async function keepRequests(
-  { feed, answers, journals, db, masks, folder, clock, logger }: Needs,
+  { feed, failedAnswers, journals, db, masks, folder, clock, logger }: Needs,
   signal: AbortSignal,
 ): Promise<void> {
   const whose = makeLookUp(db, clock)
@@ -49,10 +49,10 @@ export async function keepRequests(
     if (lost > 0) logger.warn('lines of requests were lost: the proxy had more than were read', { lost })
     let bytes = 0
     for (const line of fresh) {
+      failedAnswers?.add(line)
       const owner = await whose(line)
       if (owner === null) continue
       const { environmentId, app, environment, release } = owner
-      answers?.add({ ...line, environmentId })
       // As long as it is not known what is secret, nothing is kept.
       const masker = await masks?.ofEnvironment(environmentId).catch(() => null)
       if (masker === null) continue

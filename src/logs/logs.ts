@@ -3,8 +3,8 @@ import type { Logger } from '../kernel/logger.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { Runtime } from '../runtime/index.ts'
 import type { Masks } from '../vars/index.ts'
-import { makeAnswerCounts } from './answer-counts.ts'
 import { makeLogCollector } from './collector.ts'
+import { makeFailedAnswers } from './failed-answers.ts'
 import { makeJournals } from './journals.ts'
 import { keepRequests } from './keep-requests.ts'
 import { keepLogs } from './kept-runtime.ts'
@@ -33,11 +33,11 @@ export function makeLogs<R extends Runtime>(options: {
   const journals = makeJournals({ ...options, now: () => clock.now() })
   const masks = options.masks === undefined ? {} : { masks: options.masks }
   const collector = makeLogCollector({ runtime, journals, clock, logger, ...masks })
-  const answers = makeAnswerCounts()
+  const failedAnswers = makeFailedAnswers()
   return {
     journals,
-    /** How environments answer, as far as the proxy tells of its requests. */
-    answers,
+    /** As far as the proxy tells of its requests. */
+    failedAnswers,
     /** For whoever removes containers: what they printed last is kept first. */
     runtime: keepLogs(runtime, collector),
     ...makeRuntimeLogs({ journals, db, clock }),
@@ -47,7 +47,7 @@ export function makeLogs<R extends Runtime>(options: {
     /** Begins to follow every container; ends with the signal. */
     start(signal: AbortSignal): void {
       collector.start(signal)
-      if (feed !== null) keeping = keepRequests({ ...options, feed, answers, journals }, signal)
+      if (feed !== null) keeping = keepRequests({ ...options, feed, failedAnswers, journals }, signal)
       const sweep = (): void => void journals.sweep()
       sweep()
       const timer = setInterval(sweep, sweepEveryMs)

@@ -22,6 +22,8 @@ export interface RequestLine {
   readonly releaseSet: string | null
   /** `ip:port` of the instance, where the proxy knows it. */
   readonly target: string | null
+  /** The proxy answered by itself, as with a page that says the site is being worked on: no instance was asked. */
+  readonly isOwn: boolean
 }
 
 /** The proxy's own memory of its newest requests. It is never held up by whoever reads, and loses the oldest first. */

@@ -1,4 +1,4 @@
-export type { Limits, Maintenance, Router, Routes, RouteTarget, Rules, Target } from './router.ts'
+export type { Limits, Maintenance, Router, Routes, RouteTarget, Rules, Target, TargetUse } from './router.ts'
 export { type Addresses, makeAddresses } from './addresses.ts'
 export {
   environmentKey,

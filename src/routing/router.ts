@@ -33,9 +33,9 @@ export interface Router {
   openConnections(target: Target): Promise<number | null>
   /**
    * Whether a target is used: what is open to it, as `openConnections` says, and how long none has begun or ended; null when unknown, or
-   * when none ever came.
+   * when none ever came. `asked`: how many requests have come to it since the proxy began to count, which a restart of the proxy ends.
    */
-  readUse(target: Target): Promise<{ readonly open: number | null; readonly quietMs: number | null }>
+  readUse(target: Target): Promise<TargetUse>
   /** Whether new requests may still come to what a route led to before a swap: a minute long after the proxy was reloaded, on
    * connections that clients had kept open. */
   mayLeadAsBefore(): Promise<boolean>
@@ -72,6 +72,12 @@ export interface Limits {
   readonly visitorRate: number | null
   /** Open requests of one visitor. */
   readonly visitorRequests: number | null
+}
+
+export interface TargetUse {
+  readonly open: number | null
+  readonly quietMs: number | null
+  readonly asked: number
 }
 
 export interface Target {

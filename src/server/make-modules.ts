@@ -97,7 +97,7 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
   const deploys = makeDeploys({
     ...{ db, place: db, builds, masks, variables, memory, runs, addresses, range, clock, logger },
     runtime: logs.runtime,
-    answers: logs.answers,
+    failedAnswers: logs.failedAnswers,
     router: proxy.router,
     releaseIdleMs: settings.releaseIdleMs,
     onLive: (tx, live) => cron.replaceJobs(tx, live),

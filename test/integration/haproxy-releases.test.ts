@@ -90,7 +90,7 @@ describe('the use of an instance', () => {
     await proxy.router.defineSet('d4', [slow.target])
     await proxy.router.swap('r13', { set: 'd4', size: 1 })
     await proxy.router.addHost('v13--test--shop.example.org', 'r13')
-    expect(await proxy.router.readUse(slow.target)).toEqual({ open: 0, quietMs: null })
+    expect(await proxy.router.readUse(slow.target)).toEqual({ open: 0, quietMs: null, asked: 0 })
     const answer = ask(proxy.port, 'v13--test--shop.example.org')
     await until(async () => (await proxy.router.readUse(slow.target)).open === 1, 2_000, 'the request')
     await delay(700)

@@ -23,6 +23,8 @@ export interface FakeRouter extends Router {
   /** Makes the next call of this method fail as a proxy does that hangs; whether it took effect is then unknown. */
   failNext(method: keyof Router, options?: { takesEffect: boolean }): void
   setOpenConnections(target: Target, count: number | null): void
+  /** How many requests have come to it. */
+  setAsked(target: Target, count: number): void
 }
 
 /** A Router in memory, held to the same contract as the real one. */
@@ -33,6 +35,7 @@ export function makeFakeRouter(): FakeRouter {
   const timeouts = new Map<string, number>()
   const ruled = new Map<number, Rules>()
   const open = new Map<string, number | null>()
+  const asked = new Map<string, number>()
   const changes: string[] = []
   const failures = new Map<keyof Router, { takesEffect: boolean }>()
 
@@ -56,6 +59,7 @@ export function makeFakeRouter(): FakeRouter {
     changes,
     failNext: (method, options = { takesEffect: false }) => void failures.set(method, options),
     setOpenConnections: (target, count) => void open.set(addressOf(target), count),
+    setAsked: (target, count) => void asked.set(addressOf(target), count),
     async replaceAll(routes) {
       routes.hosts.forEach((key, host) => [parseHost(host), parseHostEntry(key)])
       routes.rules?.forEach((rules, id) => checkRules(id, rules))
@@ -120,7 +124,7 @@ export function makeFakeRouter(): FakeRouter {
     },
     async readUse(target) {
       const count = open.get(addressOf(target))
-      return { open: count === undefined ? 0 : count, quietMs: null }
+      return { open: count === undefined ? 0 : count, quietMs: null, asked: asked.get(addressOf(target)) ?? 0 }
     },
     mayLeadAsBefore: async () => false,
     damages: async () => [],

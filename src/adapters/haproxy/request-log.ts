@@ -60,6 +60,7 @@ export function parseRequest(line: string): RequestLine | null {
     routeKey: routeKeyOf(isDirect ? (directKey ?? '') : key),
     releaseSet: /^([dr]\d+)\/\d+$/.exec(to)?.[1] ?? null,
     target: isDirect ? (target ?? null) : null,
+    isOwn: /^(?:L|PR)/.test(ending),
   }
 }
 

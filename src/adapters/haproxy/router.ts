@@ -128,7 +128,7 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
 function makeUseReader({ socket, proxy }: Pick<RouterParts, 'socket' | 'proxy'>): Router['readUse'] {
   return async (target) => {
     const use = await socket.readUse(codec.encodeAddress(target))
-    return (await proxy.hasPredecessor()) ? { open: null, quietMs: null } : use
+    return (await proxy.hasPredecessor()) ? { ...use, open: null, quietMs: null } : use
   }
 }
 

@@ -15,8 +15,11 @@ export interface ProxySocket {
   knows(map: string): Promise<boolean>
   /** Makes a map exactly this in one atomic step, however large it is; `mayCommit` is awaited right before that. */
   replace(map: string, entries: Iterable<readonly [string, string]>, mayCommit: () => Promise<void>): Promise<void>
-  /** Requests and upgraded connections that are open to `ip:port`, and how long none began or ended; null: none ever came. */
-  readUse(address: string): Promise<{ open: number; quietMs: number | null }>
+  /**
+   * Requests and upgraded connections that are open to `ip:port`, how long none began or ended (null: none ever came), and how many have
+   * come.
+   */
+  readUse(address: string): Promise<{ open: number; quietMs: number | null; asked: number }>
   /** Resolves when the process behind the socket ends, when `ms` are over, or with the signal. */
   untilClosed(ms: number, signal: AbortSignal): Promise<void>
 }
@@ -105,16 +108,19 @@ export function makeProxySocket(path: string): ProxySocket {
     },
     async readUse(address) {
       const answer = await ask(`show table per_target key ${words(address)[0]}`)
-      if (answer.trim() === '') return { open: 0, quietMs: null }
+      const none = { open: 0, quietMs: null, asked: 0 }
+      if (answer.trim() === '') return none
       const count = /\bconn_cur=([0-9]+)/.exec(answer)?.[1]
       if (count === undefined) {
         // The header alone: no row, so nobody has asked for it since the proxy started.
-        if (/^# table: per_target,[^\n]*\n*$/.test(answer)) return { open: 0, quietMs: null }
+        if (/^# table: per_target,[^\n]*\n*$/.test(answer)) return none
         throw refused(answer.trim())
       }
       // A row is kept for so long after the last request began or ended.
       const left = /\bexp=([0-9]+)/.exec(answer)?.[1]
-      return { open: Number(count), quietMs: left === undefined ? null : Math.max(0, targetKeptMs - Number(left)) }
+      const asked = Number(/\bhttp_req_cnt=([0-9]+)/.exec(answer)?.[1] ?? 0)
+      const quietMs = left === undefined ? null : Math.max(0, targetKeptMs - Number(left))
+      return { open: Number(count), quietMs, asked }
     },
     untilClosed: (ms, signal) => untilClosed(path, ms, signal),
   }

@@ -1,4 +1,3 @@
-import type { AnswerCounts } from '../warm/watch.ts'
 import type { Builds } from '../../builds/index.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
@@ -10,6 +9,7 @@ import type { Addresses, Router } from '../../routing/index.ts'
 import type { AddressRange, MemoryRoom, Probes, Runtime } from '../../runtime/index.ts'
 import type { Masks, ReleaseVariables } from '../../vars/index.ts'
 import type { Deploy } from '../deploy.ts'
+import type { FailedAnswers } from '../warm/count-answers.ts'
 import type { DeployLog } from '../log.ts'
 import type { Own } from '../line-store.ts'
 
@@ -41,8 +41,8 @@ export interface Tools {
   /** After so long without a request a release that runs for its own address is stopped; 15 min when left out. */
   readonly releaseIdleMs?: number
   readonly router: Router
-  /** How environments answer; without it deploys are watched for crashes alone. */
-  readonly answers?: AnswerCounts
+  /** Without it deploys are watched for crashes alone. */
+  readonly failedAnswers?: FailedAnswers
   readonly addresses: Addresses
   /** Where instances get their addresses. */
   readonly range: AddressRange

@@ -2,17 +2,18 @@ import { asSlipwayError } from '../../kernel/errors.ts'
 import { appendEvent } from '../../kernel/events.ts'
 import type { Transaction } from '../../postgres/database.ts'
 import type { DeployRequest } from '../deploy.ts'
+import { type InstanceRecord, isWeb, listInstancesOfDeploy } from '../instances.ts'
 import { lockLine } from '../line-store.ts'
 import type { Tools } from '../steps/index.ts'
+import { type CountedAnswers, countAnswers } from './count-answers.ts'
 import { findWarmRelease } from './warm-store.ts'
-import { type AnswerCounts, type Answers, judgeWatch } from './watch.ts'
+import { type Answers, type Ended, judgeWatch } from './watch.ts'
 import * as store from './watch-store.ts'
 
 const lookEveryMs = 1_000
 
 interface WatchNeeds {
   readonly tools: Tools
-  readonly answers: AnswerCounts | undefined
   /** Puts the way back into the line and wakes the queue. */
   readonly request: (tx: Transaction, request: DeployRequest) => Promise<unknown>
   readonly wake: () => void
@@ -21,31 +22,34 @@ interface WatchNeeds {
 /** Looks after all deploys that are watched, also those of an earlier life of the server. Ends with the signal. */
 export async function keepWatch(needs: WatchNeeds, signal: AbortSignal): Promise<void> {
   const { tools } = needs
-  const counting = new Map<number, ReturnType<AnswerCounts['count']>>()
-  const end = (deployId: number): void => {
-    counting.get(deployId)?.end()
-    counting.delete(deployId)
-  }
+  const counting: Counting = new Map()
   while (!signal.aborted) {
     try {
       const watched = await store.listWatched(tools.db)
-      for (const one of watched) {
-        if (!counting.has(one.id) && needs.answers !== undefined)
-          counting.set(one.id, needs.answers.count(one.environmentId))
-        await lookAt(needs, one, counting.get(one.id)?.read() ?? null)
+      for (const one of watched) await lookAt(needs, one, counting)
+      for (const [id, counted] of counting) {
+        if (watched.some((one) => one.id === id)) continue
+        counted.end()
+        counting.delete(id)
       }
-      for (const id of counting.keys()) if (!watched.some((one) => one.id === id)) end(id)
     } catch (error) {
       if (!signal.aborted) tools.logger.warn('what went live could not be watched', { error })
     }
     await tools.clock.sleep(lookEveryMs, signal).catch(() => undefined)
   }
-  for (const id of counting.keys()) end(id)
+  for (const counted of counting.values()) counted.end()
 }
 
-async function lookAt(needs: WatchNeeds, watched: store.Watched, answers: Answers | null): Promise<void> {
+type Counting = Map<number, CountedAnswers>
+
+/** That one cannot be gone back from keeps nobody from looking at the others. */
+async function lookAt(needs: WatchNeeds, watched: store.Watched, counting: Counting): Promise<void> {
   const { tools } = needs
-  const why = judgeWatch(watched, { ended: await store.listEnded(tools.db, watched.instancesOf), answers })
+  const serving = (await listInstancesOfDeploy(tools.db, watched.instancesOf)).filter(
+    ({ state }) => state === 'serving',
+  )
+  const answers = await readAnswers(tools, watched, { serving, counting })
+  const why = judgeWatch(watched, { ended: serving.filter(({ endCount }) => endCount > 0).map(toEnded), answers })
   if (why === null) return
   try {
     const isAsked = await tools.db.transaction((tx) => goBack(needs, tx, { watched, why }))
@@ -58,8 +62,21 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, answers: Answer
       why,
       error: asSlipwayError(error),
     })
-    throw error
   }
+}
+
+async function readAnswers(
+  { router, failedAnswers }: Tools,
+  { id, instancesOf }: store.Watched,
+  { serving, counting }: { serving: readonly InstanceRecord[]; counting: Counting },
+): Promise<Answers | null> {
+  if (failedAnswers !== undefined && !counting.has(id))
+    counting.set(id, countAnswers({ router, failedAnswers }, instancesOf, serving.filter(isWeb)))
+  return (await counting.get(id)?.read()) ?? null
+}
+
+const toEnded = ({ process, position, lastExitCode, lastOutOfMemory }: InstanceRecord): Ended => {
+  return { process, position, exitCode: lastExitCode, outOfMemory: lastOutOfMemory }
 }
 
 /** False when there is nothing warm to go back to, which is told, or somebody else was quicker. */

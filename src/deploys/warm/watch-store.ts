@@ -1,7 +1,6 @@
 import type { Queryable, Transaction } from '../../postgres/database.ts'
 import type { Own } from '../line-store.ts'
 import { updateOwn } from '../store.ts'
-import type { Ended } from './watch.ts'
 
 export interface Watched {
   readonly id: number
@@ -46,13 +45,5 @@ export async function listWatched(q: Queryable): Promise<Watched[]> {
      join routes t on t.environment_id = e.id and t.release_id = d.release_id
      join releases r on r.id = d.release_id join builds b on b.id = r.build_id
      where d.watch_until is not null and d.watch_until > now() and d.state = 'live' and e.state = 'active'`,
-  )
-}
-
-export async function listEnded(q: Queryable, deployId: number): Promise<Ended[]> {
-  return q.query(
-    `select process, position, last_exit_code as "exitCode", last_out_of_memory as "outOfMemory"
-     from instances where deploy_id = $1 and state = 'serving' and end_count > 0 order by process, position`,
-    [deployId],
   )
 }

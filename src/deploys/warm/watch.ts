@@ -5,17 +5,11 @@ import type { WatchConfig } from '../../builds/index.ts'
  * itself, or too many of its answers are errors, the environment goes back to what served before and is still warm.
  */
 
-/** How an environment answers, since somebody began to count. */
+/** How what went live answers, since somebody began to count. */
 export interface Answers {
   readonly total: number
   /** From 500 on. */
   readonly failed: number
-}
-
-/** Counts what the proxy says of requests. */
-export interface AnswerCounts {
-  /** From now on, for so long as somebody asks. */
-  count(environmentId: number): { read(): Answers; end(): void }
 }
 
 /** Of fewer answers no share is taken: one error of three says nothing. */

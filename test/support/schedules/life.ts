@@ -248,7 +248,7 @@ export function startLife(world: World, number: number): Life {
     removeKey: (routeKey) => call('proxy', () => router.removeKey(routeKey)),
     setTimeout: (routeKey, ms) => call('proxy', () => router.setTimeout(routeKey, ms)),
     openConnections: () => call('proxy', () => (random.chance(0.7) ? 0 : null)),
-    readUse: () => call('proxy', () => ({ open: 0, quietMs: null })),
+    readUse: () => call('proxy', () => ({ open: 0, quietMs: null, asked: 0 })),
     mayLeadAsBefore: () => call('proxy', () => false),
     damages: () => call('proxy', () => []),
     read: () => call('proxy', () => router.read()),

@@ -108,9 +108,9 @@ describe('the proxy’s socket', () => {
     const head = '# table: per_target, type: string, size:102400, used:1\n'
     const row = '0x1: key=10.0.0.1:80 use=1 exp=85458513 conn_cur=12 http_req_cnt=3 bytes_out_cnt=0\n\n'
     const { socket } = await answering(head + row, `${head}\n`, '\n', 'No such table.\n\n')
-    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 12, quietMs: 86_400_000 - 85_458_513 })
-    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 0, quietMs: null })
-    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 0, quietMs: null })
+    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 12, quietMs: 86_400_000 - 85_458_513, asked: 3 })
+    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 0, quietMs: null, asked: 0 })
+    expect(await socket.readUse('10.0.0.1:80')).toEqual({ open: 0, quietMs: null, asked: 0 })
     await expect(socket.readUse('10.0.0.1:80')).rejects.toMatchObject(unavailable)
   })
 
