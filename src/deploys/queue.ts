@@ -142,7 +142,6 @@ async function tellPlaces({ db }: Tools, logs: DeployLogs, environmentId: number
   return told.length > 0
 }
 
-/** Tries again until it is done: what is away (database, engine, proxy) is waited for, because nobody else would do it. */
 /**
  * What is at work on an id is not begun beside itself, but once more when it has ended: what went back to a deploy's instances, and was
  * replaced in its turn, asks for them a second time.
@@ -161,6 +160,7 @@ function oneByOne(begin: (id: number, ended: () => void) => void): (id: number) 
   return ask
 }
 
+/** Tries again until it is done: what is away (database, engine, proxy) is waited for, because nobody else would do it. */
 async function persistently(tools: Tools, signal: AbortSignal, attempt: () => Promise<void>): Promise<void> {
   for (let waitMs = retryMs.first; ; waitMs = Math.min(waitMs * 2, retryMs.longest)) {
     try {

@@ -110,7 +110,21 @@ describe('keep_warm', () => {
     const again = await live(await spine.push('test', commitOf('c')))
     await live(await spine.push('test', commitOf('d')))
     await spine.runtime.remove(await containerOf(web('v4')))
-    const failing = await goBack(again)
+    const anew = await goBack(again)
+    await live(anew)
+    expect(await spine.log(anew)).toContain(
+      'detail: What was kept warm of v4 does not run any more: it is started anew',
+    )
+    expect(await ledTo()).toEqual({ set: `d${anew}`, size: 1 })
+    await until(() => spine.runtime.names().length === 1)
+    expect(spine.runtime.names()).toEqual([web('v6')])
+  })
+
+  it('is given up when it does not pass its checks any more: who goes back once more starts anew', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    spine.answer = 500
+    const failing = await goBack(before)
     expect((await spine.log(failing)).at(-1)).toMatch(/status=failed/)
     expect(await ledTo()).toMatchObject({ size: 1 })
     expect(spine.runtime.names()).toContain(web('v5'))

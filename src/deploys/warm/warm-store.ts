@@ -36,11 +36,17 @@ export async function serveAgain(
 
 /** Nobody goes back any more to what runs of these releases: it was started with a value that was taken out of them. */
 export async function endWarm(tx: Transaction, releaseIds: readonly number[]): Promise<void> {
-  await tx.query(
-    `update instances set warm_until = null where release_id = any($1) and state = 'draining' and warm_until is not null`,
-    [releaseIds],
-  )
+  await tx.query(`${endingWarm} and release_id = any($1)`, [releaseIds])
 }
+
+/** Nor to what this deploy had started. */
+export async function endWarmOf(tx: Transaction, deployId: number): Promise<void> {
+  await tx.query(`${endingWarm} and deploy_id = $1`, [deployId])
+}
+
+/** From now on it drains as any other. */
+const endingWarm = `update instances set warm_until = null, drain_until = now() + drain_ms * interval '1 millisecond'
+  where state = 'draining' and warm_until is not null`
 
 export interface WarmRelease {
   readonly releaseId: number

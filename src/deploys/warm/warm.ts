@@ -1,4 +1,5 @@
 import { faultPoint } from '../../kernel/fault-point.ts'
+import type { Deploy } from '../deploy.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy } from '../instances.ts'
 import { planInstances } from '../plan-instances.ts'
 import type { ReleaseSpec } from '../release-spec.ts'
@@ -20,6 +21,12 @@ export async function takeWarm({ deploy, own, log, tools }: StepContext, spec: R
   const { from, kind, environmentId, live } = deploy
   if (kind !== 'rollback' || from?.variables !== 'release' || from.releaseId === null) return false
   const before = from.releaseId
+  const warm = await tools.db.transaction((tx) => store.holdWarm(tx, environmentId, before))
+  if (warm === null) return false
+  if (!(await allRun(tools, warm))) {
+    log.write('detail', `What was kept warm of v${from.number ?? 0} does not run any more: it is started anew`)
+    return false
+  }
   const isTaken = await tools.db.transaction(async (tx) => {
     const owner = await store.holdWarm(tx, environmentId, before)
     if (owner === null) return false
@@ -34,6 +41,20 @@ export async function takeWarm({ deploy, own, log, tools }: StepContext, spec: R
     log.write('detail', `What ran of v${from.number ?? 0} is still warm: it serves again, and nothing is started`)
   faultPoint('deploy.start.warm')
   return isTaken
+}
+
+/** Nobody looks after what is warm: it may have crashed since, or been removed by hand. */
+async function allRun({ db, runtime }: Tools, deployId: number): Promise<boolean> {
+  const web = (await listInstancesOfDeploy(db, deployId)).filter(isWeb)
+  const found = await Promise.all(
+    web.map(async ({ containerId }) => (containerId === null ? null : runtime.inspect(containerId))),
+  )
+  return found.every((one) => one?.state === 'running')
+}
+
+/** The deploy that took it has failed, so it is not as it was: whoever goes back next starts anew. */
+export async function giveUpWarm({ db }: Pick<Tools, 'db'>, { id, instancesOf }: Deploy): Promise<void> {
+  if (instancesOf !== id) await db.transaction((tx) => store.endWarmOf(tx, instancesOf))
 }
 
 /** As many of each process as there are to be. Workers have ended; their places have not. */
