@@ -1,7 +1,7 @@
 import { findExposures, haveAddresses, rulesOf } from './exposures.ts'
 import { drainAwake, findRouteOf, listInstancesOfEnvironment, type Route } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
-import { routesOf } from './routes-of.ts'
+import { releasesOf, routesOf } from './routes-of.ts'
 import type { Tools } from './steps/index.ts'
 
 /**
@@ -24,7 +24,7 @@ export async function applyExposure(tools: Tools, environmentId: number): Promis
 
 async function applyToHosts(tools: Tools, route: Route): Promise<void> {
   const { db, router, addresses } = tools
-  const { label, releaseNumber } = route
+  const { label } = route
   const exposures = await findExposures(db, route.environmentId)
   const all = await listInstancesOfEnvironment(db, route.environmentId)
   const instances = all.filter(({ deployId }) => deployId === route.deployId)
@@ -32,8 +32,8 @@ async function applyToHosts(tools: Tools, route: Route): Promise<void> {
   // The release's own address may be a new one.
   await leadTo(tools, route, instances, exposures)
   for (const [host, entry] of hosts) await router.addHost(host, entry)
-  const awake = all.filter(({ state }) => state === 'awake').map((instance) => instance.releaseNumber)
-  const others = [releaseNumber, ...awake].map((number) => addresses.releaseHost(label, number))
+  const running = new Set([route, ...all].flatMap(releasesOf).map(({ number }) => number))
+  const others = [...running].map((number) => addresses.releaseHost(label, number))
   for (const host of [...others, addresses.otherReleasesHost(label)]) {
     if (!hosts.has(host)) await router.removeHost(host)
   }

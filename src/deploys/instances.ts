@@ -5,6 +5,8 @@ export interface InstanceRecord {
   readonly id: number
   readonly releaseId: number
   readonly releaseNumber: number
+  /** The release that it was started for, where it is another: what was warm serves again. Left out: it is the same. */
+  readonly startedFor?: StartedFor | null
   readonly deployId: number
   readonly environmentId: number
   readonly label: string
@@ -38,9 +40,16 @@ export interface InstanceRecord {
   readonly startDueMs: number
 }
 
+export interface StartedFor {
+  readonly releaseId: number
+  readonly number: number
+}
+
+const selectStartedFor = `case when o.id is not null then json_build_object('releaseId', o.id, 'number', o.number) end as "startedFor"`
+
 const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "releaseNumber", i.deploy_id as "deployId",
     r.environment_id as "environmentId", e.label, e.live, i.process, i.position, i.container_id as "containerId", host(ad.address) as address,
-    i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
+    ${selectStartedFor}, i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
     coalesce(greatest(0, extract(epoch from i.warm_until - now()) * 1000), 0)::float8 as "warmLeftMs", i.stop_ms as "stopMs",
     i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
     i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",
@@ -48,6 +57,7 @@ const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "r
   from instances i
   join releases r on r.id = i.release_id
   join environments e on e.id = r.environment_id
+  join deploys w on w.id = i.deploy_id left join releases o on o.id = w.release_id and o.id <> i.release_id
   left join addresses ad on ad.instance_id = i.id`
 
 /** Those that a deploy started, of all processes. */
@@ -181,15 +191,15 @@ export interface Route {
   readonly releaseId: number
   readonly releaseNumber: number
   readonly deployId: number
-  /** The release that the instances were started for, where it is another: what was warm serves again. Left out: it is the same. */
-  readonly startedFor?: { readonly releaseId: number; readonly number: number } | null
+  /** As of an instance. */
+  readonly startedFor?: StartedFor | null
   /** Its address says that it is stopped. Left out: it is not. */
   readonly isStopped?: boolean
 }
 
 const selectRoute = `select t.environment_id as "environmentId", e.label, e.live, t.release_id as "releaseId", r.number as "releaseNumber",
        t.deploy_id as "deployId", e.state = 'stopped' as "isStopped",
-       case when o.id is not null then json_build_object('releaseId', o.id, 'number', o.number) end as "startedFor"
+       ${selectStartedFor}
      from routes t join environments e on e.id = t.environment_id join releases r on r.id = t.release_id
      left join deploys w on w.id = t.deploy_id left join releases o on o.id = w.release_id and o.id <> t.release_id`
 

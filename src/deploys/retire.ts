@@ -4,9 +4,9 @@ import { faultPoint } from '../kernel/fault-point.ts'
 import { findExposures } from './exposures.ts'
 import { findRouteOf, type InstanceRecord, isWeb, listInstancesOfDeploy, markRetired } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
+import { releasesOf } from './routes-of.ts'
 import type { Deploy } from './deploy.ts'
 import type { Tools } from './steps/index.ts'
-import { getDeploy } from './store.ts'
 import { untilCold } from './warm/warm.ts'
 
 /** How often a draining set's open connections are counted. In the background: nobody waits for it. */
@@ -24,10 +24,8 @@ export async function drainAndRetire(tools: Tools, deployId: number, signal: Abo
   }
   const idle = async (): Promise<void> => {
     const isWarm = draining.some(({ warmLeftMs }) => warmLeftMs > 0)
-    // What is warm still is the release that it served last, and no other.
-    if (isWarm) await hide((await releasesOf(tools, draining)).filter(({ id }) => id !== draining[0]?.releaseId))
     const left = isWarm ? await untilCold(tools, deployId, signal) : draining
-    await hide(await releasesOf(tools, left))
+    await hide(await listHidden(tools, left))
     await Promise.all(left.filter(isWeb).map((instance) => waitUntilIdle(tools, instance, signal)))
   }
   const workers = draining.filter((instance) => !isWeb(instance))
@@ -43,14 +41,11 @@ interface Hidden {
 }
 
 /** The releases whose addresses lead to these instances of one deploy, but those that serve: theirs, and what they were started for. */
-async function releasesOf(tools: Tools, [first]: readonly InstanceRecord[]): Promise<Hidden[]> {
+async function listHidden(tools: Tools, [first]: readonly InstanceRecord[]): Promise<Hidden[]> {
   if (first === undefined) return []
-  const { label, environmentId, releaseId, releaseNumber } = first
-  const made = await getDeploy(tools.db, first.deployId)
-  const all = new Map([[releaseId, releaseNumber]])
-  if (made.releaseId !== null && made.releaseNumber !== null) all.set(made.releaseId, made.releaseNumber)
+  const { label, environmentId } = first
   const found: Hidden[] = []
-  for (const [id, number] of all) {
+  for (const { releaseId: id, number } of releasesOf(first)) {
     if (!(await isServed(tools, { environmentId, releaseId: id }))) found.push({ label, id, number })
   }
   return found
@@ -112,7 +107,7 @@ export async function removeInstances(tools: Tools, deployId: number): Promise<v
   if (first === undefined) return
   faultPoint('retire.removed')
   await tools.whileRoutesHold(async () => {
-    for (const { id } of await releasesOf(tools, instances)) await tools.router.removeKey(releaseKey(id))
+    for (const { id } of await listHidden(tools, instances)) await tools.router.removeKey(releaseKey(id))
     await tools.router.removeSet(releaseSet(deployId))
     await tools.db.transaction(async (tx) => {
       for (const instance of instances) {

@@ -8,7 +8,7 @@ import {
   type Target,
 } from '../routing/index.ts'
 import { type Exposures, hostEntriesOf, rulesOf } from './exposures.ts'
-import { type InstanceRecord, isWeb, type Route } from './instances.ts'
+import { type InstanceRecord, isWeb, type Route, type StartedFor } from './instances.ts'
 
 /** What of an instance decides whether and where it takes requests. */
 export type Member = Pick<
@@ -16,6 +16,7 @@ export type Member = Pick<
   | 'environmentId'
   | 'releaseId'
   | 'releaseNumber'
+  | 'startedFor'
   | 'deployId'
   | 'process'
   | 'position'
@@ -70,23 +71,24 @@ export function routesOf({ routes, instances, exposures, hosts }: Routed): Route
     wanted.hosts.set(hosts.releaseHost(label, releaseNumber), entries.releases.running)
     wanted.keys.set(releaseKey(releaseId), to)
     // The instances were started for another release, of the same image and variables: they are that one, too.
-    const { startedFor = null } = route
-    if (startedFor !== null) {
-      wanted.hosts.set(hosts.releaseHost(label, startedFor.number), startedForEntry(route, startedFor, exposures))
-      wanted.keys.set(releaseKey(startedFor.releaseId), to)
+    const leadRelease = (release: StartedFor, target: RouteTarget): void => {
+      const { releases } = hostEntriesOf({ ...route, releaseId: release.releaseId }, exposures)
+      if (releases === null) return
+      wanted.hosts.set(hosts.releaseHost(label, release.number), releases.running)
+      wanted.keys.set(releaseKey(release.releaseId), target)
     }
-    for (const other of awake.get(environmentId) ?? []) {
-      const { releases } = hostEntriesOf({ ...route, releaseId: other.releaseId }, exposures)
-      if (releases === null) continue
-      wanted.hosts.set(hosts.releaseHost(label, other.releaseNumber), releases.running)
-      wanted.keys.set(releaseKey(other.releaseId), { set: releaseSet(other.deployId), size: 1 })
-    }
+    if (route.startedFor != null) leadRelease(route.startedFor, to)
+    for (const other of awake.get(environmentId) ?? [])
+      for (const release of releasesOf(other)) leadRelease(release, { set: releaseSet(other.deployId), size: 1 })
   }
   return wanted
 }
 
-const startedForEntry = (route: Route, { releaseId }: { releaseId: number }, exposures: Exposures): string =>
-  hostEntriesOf({ ...route, releaseId }, exposures).releases?.running ?? releaseKey(releaseId)
+/** Instances that were started for another release, of the same image and variables, are that one, too. */
+export function releasesOf(of: Pick<Member, 'releaseId' | 'releaseNumber' | 'startedFor'>): StartedFor[] {
+  const { releaseId, releaseNumber: number, startedFor } = of
+  return [{ releaseId, number }, ...(startedFor == null ? [] : [startedFor])]
+}
 
 const isAwake = ({ state, address, warmLeftMs }: Member): boolean =>
   (state === 'awake' || (state === 'draining' && warmLeftMs > 0)) && address !== null

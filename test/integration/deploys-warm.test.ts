@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AnswerCounts } from '../../src/deploys/warm/watch.ts'
+import type { FailedAnswers } from '../../src/deploys/warm/count-answers.ts'
 import { environmentKey } from '../../src/routing/index.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
@@ -76,12 +76,33 @@ describe('keep_warm', () => {
     await live(next)
     expect(await ledTo()).toEqual({ set: `d${next}`, size: 1 })
     expect(spine.runtime.names()).toEqual([web('v1'), web('v4')])
-    await until(async () => (await address('v1')) === undefined)
-    expect(await address('v3')).toEqual({ set: `d${first}`, size: 1 })
+    await delay(600)
+    for (const version of ['v1', 'v3']) expect(await address(version)).toEqual({ set: `d${first}`, size: 1 })
     await spine.deploys.reconcile()
     expect((await spine.deploys.findDifferences()).map(({ what }) => what)).toEqual([])
     await spine.deploys.stopServing((await spine.environment('test')).id, 'ada')
     await until(() => spine.runtime.names().length === 0)
+  })
+
+  it('leaves the address of the release that it was started for as that of any other: who asks wakes it', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    await live(await goBack(before))
+    spine.config = { ...spine.config, keepWarmMs: 0 }
+    await live(await spine.push('test', commitOf('c')))
+    await until(() => spine.runtime.names().join() === web('v4'))
+    const host = 'v1--test--shop.localhost'
+    const leads = async (): Promise<boolean> => (await spine.router.read()).hosts.has(host)
+    await until(async () => !(await leads()))
+    expect((await spine.deploys.askForRelease(host)).kind).toBe('starting')
+    await until(leads)
+    await spine.deploys.reconcile()
+    expect((await spine.deploys.findDifferences()).map(({ what }) => what)).toEqual([])
+    expect([await leads(), spine.runtime.names().toSorted()]).toEqual([true, [web('v1'), web('v4')]])
+    const rows = await spine.db.query<{ number: number; state: string }>(
+      `select r.number, i.state from instances i join releases r on r.id = i.release_id where i.state = 'awake'`,
+    )
+    expect(rows).toEqual([{ number: 1, state: 'awake' }])
   })
 
   it('ends with its time, also over a restart', async () => {
@@ -126,8 +147,25 @@ describe('keep_warm', () => {
     spine.answer = 500
     const failing = await goBack(before)
     expect((await spine.log(failing)).at(-1)).toMatch(/status=failed/)
-    expect(await ledTo()).toMatchObject({ size: 1 })
-    expect(spine.runtime.names()).toContain(web('v5'))
+    spine.answer = 200
+    await until(() => !spine.runtime.names().includes(web('v1')))
+    const back = await goBack(before)
+    await live(back)
+    expect((await spine.deploys.get(back)).instancesOf).toBe(back)
+  })
+
+  it('goes with its time when whoever goes back to it is told to end', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    spine.answer = 500
+    const ended = await goBack(before)
+    await until(async () => (await spine.deploys.get(ended)).step === 'check')
+    await spine.deploys.cancel(ended, 'ada')
+    expect((await spine.log(ended)).at(-1)).toMatch(/status=cancelled/)
+    spine.answer = 200
+    const back = await goBack(before)
+    await live(back)
+    expect((await spine.deploys.get(back)).instancesOf).not.toBe(back)
   })
 
   it('is over for what was started with a value that leaked', async () => {
@@ -165,13 +203,21 @@ describe('keep_warm', () => {
 })
 
 describe('watch', () => {
-  const counted = { total: 0, failed: 0 }
-  const answers: AnswerCounts = { count: () => ({ read: () => ({ ...counted }), end: () => undefined }) }
+  let failed = 0
+  const failedAnswers: FailedAnswers = { count: () => ({ read: () => failed, end: () => undefined }) }
+  /** After it was looked at for the first time: what came before that does not count. */
+  const answered = async (deployId: number, counted: { total: number; failed: number }): Promise<void> => {
+    await delay(1_500)
+    const { id } = await spine.environment('test')
+    for (const { address, port, ...instance } of await spine.deploys.listInstances(id))
+      if (instance.deployId === deployId) spine.router.setAsked({ address: address as string, port }, counted.total)
+    failed = counted.failed
+  }
   beforeEach(async () => {
-    Object.assign(counted, { total: 0, failed: 0 })
+    failed = 0
     spine.config = { ...spine.config, watch: { ms: 60_000, errors: 0.2 } }
     await spine.deploys.stop()
-    await spine.succeed((tools) => ({ ...tools, answers }))
+    await spine.succeed((tools) => ({ ...tools, failedAnswers }))
   })
   const reverted = (id: number) => until(async () => (await spine.deploys.get(id)).state === 'reverted')
 
@@ -200,12 +246,13 @@ describe('watch', () => {
     await live(await spine.push('test', commitOf('a')))
     const bad = await spine.push('test', commitOf('b'))
     await live(bad)
-    Object.assign(counted, { total: 19, failed: 19 })
+    await answered(bad, { total: 19, failed: 19 })
     await delay(1_500)
     expect((await spine.deploys.get(bad)).state).toBe('live')
     await spine.deploys.stop()
-    await spine.succeed((tools) => ({ ...tools, answers }))
-    Object.assign(counted, { total: 40, failed: 9 })
+    failed = 0
+    await spine.succeed((tools) => ({ ...tools, failedAnswers }))
+    await answered(bad, { total: 19 + 40, failed: 9 })
     await reverted(bad)
     expect((await spine.deploys.get(bad)).error?.message).toContain('9 of 40 answers (23 %)')
   })
@@ -228,18 +275,19 @@ describe('watch', () => {
   })
 
   it('leaves alone what behaves, what is not watched any more, and the first that serves', async () => {
-    spine.config = { ...spine.config, watch: { ms: 1_000, errors: 0.2 } }
+    spine.config = { ...spine.config, watch: { ms: 4_000, errors: 0.2 } }
     const first = await spine.push('test', commitOf('a'))
     await live(first)
-    Object.assign(counted, { total: 40, failed: 40 })
+    await answered(first, { total: 40, failed: 40 })
     await delay(1_200)
     expect((await spine.deploys.get(first)).state).toBe('live')
     expect((await spine.log(first)).join('\n')).not.toContain('Watched')
-    Object.assign(counted, { total: 40, failed: 8 })
+    failed = 0
     const good = await spine.push('test', commitOf('b'))
     await live(good)
-    await delay(2_000)
-    Object.assign(counted, { total: 40, failed: 40 })
+    await answered(good, { total: 40, failed: 8 })
+    await delay(3_000)
+    await answered(good, { total: 80, failed: 48 })
     await delay(1_500)
     expect((await spine.deploys.get(good)).state).toBe('live')
     await until(() => !spine.runtime.names().includes(web('v1')))

@@ -8,7 +8,7 @@ import type { AskedRelease } from './asked-release.ts'
 
 /*
  * Rows of instances that run for a release's own address. Each is the first web instance of the deploy that made the release: its row
- * comes back, and is retired again.
+ * comes back, and is retired again. It may have served a later release last, which went back to it while it was warm.
  */
 
 export interface Waking {
@@ -40,7 +40,7 @@ export async function insertWaking(
      where not exists (select 1 from instances where release_id = $1 and state <> 'retired')
        and (select variables_revoked_at::text from releases where id = $1) is not distinct from $6
      on conflict (deploy_id, process, position) do update set
-       port = excluded.port, drain_ms = excluded.drain_ms, stop_ms = excluded.stop_ms, state = 'waking', created_at = now(),
+       release_id = excluded.release_id, port = excluded.port, drain_ms = excluded.drain_ms, stop_ms = excluded.stop_ms, state = 'waking', created_at = now(),
        container_id = null, drain_until = null, down_since = null, end_count = 0, ends = '{}', last_exit_code = null,
        last_out_of_memory = false, crash_loop_since = null, start_attempts = 0, next_start_at = null
      where i.state = 'retired'
