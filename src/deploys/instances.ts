@@ -25,6 +25,8 @@ export interface InstanceRecord {
   /** How long it stays as it was before the swap, for a way back; 0 when it does not. */
   readonly warmLeftMs: number
   readonly stopMs: number
+  /** A value leaked that it was started with. */
+  readonly isRevoked: boolean
   /** Since when no request is led to it: it ended, and is not back or does not listen yet. Null: it takes requests. */
   readonly downSince: Date | null
   /** Its ends that Slipway knows of while it served. */
@@ -49,7 +51,7 @@ const selectStartedFor = `case when o.id is not null then json_build_object('rel
 
 const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "releaseNumber", i.deploy_id as "deployId",
     r.environment_id as "environmentId", e.label, e.live, i.process, i.position, i.container_id as "containerId", host(ad.address) as address,
-    ${selectStartedFor}, i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
+    ${selectStartedFor}, coalesce(r.variables_revoked_at > i.created_at, false) as "isRevoked", i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
     coalesce(greatest(0, extract(epoch from i.warm_until - now()) * 1000), 0)::float8 as "warmLeftMs", i.stop_ms as "stopMs",
     i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
     i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",

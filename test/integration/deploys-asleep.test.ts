@@ -306,6 +306,18 @@ describe('a release that is awake', () => {
     await wake(1)
   })
 
+  it('ends when a value of it has leaked, also when whoever revoked that was killed before it could end it', async () => {
+    await use(1, 0)
+    await spine.db.query('update releases set variables_revoked_at = clock_timestamp() where number = 1')
+    expect((await spine.deploys.findDifferences()).map(({ why }) => why)).toEqual([
+      'It was started with a value that leaked.',
+    ])
+    await spine.deploys.reconcile()
+    await until('v1 sleeps', async () => (await states(1)) === 'retired' && isAlone())
+    await wake(1)
+    expect((await spine.deploys.reconcile()).mended).toEqual([])
+  })
+
   it('goes on over a restart of Slipway; a proxy that lost everything is told of it', async () => {
     await spine.restart()
     expect([await leads(1), await states(1)]).toEqual([true, 'awake'])

@@ -113,6 +113,10 @@ function planAwake({ instances, waking }: Wanted, there: There): Difference[] {
     if (instance.state === 'waking' && !waking.has(instance.releaseId)) {
       return [{ what: `${nameOf(instance)} is not awake yet`, why: 'Nobody is waking it any more.', then, act }]
     }
+    // Whoever revoked it ends it, but may have been killed before.
+    if (instance.state === 'awake' && instance.isRevoked) {
+      return [{ what: `${nameOf(instance)} is awake`, why: 'It was started with a value that leaked.', then, act }]
+    }
     const found = there.looked.get(instance.id)
     if (instance.state !== 'awake' || found === undefined || found?.state === 'running') return []
     return [{ what: `${nameOf(instance)} is awake and does not run`, why: howItEnded(found), then, act }]

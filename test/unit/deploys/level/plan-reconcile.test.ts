@@ -30,6 +30,7 @@ function record(id: number, fields: Partial<InstanceRecord> = {}): InstanceRecor
     drainLeftMs: null,
     warmLeftMs: 0,
     stopMs: 1000,
+    isRevoked: false,
     downSince: null,
     endCount: 0,
     lastExitCode: null,
