@@ -31,6 +31,8 @@ export interface StatusFacts {
   readonly draining: number
   /** So do instances of the live release, from before a restart. */
   readonly drainsItself: boolean
+  /** What served before and is kept as it was, for a way back. */
+  readonly warm: { readonly release: number; readonly until: Date } | null
   /** The branch it follows, and its newest commit; null where there is none. */
   readonly branch: string | null
   readonly head: string | null
@@ -74,6 +76,7 @@ export type MessageCode =
   | 'rewritten'
   | 'no-branch'
   | 'draining'
+  | 'warm'
   | 'locked'
   | 'maintenance'
   | 'crashed'
@@ -104,6 +107,7 @@ export function summarize(facts: StatusFacts): Summary {
     ...tellLastDeploy(facts),
     ...tellProgress(facts),
     ...tellDraining(facts),
+    ...tellWarm(facts),
   ]
   return { state: stateOf(facts), undeployed: undeployedOf(facts), messages }
 }
@@ -189,6 +193,13 @@ function tellDraining({ draining, drainsItself }: StatusFacts): Message[] {
   if (who === '') return []
   const verb = draining === 1 && !drainsItself ? 'finishes' : 'finish'
   return [{ code: 'draining', text: capital(`${who} still ${verb} what came before the swap`) }]
+}
+
+function tellWarm({ warm }: StatusFacts): Message[] {
+  if (warm === null) return []
+  return [
+    { code: 'warm', text: `v${warm.release} is kept warm until ${iso(warm.until)}: going back to it starts nothing` },
+  ]
 }
 
 /** The same commit needs no counting. */

@@ -40,13 +40,16 @@ interface FactsRow extends LockRow {
   deploying_since: Date | null
   draining: number
   drains_itself: boolean
+  warm: number | null
+  warm_until: Date | null
 }
 
 /** Of one app, or of all: one statement, whatever their number. The database is asked for the last deploy by index. */
 export async function listFacts(q: Queryable, appId: number | null): Promise<EnvironmentFacts[]> {
   const rows = await q.query<FactsRow>(
     `with drains as (
-       select r.environment_id, array_agg(distinct i.release_id) as releases
+       select r.environment_id, array_agg(distinct i.release_id) filter (where i.warm_until is null or i.warm_until <= now()) as releases,
+         max(r.number) filter (where i.warm_until > now()) as warm, max(i.warm_until) filter (where i.warm_until > now()) as warm_until
        from instances i join releases r on r.id = i.release_id where i.state = 'draining' group by 1
      )
      select e.id as environment_id, a.name as app, e.name as environment, e.label, e.live as is_live, e.state as wanted, ${lockColumns('e')},
@@ -58,7 +61,8 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
        d.state as last_state, d.finished_at as last_finished_at, d.commands_ran as last_commands_ran,
        n.id as deploying, n.step as deploying_step, n.started_at as deploying_since,
        coalesce(cardinality(array_remove(dr.releases, t.release_id)), 0) as draining,
-       coalesce(t.release_id = any(dr.releases), false) as drains_itself
+       coalesce(t.release_id = any(dr.releases), false) as drains_itself,
+       dr.warm, dr.warm_until
      from environments e
      join apps a on a.id = e.app_id
      left join branches br on br.app_id = a.id and br.name = coalesce(e.branch, a.default_branch)
@@ -121,6 +125,7 @@ function toFacts(row: FactsRow): EnvironmentFacts {
     deploying: row.deploying === null || since === null ? null : { id: row.deploying, step: row.deploying_step, since },
     draining: row.draining,
     drainsItself: row.drains_itself,
+    warm: row.warm === null || row.warm_until === null ? null : { release: row.warm, until: row.warm_until },
     branch: row.branch,
     head: row.head,
     commits:

@@ -170,7 +170,16 @@ describe('the status of an environment', () => {
     // A restart: the same release takes the place of its own earlier instances.
     await addInstances(live, [['draining']], 5)
     expect((await statuses.ofApp(appId)).find(({ facts }) => facts.environmentId === test)).toMatchObject({
-      facts: { draining: 1, drainsItself: true },
+      facts: { draining: 1, drainsItself: true, warm: null },
+    })
+    // What is kept for a way back finishes nothing.
+    await server.pool.query(
+      `update instances set warm_until = now() + interval '1 minute' where release_id = $1 and state = 'draining'`,
+      [before],
+    )
+    const [number] = await server.pool.query<{ n: number }>('select number as n from releases where id = $1', [before])
+    expect((await statuses.ofApp(appId)).find(({ facts }) => facts.environmentId === test)).toMatchObject({
+      facts: { draining: 0, drainsItself: true, warm: { release: number?.n, until: expect.any(Date) } },
     })
   })
 

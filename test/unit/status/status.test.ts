@@ -13,6 +13,7 @@ const facts: StatusFacts = {
   deploying: null,
   draining: 0,
   drainsItself: false,
+  warm: null,
   branch: 'main',
   head: 'a',
   commits: null,
@@ -78,6 +79,9 @@ describe('what is said of an environment', () => {
     )
     expect(textsOf({ draining: 2, drainsItself: true }).at(-1)).toBe(
       '2 earlier releases and earlier instances of this release still finish what came before the swap',
+    )
+    expect(textsOf({ warm: { release: 3, until: at } }).at(-1)).toBe(
+      'v3 is kept warm until 2026-11-21T10:00:00Z: going back to it starts nothing',
     )
   })
 })
