@@ -43,7 +43,7 @@ export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavail
         lines: [
           `v${number} of ${environment} in ${app} was made on ${createdAt.toISOString().slice(0, 10)} from commit ${shortCommit(commit)}. Its image was removed, as those of old releases are.`,
           ...(rebuiltUrl === null
-            ? [`Who may deploy can make it anew: slipway releases rebuild v${number} -e ${environment} -a ${app}`]
+            ? [`Who may deploy can make it anew: slipway releases rebuild v${number} ${environment} -a ${app}`]
             : []),
         ],
         link: rebuiltUrl === null ? null : { url: rebuiltUrl, text: `It was made anew as v${rebuiltAs}` },
@@ -77,7 +77,7 @@ const refusals: Readonly<Record<WakeRefusal, (release: Named) => Told>> = {
   image: ({ number, app, environment }) => ({
     title: `v${number} cannot be started any more`,
     lines: [
-      `Somebody has removed its image from the server. Who may deploy can make it anew: slipway releases rebuild v${number} -e ${environment} -a ${app}`,
+      `Somebody has removed its image from the server. Who may deploy can make it anew: slipway releases rebuild v${number} ${environment} -a ${app}`,
     ],
   }),
   memory: ({ number }) => ({

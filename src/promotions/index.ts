@@ -165,8 +165,11 @@ async function compareBuildVariables(
   return listOtherBuildVariables(built, wanted)
 }
 
+const promoteAgain = (target: Environment, from: Environment): string =>
+  `slipway promote ${from.name} ${target.name} -a ${target.app}`
+
 function otherVariablesError(target: Environment, from: Environment, names: readonly string[]): SlipwayError {
-  const again = `slipway promote ${from.name} ${target.name} -a ${target.app}`
+  const again = promoteAgain(target, from)
   return new SlipwayError(
     'conflict',
     `The image that ${from.name} serves was built with other values for the build than ${target.name} has: ${names.join(', ')}. Nothing was promoted.`,
@@ -185,9 +188,10 @@ async function assertImage(
   const isGone = source.imageRemovedAt !== null
   if (!isGone && (await builds.hasImage(await builds.get(source.buildId)))) return
   const { app, name } = target
+  const again = `${promoteAgain(target, from)} --rebuild`
   throw imageGoneError(
     `${from.name} v${source.number}`,
     { app, environment: name, commit: source.commit },
-    { isOld: isGone },
+    { isOld: isGone, again },
   )
 }

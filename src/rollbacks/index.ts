@@ -133,5 +133,6 @@ async function assertServed(parts: Parts, environment: Environment, target: Rele
     { kept: true },
   )
   const about = { app, environment: name, commit: target.commit }
-  throw imageGoneError(`v${target.number}`, about, { isOld: isGone, instead: older })
+  const again = `slipway releases rebuild v${target.number} ${name} -a ${app}`
+  throw imageGoneError(`v${target.number}`, about, { isOld: isGone, instead: older, again })
 }

@@ -106,7 +106,7 @@ describe('the address of an old release', () => {
     expect(gone.status).toBe(410)
     expect(gone.body).toContain(build?.commit.slice(0, 10))
     expect(gone.body).toContain(new Date().toISOString().slice(0, 10))
-    expect(gone.body).toContain('slipway releases rebuild v1 -e test -a shop')
+    expect(gone.body).toContain('slipway releases rebuild v1 test -a shop')
     const rebuilt = await cli.run(['releases', 'rebuild', 'v1', '-e', 'test', '-a', 'shop'])
     expect([rebuilt.code, rebuilt.stdout]).toEqual([0, expect.stringContaining('v1 is made anew: its commit')])
     expect((await slipway.get('test--shop.localhost')).body).toBe('one\n')

@@ -169,6 +169,7 @@ describe('a promotion is refused', () => {
     await expect(promote()).rejects.toMatchObject({
       code: 'conflict',
       message: 'The image of test v1 is gone: somebody removed it from the engine.',
+      hint: 'To build its commit again, with the variables of today: slipway promote test live -a shop --rebuild',
     })
   })
 })

@@ -227,12 +227,12 @@ describe('a rollback is refused', () => {
     expect(refused).toMatchObject({
       code: 'conflict',
       message: 'The image of v2 is gone: somebody removed it from the engine.',
-      hint: 'To build its commit again, with the variables of today: slipway deploy live --commit bbbbbbbbbb -a shop. The one before it can be gone back to: slipway rollback live v1 -a shop',
+      hint: 'To build its commit again, with the variables of today: slipway releases rebuild v2 live -a shop. The one before it can be gone back to: slipway rollback live v1 -a shop',
     })
     await spine.db.query('update builds set image_removed_at = now() where id = $1', [builds[0]?.id])
     await expect(plan({ release: 1 })).rejects.toMatchObject({
       message: 'The image of v1 is gone: it was too old to be kept (SLIPWAY_KEEP_RELEASES says how many are).',
-      hint: 'To build its commit again, with the variables of today: slipway deploy live --commit aaaaaaaaaa -a shop',
+      hint: 'To build its commit again, with the variables of today: slipway releases rebuild v1 live -a shop',
     })
   })
 

@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import type { QueuedDeploy, Release, ReleaseComparison, ReleaseDetails } from '../api-types.ts'
 import { describeReason, describeRelease } from '../describe-release.ts'
-import { exits, Failure } from '../failure.ts'
 import { ago, type Output } from '../output.ts'
 import { printDifferences } from '../print-differences.ts'
+import { readPlace, readRelease } from '../release-words.ts'
 import {
   chooseEnvironment,
   type CommonOptions,
@@ -25,6 +25,10 @@ interface RebuildOptions extends CommonOptions {
   readonly wait: boolean
 }
 
+type ReleaseWords = [string, string | undefined]
+
+const placeArgument = ['[env]', 'its environment (default: test)'] as const
+
 export function addReleaseVerbs(program: Command, run: Run): void {
   const releases = program
     .command('releases')
@@ -44,8 +48,9 @@ export function addReleaseVerbs(program: Command, run: Run): void {
   withExample(
     verb('show', 'one release: image, configuration, names of variables, commit, steps, deploys')
       .argument('<release>', 'v12')
-      .action(run<[string], CommonOptions>(showRelease)),
-    'slipway releases show v12 -e live',
+      .argument(...placeArgument)
+      .action(run<ReleaseWords, CommonOptions>(showRelease)),
+    'slipway releases show v12 live',
   )
   for (const [name, pinned, what] of [
     ['pin', true, 'keep the image of a release, however old it gets'],
@@ -54,18 +59,22 @@ export function addReleaseVerbs(program: Command, run: Run): void {
     withExample(
       verb(name, what)
         .argument('<release>', 'v12')
+        .argument(...placeArgument)
         .action(
-          run<[string], CommonOptions>((session, args, options) => setPinned(session, args, { ...options, pinned })),
+          run<ReleaseWords, CommonOptions>((session, args, options) =>
+            setPinned(session, args, { ...options, pinned }),
+          ),
         ),
-      `slipway releases ${name} v12 -e live`,
+      `slipway releases ${name} v12 live`,
     )
   }
   withExample(
     verb('rebuild', 'build the commit of a release again, with the variables of today, and deploy it as a new release')
       .argument('<release>', 'v12')
+      .argument(...placeArgument)
       .option('--no-wait', 'return when it stands in line')
-      .action(run<[string], RebuildOptions>(rebuildRelease)),
-    'slipway releases rebuild v12 -e live',
+      .action(run<ReleaseWords, RebuildOptions>(rebuildRelease)),
+    'slipway releases rebuild v12 live',
   )
   withExample(
     verb('diff', 'what the second has that the first has not, and the other way round')
@@ -113,8 +122,9 @@ function rowOf(release: Release): string[] {
   ]
 }
 
-async function showRelease(session: Session, [text]: [string], options: CommonOptions): Promise<void> {
-  const path = `${environmentPath(await session.app(), chooseEnvironment(undefined, options))}/releases/${readRelease(text)}`
+async function showRelease(session: Session, words: ReleaseWords, options: CommonOptions): Promise<void> {
+  const { environment, release: number } = readPlace(words, options)
+  const path = `${environmentPath(await session.app(), environment)}/releases/${number}`
   const release = await session.client().call<ReleaseDetails>('GET', path)
   session.out.data(release)
   printRelease(session.out, release)
@@ -175,11 +185,11 @@ function labelled(name: string, lines: readonly string[]): [string, string | nul
 
 async function setPinned(
   session: Session,
-  [text]: [string],
+  words: ReleaseWords,
   { pinned, ...options }: CommonOptions & { pinned: boolean },
 ): Promise<void> {
-  const environment = chooseEnvironment(undefined, options)
-  const path = `${environmentPath(await session.app(), environment)}/releases/${readRelease(text)}`
+  const { environment, release: number } = readPlace(words, options)
+  const path = `${environmentPath(await session.app(), environment)}/releases/${number}`
   const release = await session.client().call<Release>('PATCH', path, { pinned })
   session.out.data(release)
   session.out.line(
@@ -189,9 +199,9 @@ async function setPinned(
   )
 }
 
-async function rebuildRelease(session: Session, [text]: [string], options: RebuildOptions): Promise<number> {
-  const environment = environmentPath(await session.app(), chooseEnvironment(undefined, options))
-  const path = `${environment}/releases/${readRelease(text)}/rebuilds`
+async function rebuildRelease(session: Session, words: ReleaseWords, options: RebuildOptions): Promise<number> {
+  const { environment, release } = readPlace(words, options)
+  const path = `${environmentPath(await session.app(), environment)}/releases/${release}/rebuilds`
   return finishRequest(session, await session.client().call<QueuedDeploy>('POST', path, {}), options)
 }
 
@@ -201,8 +211,9 @@ async function compareReleases(
   options: CommonOptions,
 ): Promise<void> {
   const { out } = session
-  const environment = chooseEnvironment(undefined, options)
-  const [from, to] = [readPlace(fromText, environment), readPlace(toText, environment)]
+  const usual = chooseEnvironment(undefined, options)
+  const placeOf = (text: string) => readPlace([text.includes(':') ? text : `${usual}:${text}`], {})
+  const [from, to] = [placeOf(fromText), placeOf(toText)]
   const path = `${environmentPath(await session.app(), to.environment)}/releases/${to.release}/comparison`
   const compared = await session
     .client()
@@ -222,19 +233,3 @@ function printComparison(out: Output, compared: ReleaseComparison): void {
 }
 
 const nameOf = ({ environment, release }: ReleaseComparison['from']): string => `${release} of ${environment}`
-
-/** `v12` or `12`. */
-export function readRelease(text: string): string {
-  const number = /^v?([1-9][0-9]{0,8})$/.exec(text)?.[1]
-  if (number !== undefined) return `v${number}`
-  throw new Failure(
-    exits.wrongUse,
-    `“${text}” is not a release: they are v1, v2, ….`,
-    'See the newest with: slipway releases list',
-  )
-}
-
-function readPlace(text: string, environment: string): { environment: string; release: string } {
-  const [, name = environment, release = text] = /^([^:]*):(.*)$/.exec(text) ?? []
-  return { environment: name, release: readRelease(release) }
-}

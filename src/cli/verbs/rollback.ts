@@ -1,9 +1,8 @@
 import type { Command } from 'commander'
 import type { QueuedDeploy, RollbackPlan } from '../api-types.ts'
-import { exits, Failure } from '../failure.ts'
+import { exits } from '../failure.ts'
 import type { Output } from '../output.ts'
 import {
-  chooseEnvironment,
   type CommonOptions,
   environmentPath,
   type Run,
@@ -14,6 +13,7 @@ import {
 } from '../session.ts'
 import { finishRequest } from './deploys.ts'
 import { printDifferences } from '../print-differences.ts'
+import { readChoice } from '../release-words.ts'
 
 interface RollbackOptions extends CommonOptions {
   readonly keepVars?: boolean
@@ -49,12 +49,12 @@ was gone back to, so a second rollback goes further back, and never to what was 
 
 async function goBack(
   session: Session,
-  [first, second]: [string | undefined, string | undefined],
+  words: [string | undefined, string | undefined],
   options: RollbackOptions,
 ): Promise<number> {
   const { out } = session
-  const { name, release } = readArguments(first, second, options)
-  const path = environmentPath(await session.app(), name)
+  const { environment, release } = readChoice(words, options)
+  const path = environmentPath(await session.app(), environment)
   const body = { keepVariables: options.keepVars === true, hold: options.hold }
   const chosen = release === null ? '' : `&release=${release}`
   const query = `keepVariables=${body.keepVariables}&hold=${body.hold}${chosen}`
@@ -68,25 +68,6 @@ async function goBack(
   // What was shown, whatever serves by now.
   const asked = { ...body, release: plan.comparison.to.release }
   return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/rollbacks`, asked), options)
-}
-
-/** The environment may be left out: no environment is called like a release. */
-function readArguments(
-  first: string | undefined,
-  second: string | undefined,
-  options: RollbackOptions,
-): { name: string; release: string | null } {
-  const isRelease = (text: string | undefined): boolean => text !== undefined && /^v[0-9]+$/.test(text)
-  if (isRelease(first) && second === undefined)
-    return { name: chooseEnvironment(undefined, options), release: first ?? null }
-  if (second !== undefined && !isRelease(second)) {
-    throw new Failure(
-      exits.wrongUse,
-      `“${second}” is not a release: they are v1, v2, ….`,
-      'See them with: slipway releases list',
-    )
-  }
-  return { name: chooseEnvironment(first, options), release: second ?? null }
 }
 
 function printPlan(out: Output, { comparison }: RollbackPlan): void {

@@ -43,15 +43,24 @@ describe('an unknown command', () => {
     expect(hint("error: unknown command 'maintenance:on'")).toContain('slipway maintenance')
   })
 
+  it('below a verb leads to the verb that it is here', () => {
+    expect(hint("error: unknown command 'releases:rollback'")).toContain('slipway rollback ENV')
+    expect(hint("error: unknown command 'revert'\n(Did you mean restart?)")).toContain('slipway rollback ENV')
+    expect(hint("error: unknown command 'rollback'", 'slipway releases')).toBe('slipway rollback ENV v12')
+    expect(hint("error: unknown command 'live'", 'slipway maintenance')).toContain('slipway maintenance on ENV')
+  })
+
   it('else leads to what is spelt alike, or to help', () => {
     expect(hint("error: unknown command 'depoly'\n(Did you mean deploy?)")).toBe('Did you mean deploy?')
     expect(hint("error: unknown command 'ps'", 'slipway apps')).toBe('See how: slipway apps --help')
   })
 })
 
-it('an unknown option of a command to be run leads to the two hyphens, and others’ --tail to ours', () => {
+it('an unknown option of a command to be run leads to the two hyphens, and others’ options to ours', () => {
   expect(usageFailure("error: unknown option '-l'", 'slipway run').hint).toContain('slipway run [ENV] -- COMMAND')
   expect(usageFailure("error: unknown option '-a'", 'slipway').hint).toMatch(/^Options stand behind the verb/)
   expect(usageFailure("error: unknown option '--tail'", 'slipway logs').hint).toBe('To go on with what comes: -f')
+  expect(usageFailure("error: unknown option '--dry-run'", 'slipway rollback').hint).toContain('--plan')
+  expect(usageFailure("error: unknown option '-m'", 'slipway lock').hint).toContain('--reason TEXT')
   expect(usageFailure("error: unknown option '-l'", 'slipway logs').hint).toBe('See how: slipway logs --help')
 })

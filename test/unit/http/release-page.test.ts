@@ -26,7 +26,7 @@ describe('the page of a release that does not run', () => {
     const page = presentRelease({ kind: 'gone', release, rebuiltUrl: null })
     expect(page.status).toBe(410)
     expect(renderReleaseText(page)).toContain('v3 of test in shop was made on 2026-11-03 from commit abcdef0123.')
-    expect(renderReleaseText(page)).toContain('slipway releases rebuild v3 -e test -a shop')
+    expect(renderReleaseText(page)).toContain('slipway releases rebuild v3 test -a shop')
     const url = 'http://v9--test--shop.localhost'
     const again = presentRelease({ kind: 'gone', release: { ...release, rebuiltAs: 9 }, rebuiltUrl: url })
     expect(renderReleasePage(again).text).toContain(`<a href="${url}">It was made anew as v9</a>`)
