@@ -20,7 +20,7 @@ export async function readOneOff(tools: Tools, environmentId: number, runId: str
   const { db, memory } = tools
   const deploy = await getDeploy(db, await findServingDeploy(db, environmentId))
   const spec = await readReleaseSpec(deploy, tools)
-  const made = spec.command(`run-${runId}`)
+  const made = spec.oneOff(`run-${runId}`)
   const labels = {
     [labelNames.installation]: tools.installation,
     [labelNames.app]: deploy.app,

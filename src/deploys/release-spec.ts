@@ -1,9 +1,10 @@
-import { type Build, type BuiltImage, type ProcessConfig, processesOf } from '../builds/index.ts'
+import { type Build, type BuiltImage, type ProcessConfig, processesOf, type ReleaseCommand } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Secret } from '../kernel/secret.ts'
 import { getRelease } from '../releases/index.ts'
 import { type ChosenPort, choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
 import { systemVariables } from '../vars/index.ts'
+import { nameReleaseCommand } from './command-name.ts'
 import { type Deploy, isOfSameRelease } from './deploy.ts'
 import { findExposures, haveAddresses } from './exposures.ts'
 import { type InstanceRecord, isWeb } from './instances.ts'
@@ -18,8 +19,10 @@ export interface ReleaseSpec {
   readonly port: ChosenPort
   readonly processes: readonly ProcessConfig[]
   instance(which: Pick<InstanceRecord, 'process' | 'position' | 'address'>): InstanceSpec
-  /** The container of a release command, which has a name of its own. */
-  command(name: string): InstanceSpec
+  /** The container of a release command; `position` from 0. */
+  command(command: ReleaseCommand, position: number): InstanceSpec
+  /** One of the same kind for something else, with a name of its own. */
+  oneOff(name: string): InstanceSpec
   /** The container of one run of a job. */
   job(run: { readonly runId: number; readonly label: string }): InstanceSpec
 }
@@ -85,7 +88,12 @@ export async function readReleaseSpec(
     image,
     port,
     processes,
-    command: (name) => container(name, 'command', null),
+    command(command, position) {
+      // Found again by its name, whatever its label.
+      const { labels, ...spec } = container(`command-${position + 1}`, 'command', null)
+      return { ...spec, labels: { ...labels, [labelNames.process]: nameReleaseCommand(command, position) } }
+    },
+    oneOff: (name) => container(name, 'command', null),
     job({ runId, label }) {
       const { labels, ...spec } = container(`cron-${runId}`, 'cron', null)
       const its = { [labelNames.process]: `cron.${label}`, [labelNames.cronRun]: String(runId) }

@@ -4,7 +4,7 @@ import { sanitizeLine } from '../kernel/terminal-text.ts'
 export interface StoredLine {
   /** RFC 3339 in UTC with nine decimals: sorts as text. */
   readonly at: string
-  /** Whose it is, for people: `web.1`, `command-1`, `router`, or `slipway` for what Slipway itself has to say. */
+  /** Whose it is, for people: `web.1`, `release.migrations`, `router`, or `slipway` for what Slipway itself has to say. */
   readonly from: string
   /** Which container of that name, by the first digits of its id; `-` for none. */
   readonly container: string

@@ -11,7 +11,7 @@ export interface Place {
 /** Whose lines a container prints, or null for one that is none of a release's (a build's). */
 export interface Printer {
   readonly place: Place
-  /** `web.1`, `command-1` */
+  /** `web.1`, `release.migrations` */
   readonly from: string
   /** First digits of the container's id. */
   readonly container: string
@@ -35,7 +35,8 @@ export function printerOf({ labels, name: containerName, containerId }: Instance
   const process = labels[labelNames.process] ?? 'web'
   const names: Readonly<Record<string, string>> = {
     instance: `${process}.${labels[labelNames.position] ?? which}`,
-    command: /command-[0-9]{1,3}$/.exec(containerName)?.[0] ?? which,
+    // `release.<label>`
+    command: labels[labelNames.process] ?? /command-[0-9]{1,3}$/.exec(containerName)?.[0] ?? which,
     // `cron.<label>`
     cron: process,
   }

@@ -14,7 +14,7 @@ export interface Wanted {
   readonly tail: number
   readonly since: Date | null
   readonly release: number | null
-  /** Only of this process, or of one instance of it: `worker`, `worker.2`. */
+  /** Only of this process, or of one instance of it: `worker`, `worker.2`; `cron.<label>`, `release.<label>`. */
   readonly process: string | null
   readonly sources: readonly ('app' | 'router' | 'deploy')[]
 }

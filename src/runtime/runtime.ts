@@ -158,7 +158,10 @@ export const labelNames = {
   release: 'slipway.release',
   deploy: 'slipway.deploy',
   build: 'slipway.build',
-  /** Of an instance: `web`, `worker`, …; its place among those of its process; its release for people, `v12`. */
+  /**
+   * Of an instance: `web`, `worker`, …; its place among those of its process; its release for people, `v12`. Jobs and release commands are
+   * `cron.<label>` and `release.<label>`.
+   */
   process: 'slipway.process',
   position: 'slipway.position',
   version: 'slipway.version',

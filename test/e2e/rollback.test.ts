@@ -97,6 +97,9 @@ describe('going back and promoting', () => {
     expect(await body('shop.localhost')).toBe('mended')
     expect(await imageOf('live')).toEqual(expect.arrayContaining(await imageOf('test')))
     expect(await done('status', 'live')).not.toMatch(/held/)
+    const printed = await done('logs', 'live', '--process', 'release.migrations')
+    expect(printed).toMatch(/^.* v4 release\.migrations \| migrated by mended$/m)
+    expect(printed).not.toContain('seeded')
   })
 
   it('goes back all the same when Slipway is killed in between, and makes one release', async () => {

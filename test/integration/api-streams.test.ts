@@ -176,6 +176,13 @@ describe('logs of the instances', () => {
       const refused = await httpCall('GET', `${url}?${query}`, { token: server.token.reveal() })
       expect([query, refused.status]).toEqual([query, 400])
     }
+    for (const [process, status] of [
+      ...['worker', 'worker.2', 'cron.clean-up', 'release.migrations', 'release.2'].map((name) => [name, 200]),
+      ...['../..', 'worker.', '.2', 'cron.a.b', 'release.a-'].map((name) => [name, 400]),
+    ]) {
+      const asked = await httpCall('GET', `${url}?process=${process}`, { token: server.token.reveal() })
+      expect([process, asked.status]).toEqual([process, status])
+    }
     const bad = await open('/apps/shop/environments/test/logs', { headers: { 'last-event-id': 'a b' } })
     expect(bad.status).toBe(400)
   })

@@ -34,7 +34,10 @@ export function addLogsVerb(program: Command, run: Run): void {
     .option('-n, --lines <n>', 'how many of the newest lines (default: 100; with --since 10000)')
     .option('--since <time>', 'not before: a time, or how long ago (90s, 10m, 2h, 3d)')
     .option('--release <v>', 'only of this release')
-    .option('--process <name>', 'of what instances print only this process, or one instance: worker, worker.2')
+    .option(
+      '--process <name>',
+      'only this process, instance, job or release command: worker, worker.2, cron.x, release.x',
+    )
     .option('--source <names>', 'app, router (requests) or deploy; several with commas (default: app)')
   withExample(
     withJson(withEnvironment(logs)).action(run<[string | undefined], LogsOptions>(showLogs)),

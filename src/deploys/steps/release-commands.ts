@@ -28,7 +28,7 @@ export const releaseCommands: Step = async (context) => {
     log.write('detail', isBegun ? `${command.label} was begun before; it goes on` : `${command.label}: ${command.run}`)
     // What is printed from here on is this command's.
     await log.flush()
-    await runCommand(context, position, command, spec.command(`command-${position + 1}`))
+    await runCommand(context, position, command, spec.command(command, position))
   }
   // Their exit codes are recorded: the containers are not asked again.
   for (const container of await tools.runtime.list({ deploy: deploy.id })) {

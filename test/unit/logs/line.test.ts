@@ -65,6 +65,8 @@ describe('whose lines a container prints', () => {
     })
     const command = instance('slw-default-shop-v3-command-2', { ...labels, 'slipway.kind': 'command' })
     expect(printerOf(command)?.from).toBe('command-2')
+    const labelled = { ...command.labels, 'slipway.process': 'release.migrations' }
+    expect(printerOf(instance('slw-default-shop-v3-command-2', labelled))?.from).toBe('release.migrations')
   })
   it('names that would lead out of the folder, and builds, are nobody’s', () => {
     expect(printerOf(instance('slw-x-v1-1', { ...labels, 'slipway.version': '../..' }))).toBeNull()

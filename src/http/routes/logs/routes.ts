@@ -23,12 +23,12 @@ export function logRoutes({ environments, runtimeLogs, logger, streams }: Needs)
         /** A time, or how long ago: 90s, 10m, 2h, 3d. */
         since: since.optional(),
         release: release.optional(),
-        /** Of what instances print: only of this process, or of one instance. */
+        /** Of what containers print: only of this process, instance, job or release command. */
         process: z
           .string()
           .regex(
-            /^[a-z][a-z0-9_-]{0,29}(?:\.[1-9][0-9]{0,2})?$/,
-            'must be a process such as worker, or an instance such as worker.2',
+            /^[a-z][a-z0-9_-]{0,29}(?:\.[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?)?$/,
+            'must be a process such as worker, an instance such as worker.2, cron.<label> or release.<label>',
           )
           .optional(),
         /** Several with commas. */
