@@ -10,7 +10,8 @@ export function describeRelease({ serves, deploy }: Pick<Release, 'serves' | 'de
 /** Why there is a release. */
 export function describeReason({ deploy, environment }: Pick<Release, 'deploy' | 'environment'>): string {
   if (deploy === null) return '-'
-  const { kind, branch, from } = deploy
+  const { kind, branch, from, rebuildOf } = deploy
+  if (rebuildOf !== null) return `rebuild of ${rebuildOf}`
   if (from !== null) {
     const origin = from.environment === environment ? from.release : `${from.environment} ${from.release}`
     return `${kind} ${kind === 'rollback' ? 'to' : 'of'} ${origin}`

@@ -23,6 +23,8 @@ export interface ReleaseSummary {
     readonly requestedBy: string
     /** Whose image it took; null when it built one, or when that one's environment was removed. */
     readonly from: { readonly environment: string; readonly number: number } | null
+    /** The release of the same environment whose commit it built again, by number; null when it was for none. */
+    readonly rebuildOf: number | null
   } | null
 }
 
@@ -44,12 +46,13 @@ interface ReleaseRow {
   requested_by: string
   from_environment: string | null
   from_number: number | null
+  rebuild_of: number | null
 }
 
 const selectReleases = `select r.id, r.environment_id, r.number, r.created_at, r.pinned, b.commit, r.build_id, b.number as build_number,
     b.image_removed_at, coalesce(t.release_id = r.id and e.state <> 'stopped', false) as serves,
     d.id as deploy_id, d.kind, d.state, d.branch, d.requested_by,
-    o.name as from_environment, f.number as from_number
+    o.name as from_environment, f.number as from_number, n.number as rebuild_of
   from releases r
   join environments e on e.id = r.environment_id
   join builds b on b.id = r.build_id
@@ -57,7 +60,8 @@ const selectReleases = `select r.id, r.environment_id, r.number, r.created_at, r
   -- Not "order by id limit 1": the planner then walks through the deploys of all environments.
   left join deploys d on d.id = (select (array_agg(c.id order by c.id))[1] from deploys c where c.release_id = r.id)
   left join releases f on f.id = d.from_release_id
-  left join environments o on o.id = f.environment_id`
+  left join environments o on o.id = f.environment_id
+  left join releases n on n.id = d.rebuild_of_release_id`
 
 const toSummary = (row: ReleaseRow): ReleaseSummary => ({
   id: row.id,
@@ -83,6 +87,7 @@ const toSummary = (row: ReleaseRow): ReleaseSummary => ({
             row.from_environment === null || row.from_number === null
               ? null
               : { environment: row.from_environment, number: row.from_number },
+          rebuildOf: row.rebuild_of,
         },
 })
 

@@ -164,6 +164,24 @@ describe('releases of an environment', () => {
     expect((await slipway('releases', 'rebuild', 'newest', '--no-wait')).code).toBe(2)
   })
 
+  it('that were made anew say of which', async () => {
+    const { releaseId, deployId } = await addRelease(server.pool, test, { commit: someCommit })
+    await server.pool.query(
+      `update deploys set kind = 'deploy', rebuild_of_release_id =
+         (select id from releases where environment_id = $2 and number = 1) where id = $1`,
+      [deployId, test],
+    )
+    expect((await get('test/releases?limit=2')).json).toMatchObject({
+      releases: [{ deploy: { rebuildOf: 'v1' } }, { deploy: { rebuildOf: null } }],
+    })
+    expect((await slipway('releases', 'list')).stdout).toMatch(/^v4 .* ada +rebuild of v1 +\d+ /m)
+    const { stdout } = await slipway('releases', 'show', 'v4')
+    expect(stdout).toMatch(/^Made .* by ada: rebuild of v1$/m)
+    expect(stdout).toMatch(new RegExp(`^Deploys +${deployId}: rebuild of v1, live, by ada, `, 'm'))
+    await server.pool.query('delete from deploys where id = $1', [deployId])
+    await server.pool.query('delete from releases where id = $1', [releaseId])
+  })
+
   it('are not made anew without their commit, which is said', async () => {
     await addRelease(server.pool, live, { commit: 'd'.repeat(40) })
     const refused = await slipway('releases', 'rebuild', 'v2', '-e', 'live', '--no-wait')

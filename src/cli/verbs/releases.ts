@@ -151,7 +151,7 @@ function printRelease(out: Output, release: ReleaseDetails): void {
       'Deploys',
       deploys.newest.map(
         ({ id, kind, state, requestedBy, createdAt }) =>
-          `${id}: ${kind}, ${state}, by ${requestedBy}, ${ago(createdAt)}`,
+          `${id}: ${id === deploy?.id ? describeReason(release) : kind}, ${state}, by ${requestedBy}, ${ago(createdAt)}`,
       ),
     ),
     ['', more > 0 ? `and ${more} more` : null],

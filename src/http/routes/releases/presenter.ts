@@ -36,6 +36,8 @@ export const releaseSchema = z.strictObject({
       requestedBy: z.string(),
       /** Whose image it took; null when it built one. */
       from: z.strictObject({ environment: z.string(), release: z.string() }).nullable(),
+      /** The release whose commit was built again for it; null when it was for none. */
+      rebuildOf: z.string().nullable(),
     })
     .nullable(),
   createdAt: time,
@@ -130,8 +132,12 @@ export function presentRelease(
 
 function presentOrigin(deploy: ReleaseSummary['deploy']): z.input<typeof releaseSchema>['deploy'] {
   if (deploy === null) return null
-  const { from } = deploy
-  return { ...deploy, from: from === null ? null : { environment: from.environment, release: `v${from.number}` } }
+  const { from, rebuildOf } = deploy
+  return {
+    ...deploy,
+    from: from === null ? null : { environment: from.environment, release: `v${from.number}` },
+    rebuildOf: rebuildOf === null ? null : `v${rebuildOf}`,
+  }
 }
 
 export function presentDetails(
