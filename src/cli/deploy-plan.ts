@@ -45,13 +45,11 @@ function printPlan(out: Output, plan: DeployPlan): void {
   out.line(
     image === null ? 'Image: it is built, without layer cache' : `Image: that of build ${image.build}${of} is taken`,
   )
-  if (current !== null) {
-    printDifferences(out, plan, {
-      added: 'Commits that come',
-      removed: 'Commits that go',
-      nothing: 'Nothing differs from what it serves.',
-    })
-  }
+  printDifferences(out, plan, {
+    added: 'Commits that come',
+    removed: 'Commits that go',
+    nothing: 'Nothing differs from what it serves.',
+  })
   out.line()
   out.line(`Release commands: ${commands.length === 0 ? 'none' : commands.join(', ')}`)
   out.line(`Instances: ${instances.map(({ process, instances: count }) => `${process} ${count}`).join(', ')}`)

@@ -19,10 +19,17 @@ export interface Repositories {
   /** The commit a branch points to; null when there is no such branch. */
   readonly resolveBranch: (app: string, branch: string) => Promise<string | null>
   readonly isAncestor: (app: string, ancestor: string, descendant: string) => Promise<boolean>
-  /** How many commits only `to` has behind it, and only `from`; null when one of them is not there any more. */
-  readonly countBetween: (app: string, from: string, to: string) => Promise<{ added: number; left: number } | null>
+  /**
+   * How many commits only `to` has behind it, and only `from` (null: there is none, so all count); null when one of them is not there any
+   * more.
+   */
+  readonly countBetween: (
+    app: string,
+    from: string | null,
+    to: string,
+  ) => Promise<{ added: number; left: number } | null>
   /** The newest commits that `to` has behind it and `from` has not; none when one of them is not there any more. */
-  readonly listBetween: (app: string, range: { from: string; to: string; limit: number }) => Promise<Commit[]>
+  readonly listBetween: (app: string, range: { from: string | null; to: string; limit: number }) => Promise<Commit[]>
   /** Author and subject of these commits, by id; without those that are not there any more. */
   readonly describeCommits: (app: string, ids: readonly string[]) => Promise<ReadonlyMap<string, Commit>>
   /** All of them or none; `conflict` says which could not move and why. */

@@ -85,12 +85,15 @@ interface Commits {
   tipOf(app: string, branch: string): Promise<string | null>
   /** Full id of the commit named by a full id or its first 7 or more characters; `not_found` for none, `conflict` for several. */
   resolveCommit(app: string, text: string): Promise<string>
-  /** How many commits only `to` has behind it, and only `from`; null when one of them is not there any more. */
-  countBetween(app: string, from: string, to: string): Promise<{ added: number; left: number } | null>
+  /**
+   * How many commits only `to` has behind it, and only `from` (null: there is none, so all count); null when one of them is not there any
+   * more.
+   */
+  countBetween(app: string, from: string | null, to: string): Promise<{ added: number; left: number } | null>
   /** Those of these commits that are still there, by id. */
   describeCommits(app: string, ids: readonly string[]): Promise<ReadonlyMap<string, Commit>>
   /** The newest commits that `to` has behind it and `from` has not. */
-  listBetween(app: string, range: { from: string; to: string; limit: number }): Promise<Commit[]>
+  listBetween(app: string, range: { from: string | null; to: string; limit: number }): Promise<Commit[]>
 }
 
 export interface RunningReleases {

@@ -16,7 +16,12 @@ describe('keeping on', () => {
   it('puts the image of test into live, builds when that is forced, and applies settings without a build', async () => {
     await shop.write(page('one'))
     expect((await shop.push('develop')).results).toMatchObject([{ environment: 'test', status: 'live' }])
-    expect(await done('deploy', 'live', '--plan')).toContain('Image: that of build 1 (v1 of test) is taken')
+    const plan = await done('deploy', 'live', '--plan')
+    expect(plan).toMatch(
+      /^\w{10} goes to live, which serves nothing yet\nImage: that of build 1 \(v1 of test\) is taken\n/,
+    )
+    const newest = await shop.git('log', '-1', '--format=%h  %s  (%an)', '--abbrev=10')
+    expect(plan).toContain(`\nCommits that come:\n  ${newest.output.trim()}\n`)
     const live = await done('deploy', 'live')
     expect(live).toMatch(/Image of build 1 \(v1 of test, .* ago\) is taken: same commit and settings/)
     expect(live).not.toContain('Building')

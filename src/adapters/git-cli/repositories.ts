@@ -63,13 +63,13 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
       throw new SlipwayError('internal', 'Git could not compare two commits.', { evidence: [stderr] })
     },
     async countBetween(app, from, to) {
-      const range = `${parseCommitId(from)}...${parseCommitId(to)}`
+      const range = from === null ? parseCommitId(to) : `${parseCommitId(from)}...${parseCommitId(to)}`
       const { code, stdout } = await run(app, ['rev-list', '--left-right', '--count', '--end-of-options', range])
       const [left, added] = stdout.toString('latin1').trim().split('\t').map(Number)
       return code !== 0 || left === undefined || added === undefined ? null : { added, left }
     },
     async listBetween(app, { from, to, limit }) {
-      const range = `${parseCommitId(from)}..${parseCommitId(to)}`
+      const range = from === null ? parseCommitId(to) : `${parseCommitId(from)}..${parseCommitId(to)}`
       const { code, stdout } = await run(app, [...logOfCommits, `--max-count=${limit}`, '--end-of-options', range])
       return code === 0 ? readCommits(stdout.toString('utf8')) : []
     },

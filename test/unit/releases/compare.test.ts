@@ -76,7 +76,7 @@ describe('commits', () => {
   const history = (counts: { added: number; left: number } | null) => ({
     asked: [] as unknown[],
     countBetween: async () => counts,
-    async listBetween(_app: string, range: { from: string; to: string; limit: number }) {
+    async listBetween(_app: string, range: { from: string | null; to: string; limit: number }) {
       this.asked.push(range)
       return [`${range.from}..${range.to}`]
     },
@@ -85,6 +85,11 @@ describe('commits', () => {
   it('are told in both directions', async () => {
     const told = await compareCommits(history({ added: 80, left: 1 }), 'shop', { from: 'a', to: 'b' })
     expect(told).toEqual({ added: { total: 80, first: ['a..b'] }, removed: { total: 1, first: ['b..a'] } })
+  })
+
+  it('are all that there are where nothing was before', async () => {
+    const told = await compareCommits(history({ added: 80, left: 0 }), 'shop', { from: null, to: 'b' })
+    expect(told).toEqual({ added: { total: 80, first: ['null..b'] }, removed: { total: 0, first: [] } })
   })
 
   it('are not asked for where there are none, and unknown when one is gone', async () => {

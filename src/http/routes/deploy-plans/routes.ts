@@ -55,8 +55,8 @@ export function deployPlanRoutes({ environments, deployPlans, commits, facts }: 
         const commit = query.reuseImage ? null : await chooseCommit(commits, environment, query.commit)
         const plan = await deployPlans.plan(environment, { commit, forceRebuild: query.forceRebuild })
         const { current, image } = plan
-        const range = current === null ? null : { from: current.commit, to: plan.commit }
-        const between = range === null ? null : await compareCommits(commits, environment.app, range)
+        const range = { from: current?.commit ?? null, to: plan.commit }
+        const between = await compareCommits(commits, environment.app, range)
         const cut = <T>(all: readonly T[]) => ({ total: all.length, first: all.slice(0, listed) })
         return {
           json: {
