@@ -65,7 +65,7 @@ export function makeImages(deps: { db: Database; builder: Builder; logger: Logge
 export async function holdImage(tx: Transaction, buildId: number): Promise<void> {
   if (await store.lockImage(tx, buildId)) return
   throw new SlipwayError('conflict', `The image of build ${buildId} is gone: it was too old to be kept.`, {
-    hint: 'Deploy its commit again: slipway deploy --commit <sha>. More releases are kept with SLIPWAY_KEEP_RELEASES.',
+    hint: 'To build its commit again and deploy that: slipway releases rebuild v12. More releases are kept with SLIPWAY_KEEP_RELEASES.',
   })
 }
 

@@ -129,6 +129,6 @@ async function findServing({ releases, builds }: Parts, { id, app, name }: Envir
   }
   const isGone = current.imageRemovedAt !== null
   if (!isGone && (await builds.hasImage(await builds.get(current.buildId)))) return current
-  const of = { app, environment: name, commit: current.commit }
-  throw imageGoneError(`${name} v${current.number}`, of, { isOld: isGone })
+  const from = { number: current.number, environment: name }
+  throw imageGoneError({ app, environment: name, commit: current.commit, from, isOld: isGone })
 }

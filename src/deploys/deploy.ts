@@ -63,7 +63,7 @@ export interface Origin {
 }
 
 /** As people call it: `v7`, or `test v7` when it is of another environment than what it is told of. */
-export function nameOrigin({ number, environment }: Origin, beside: string): string {
+export function nameOrigin({ number, environment }: Pick<Origin, 'number' | 'environment'>, beside: string): string {
   if (number === null || environment === null) return 'a release that was removed'
   return environment === beside ? `v${number}` : `${environment} v${number}`
 }

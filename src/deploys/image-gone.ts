@@ -1,25 +1,20 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
-import type { Deploy } from './deploy.ts'
+import { type Deploy, nameOrigin, type Origin } from './deploy.ts'
 
-interface GoneOptions {
+/** What something was to start from, and where. */
+export interface GoneImage extends Pick<Deploy, 'app' | 'environment' | 'commit'> {
+  /** The release that has it. */
+  readonly from: Pick<Origin, 'number' | 'environment'>
+  /** It was given up for its age; else somebody removed it from the engine. */
   readonly isOld?: boolean
-  /** An older release that can be gone back to. */
+  /** The number of an older release of the environment whose image is there. */
   readonly instead?: number | null
-  /** What builds it again, where there is something better than a deploy of its commit. */
-  readonly again?: string
 }
 
 /** What nothing can be started from any more: its commit can be built again. */
-export function imageGoneError(
-  release: string,
-  { app, commit, environment }: Pick<Deploy, 'app' | 'commit' | 'environment'>,
-  {
-    isOld = false,
-    instead = null,
-    again = `slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}`,
-  }: GoneOptions = {},
-): SlipwayError {
+export function imageGoneError(gone: GoneImage): SlipwayError {
+  const { app, environment, from, isOld = false, instead = null } = gone
   const why = isOld
     ? 'it was too old to be kept (SLIPWAY_KEEP_RELEASES says how many are)'
     : 'somebody removed it from the engine'
@@ -27,7 +22,14 @@ export function imageGoneError(
     instead === null
       ? ''
       : `. The one before it can be gone back to: slipway rollback ${environment} v${instead} -a ${app}`
-  return new SlipwayError('conflict', `The image of ${release} is gone: ${why}.`, {
-    hint: `To build its commit again, with the variables of today: ${again}${older}`,
+  return new SlipwayError('conflict', `The image of ${nameOrigin(from, environment)} is gone: ${why}.`, {
+    hint: `To build its commit again, with the variables of today: ${wayToRebuild(gone)}${older}`,
   })
+}
+
+function wayToRebuild({ app, environment, from, commit }: GoneImage): string {
+  if (from.number === null || from.environment === null)
+    return `slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}`
+  if (from.environment === environment) return `slipway releases rebuild v${from.number} ${environment} -a ${app}`
+  return `slipway promote ${from.environment} ${environment} -a ${app} --rebuild`
 }

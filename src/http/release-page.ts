@@ -34,19 +34,16 @@ export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavail
         retryAfterS: 5,
       }
     case 'gone': {
-      const { number, app, environment, commit, createdAt, rebuiltAs } = answer.release
-      const { rebuiltUrl } = answer
+      const { number, app, environment, commit, createdAt } = answer.release
       return {
         ...usual,
         status: 410,
         title: `v${number} is not kept any more`,
         lines: [
           `v${number} of ${environment} in ${app} was made on ${createdAt.toISOString().slice(0, 10)} from commit ${shortCommit(commit)}. Its image was removed, as those of old releases are.`,
-          ...(rebuiltUrl === null
-            ? [`Who may deploy can make it anew: slipway releases rebuild v${number} ${environment} -a ${app}`]
-            : []),
+          ...offerRebuild(answer),
         ],
-        link: rebuiltUrl === null ? null : { url: rebuiltUrl, text: `It was made anew as v${rebuiltAs}` },
+        link: linkRebuilt(answer),
       }
     }
     case 'starting': {
@@ -61,42 +58,51 @@ export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavail
       }
     }
     case 'refused':
-      return { ...usual, status: 503, ...refusals[answer.why](answer.release), retryAfterS: 30 }
+      return { ...usual, status: 503, ...refusals[answer.why](answer), retryAfterS: 30 }
   }
 }
 
-type Told = Pick<ReleasePage, 'title' | 'lines'>
+type Refused = Extract<ReleaseAnswer, { kind: 'refused' }>
+type Gone = Pick<Refused, 'release' | 'rebuiltUrl'>
+type Told = Pick<ReleasePage, 'title' | 'lines'> & Partial<Pick<ReleasePage, 'link'>>
 
-const refusals: Readonly<Record<WakeRefusal, (release: Named) => Told>> = {
-  failed: ({ number, app, environment }) => ({
+/** Unless somebody has. */
+function offerRebuild({ release: { number, environment, app }, rebuiltUrl }: Gone): string[] {
+  if (rebuiltUrl !== null) return []
+  return [`Who may deploy can make it anew: slipway releases rebuild v${number} ${environment} -a ${app}`]
+}
+
+function linkRebuilt({ release: { rebuiltAs }, rebuiltUrl }: Gone): ReleasePage['link'] {
+  return rebuiltUrl === null ? null : { url: rebuiltUrl, text: `It was made anew as v${rebuiltAs}` }
+}
+
+const refusals: Readonly<Record<WakeRefusal, (answer: Refused) => Told>> = {
+  failed: ({ release: { number, app, environment } }) => ({
     title: `v${number} could not be started`,
     lines: [
       `It did not start, or did not pass its checks. Its log says more: slipway logs ${environment} -a ${app} --release v${number}`,
     ],
   }),
-  image: ({ number, app, environment }) => ({
-    title: `v${number} cannot be started any more`,
-    lines: [
-      `Somebody has removed its image from the server. Who may deploy can make it anew: slipway releases rebuild v${number} ${environment} -a ${app}`,
-    ],
+  image: (answer) => ({
+    title: `v${answer.release.number} cannot be started any more`,
+    lines: ['Somebody has removed its image from the server.', ...offerRebuild(answer)],
+    link: linkRebuilt(answer),
   }),
-  memory: ({ number }) => ({
+  memory: ({ release: { number } }) => ({
     title: `v${number} cannot be started now`,
     lines: ['The server has too little memory for another release. Please try again later.'],
   }),
-  many: ({ number, environment }) => ({
+  many: ({ release: { number, environment } }) => ({
     title: `v${number} cannot be started now`,
     lines: [
       `As many old releases of ${environment} run as may at once. Each ends when nobody has used it for a while.`,
     ],
   }),
-  busy: ({ number }) => ({
+  busy: ({ release: { number } }) => ({
     title: `v${number} cannot be started now`,
     lines: ['Too many others are being started. Please try again in a moment.'],
   }),
 }
-
-type Named = Extract<ReleaseAnswer, { kind: 'refused' }>['release']
 
 const css =
   'body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto 0;padding:0 1.5rem;color:#222}' +

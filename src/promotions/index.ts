@@ -187,11 +187,7 @@ async function assertImage(
 ): Promise<void> {
   const isGone = source.imageRemovedAt !== null
   if (!isGone && (await builds.hasImage(await builds.get(source.buildId)))) return
-  const { app, name } = target
-  const again = `${promoteAgain(target, from)} --rebuild`
-  throw imageGoneError(
-    `${from.name} v${source.number}`,
-    { app, environment: name, commit: source.commit },
-    { isOld: isGone, again },
-  )
+  const { app, name: environment } = target
+  const origin = { number: source.number, environment: from.name }
+  throw imageGoneError({ app, environment, commit: source.commit, from: origin, isOld: isGone })
 }

@@ -132,7 +132,6 @@ async function assertServed(parts: Parts, environment: Environment, target: Rele
     { environmentId: id, current: target.number, keepsVariables: false },
     { kept: true },
   )
-  const about = { app, environment: name, commit: target.commit }
-  const again = `slipway releases rebuild v${target.number} ${name} -a ${app}`
-  throw imageGoneError(`v${target.number}`, about, { isOld: isGone, instead: older, again })
+  const from = { number: target.number, environment: name }
+  throw imageGoneError({ app, environment: name, commit: target.commit, from, isOld: isGone, instead: older })
 }

@@ -111,7 +111,7 @@ describe('a release that does not run', () => {
     }
     const rebuiltUrl = async (): Promise<string | null> => {
       const answer = await spine.deploys.askForRelease(v(1))
-      return answer.kind === 'gone' ? answer.rebuiltUrl : answer.kind
+      return answer.kind === 'gone' || answer.kind === 'refused' ? answer.rebuiltUrl : answer.kind
     }
     expect((await rebuild()).at(-1)).toMatch(/release=v3 status=live$/)
     await spine.db.query('update builds set image_removed_at = now() where number = 1')
@@ -119,6 +119,13 @@ describe('a release that does not run', () => {
     spine.config = { ...spine.config, port: 1, health: { ...spine.config.health, deadlineMs: 100 } }
     expect((await rebuild()).at(-1)).toMatch(/release=v4 status=failed$/)
     expect(await rebuiltUrl()).toBe('http://v3--test--shop.localhost:8080')
+    // The same where somebody has removed it by hand.
+    const [build] = await spine.db.query<{ digest: string }>(
+      `update builds set image_removed_at = null where number = 1 returning image ->> 'digest' as digest`,
+    )
+    await spine.builder.removeImage(build?.digest ?? '')
+    expect(await rebuiltUrl()).toBe('starting')
+    await until('it is refused', async () => (await rebuiltUrl()) === 'http://v3--test--shop.localhost:8080')
   })
 
   it('has no address while its environment is stopped', async () => {

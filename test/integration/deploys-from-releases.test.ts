@@ -151,7 +151,7 @@ describe('a deploy from a release', () => {
     await spine.builder.discard((await spine.deploys.get(first)).buildId ?? 0)
     const log = (await spine.log(await goBack('test', then))).join('\n')
     expect(log).toContain('error: The image of v1 is gone: somebody removed it from the engine.')
-    expect(log).toContain('slipway deploy test --commit aaaaaaaaaa -a shop')
+    expect(log).toContain('slipway releases rebuild v1 test -a shop')
     expect(log).toContain('error: test still serves v2, untouched.')
   })
 

@@ -20,7 +20,7 @@ export const takeImage: Step = async ({ deploy, own, log, tools }) => {
   if (from === null || buildId === null) throw new SlipwayError('internal', `Deploy ${deploy.id} begins from nothing.`)
   const name = nameOrigin(from, deploy.environment)
   const built = await tools.builds.get(buildId)
-  if (!(await tools.builds.hasImage(built))) throw imageGoneError(name, deploy)
+  if (!(await tools.builds.hasImage(built))) throw imageGoneError({ ...deploy, from })
   log.write('step', `Taking the image of ${name}; nothing is built`)
   log.write('detail', `Image ${built.image?.digest.slice(0, 19) ?? '-'} (build ${built.number})`)
   await tools.db.transaction(async (tx) => {

@@ -5,11 +5,16 @@ import type { AskedRelease } from './asked-release.ts'
 export type ReleaseAnswer =
   /** Nobody learns why: there is no such release, it never went live, or its environment shows none. */
   | { readonly kind: 'unknown' }
-  /** `rebuiltUrl`: the address of the release that was made of it anew; null: none was. */
+  /** `rebuiltUrl`, here and below: the address of the release that was made of it anew; null: none was. */
   | { readonly kind: 'gone'; readonly release: AskedRelease; readonly rebuiltUrl: string | null }
   /** It is started, or is just ending and can be started after that: to be asked for again soon. */
   | { readonly kind: 'starting'; readonly release: AskedRelease }
-  | { readonly kind: 'refused'; readonly release: AskedRelease; readonly why: WakeRefusal }
+  | {
+      readonly kind: 'refused'
+      readonly release: AskedRelease
+      readonly why: WakeRefusal
+      readonly rebuiltUrl: string | null
+    }
 
 /**
  * `failed`: it was tried a moment ago, and did not start or pass its checks; `memory`: the host has too little; `many`: as many of the

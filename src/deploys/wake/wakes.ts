@@ -58,14 +58,20 @@ export function makeWakes({
     }
   }
 
+  const rebuiltUrlOf = ({ label, rebuiltAs }: AskedRelease): string | null =>
+    rebuiltAs === null ? null : tools.addresses.url(tools.addresses.releaseHost(label, rebuiltAs))
+  const refuse = (release: AskedRelease, why: WakeRefusal): ReleaseAnswer => {
+    return { kind: 'refused', release, why, rebuiltUrl: rebuiltUrlOf(release) }
+  }
+
   const begin = (release: AskedRelease): ReleaseAnswer => {
     const { releaseId } = release
     if (waking.has(releaseId)) return { kind: 'starting', release }
     const nowMs = tools.clock.monotonicMs()
     for (const [id, { untilMs }] of refused) if (untilMs <= nowMs) refused.delete(id)
     const before = refused.get(releaseId)
-    if (before !== undefined) return { kind: 'refused', release, why: before.why }
-    if (!isStarted || waking.size >= mostInLine) return { kind: 'refused', release, why: 'busy' }
+    if (before !== undefined) return refuse(release, before.why)
+    if (!isStarted || waking.size >= mostInLine) return refuse(release, 'busy')
     waking.add(releaseId)
     background.run(
       'waking a release failed',
@@ -84,7 +90,7 @@ export function makeWakes({
         case 'unknown':
           return { kind: 'unknown' }
         case 'gone':
-          return { kind: 'gone', release, rebuiltUrl: urlOf(tools, release.label, release.rebuiltAs) }
+          return { kind: 'gone', release, rebuiltUrl: rebuiltUrlOf(release) }
         case 'starting':
           return { kind: 'starting', release }
         case 'wake':
@@ -101,8 +107,4 @@ export function makeWakes({
       await background.settled()
     },
   }
-}
-
-function urlOf({ addresses }: Tools, label: string, number: number | null): string | null {
-  return number === null ? null : addresses.url(addresses.releaseHost(label, number))
 }

@@ -46,10 +46,25 @@ describe('the page of a release that does not run', () => {
   it.each(['failed', 'memory', 'many', 'busy', 'image'] as const)(
     'says why one is not started, and does not ask again by itself: %s',
     (why) => {
-      const page = presentRelease({ kind: 'refused', release, why })
-      expect([page.status, page.retryAfterS, page.reloads, page.lines.length]).toEqual([503, 30, false, 1])
+      const page = presentRelease({ kind: 'refused', release, why, rebuiltUrl: null })
+      expect([page.status, page.retryAfterS, page.reloads]).toEqual([503, 30, false])
+      expect(page.lines.length).toBeGreaterThan(0)
     },
   )
+
+  it('offers the rebuild of one whose image somebody has removed, and links what was rebuilt', () => {
+    const refused = { kind: 'refused', why: 'image', release: { ...release, isKept: true } } as const
+    const page = renderReleaseText(presentRelease({ ...refused, rebuiltUrl: null }))
+    expect(page).toMatch(/removed its image .*\n.*slipway releases rebuild v3 test -a shop/)
+    const again = {
+      ...refused,
+      release: { ...refused.release, rebuiltAs: 9 },
+      rebuiltUrl: 'http://v9--test--shop.localhost',
+    }
+    const linked = renderReleaseText(presentRelease(again))
+    expect(linked).toContain('It was made anew as v9: http://v9--test--shop.localhost')
+    expect(linked).not.toContain('releases rebuild')
+  })
 
   it('is plain where something odd is in it', () => {
     const page = {
