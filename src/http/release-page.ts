@@ -57,6 +57,19 @@ export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavail
         reloads: true,
       }
     }
+    case 'ending': {
+      const { number, drainLeftMs } = answer.release
+      const leftS = Math.ceil(drainLeftMs / 1000)
+      const limit = leftS === 0 ? '' : `, for which they have ${leftS} s more`
+      return {
+        ...usual,
+        status: 503,
+        title: `v${number} is being stopped`,
+        lines: [`It finishes the requests that it had begun${limit}. After that this address starts it again.`],
+        retryAfterS: 2,
+        reloads: true,
+      }
+    }
     case 'refused':
       return { ...usual, status: 503, ...refusals[answer.why](answer), retryAfterS: 30 }
   }

@@ -88,6 +88,22 @@ describe('a release that does not run', () => {
     expect(await spine.deploys.askForRelease(v(1))).toMatchObject({ kind: 'gone', release: { commit: commitOf('a') } })
   })
 
+  it('is being stopped while it finishes what it has, says how long that may take, and is started after that', async () => {
+    spine.config = { ...spine.config, drainMs: 60_000 }
+    await goLive('a')
+    const target = await targetOf(1)
+    await use(1, 1)
+    await goLive('b')
+    await until('v1 has no address', async () => !(await leads(1)))
+    const answer = await spine.deploys.askForRelease(v(1))
+    expect(answer.kind).toBe('ending')
+    const leftMs = 'release' in answer ? answer.release.drainLeftMs : 0
+    expect([leftMs > 30_000, leftMs <= 60_000]).toEqual([true, true])
+    if (target !== undefined) spine.router.setOpenConnections(target, 0)
+    await until('v1 is retired', async () => (await states(1)) === 'retired')
+    await wake(1)
+  })
+
   it('names the newest release that was made of it anew and went live, when its own image is gone', async () => {
     await twoReleases()
     const [row] = await spine.db.query<{ id: number }>('select id from releases where number = 1')
@@ -195,7 +211,7 @@ describe('a release that is asked for', () => {
       if (!(await leads(1)) && target !== undefined) spine.router.setOpenConnections(target, 1)
       return !(await leads(1))
     })
-    expect(await ask(v(1))).toBe('starting')
+    expect(await ask(v(1))).toBe('ending')
     if (target !== undefined) spine.router.setOpenConnections(target, 0)
     await until('v1 sleeps', async () => (await states(1)) === 'retired')
   })

@@ -7,8 +7,10 @@ export type ReleaseAnswer =
   | { readonly kind: 'unknown' }
   /** `rebuiltUrl`, here and below: the address of the release that was made of it anew; null: none was. */
   | { readonly kind: 'gone'; readonly release: AskedRelease; readonly rebuiltUrl: string | null }
-  /** It is started, or is just ending and can be started after that: to be asked for again soon. */
+  /** It is started: to be asked for again soon. */
   | { readonly kind: 'starting'; readonly release: AskedRelease }
+  /** It has run, and finishes the requests that it has: it can be started after that. */
+  | { readonly kind: 'ending'; readonly release: AskedRelease }
   | {
       readonly kind: 'refused'
       readonly release: AskedRelease
@@ -23,7 +25,7 @@ export type ReleaseAnswer =
 export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy' | 'image'
 
 /** What is to be done when a release is asked for. */
-export type WakeDecision = Extract<ReleaseAnswer, { kind: 'unknown' | 'gone' | 'starting' }>['kind'] | 'wake'
+export type WakeDecision = Extract<ReleaseAnswer, { kind: 'unknown' | 'gone' | 'starting' | 'ending' }>['kind'] | 'wake'
 
 /**
  * The proxy has let the visitor in by the rules of the environment; which of its releases have an address is looked up once more, for the
@@ -33,7 +35,7 @@ export function decideAnswer(release: AskedRelease, exposures: Exposures): WakeD
   if (!release.isActive || !haveAddresses(release, exposures)) return 'unknown'
   // Its image goes as that of others does, but nobody has ever seen it at an address.
   if (!release.wasLive) return 'unknown'
-  if (release.instance !== null) return 'starting'
+  if (release.instance !== null) return release.instance === 'draining' ? 'ending' : 'starting'
   return release.isKept ? 'wake' : 'gone'
 }
 

@@ -25,8 +25,10 @@ export interface AskedRelease {
   readonly rebuiltAs: number | null
   /** When a value of its variables was revoked last: what was read of them before that is not used any more. */
   readonly revokedAt: string | null
-  /** Of an instance that is there, whatever started it; null: none is. */
+  /** Of an instance that is there, whatever started it, rather of one that does not drain; null: none is. */
   readonly instance: InstanceRecord['state'] | null
+  /** How long what drains may still take for the requests that it has; 0 when nothing drains. */
+  readonly drainLeftMs: number
 }
 
 export async function findAskedRelease(
@@ -40,7 +42,10 @@ export async function findAskedRelease(
        exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live') as "wasLive",
        r.variables_revoked_at::text as "revokedAt",
        (select min(d.id) from deploys d where d.release_id = r.id) as "madeBy",
-       (select i.state from instances i where i.release_id = r.id and i.state <> 'retired' limit 1) as instance,
+       (select i.state from instances i where i.release_id = r.id and i.state <> 'retired'
+        order by i.state = 'draining' limit 1) as instance,
+       coalesce((select greatest(0, extract(epoch from max(i.drain_until) - now()) * 1000) from instances i
+        where i.release_id = r.id and i.state = 'draining'), 0)::float8 as "drainLeftMs",
        (select n.number from deploys d join releases n on n.id = d.release_id
         where d.rebuild_of_release_id = r.id and d.state = 'live' order by d.id desc limit 1) as "rebuiltAs"
      from environments e

@@ -92,7 +92,8 @@ export function makeWakes({
         case 'gone':
           return { kind: 'gone', release, rebuiltUrl: rebuiltUrlOf(release) }
         case 'starting':
-          return { kind: 'starting', release }
+        case 'ending':
+          return { kind: decision, release }
         case 'wake':
           return begin(release)
       }

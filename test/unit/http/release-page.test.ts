@@ -19,6 +19,7 @@ const release = {
   rebuiltAs: null,
   revokedAt: null,
   instance: null,
+  drainLeftMs: 0,
 }
 
 describe('the page of a release that does not run', () => {
@@ -41,6 +42,15 @@ describe('the page of a release that does not run', () => {
     const page = presentRelease({ kind: 'starting', release })
     expect([page.status, page.retryAfterS]).toEqual([503, 2])
     expect(renderReleasePage(page).text).toContain('<meta http-equiv="refresh" content="2">')
+  })
+
+  it('says of one that drains that it is stopped, and loads itself again', () => {
+    const page = presentRelease({ kind: 'ending', release: { ...release, drainLeftMs: 20_100 } })
+    expect([page.status, page.retryAfterS, page.reloads, page.title]).toEqual([503, 2, true, 'v3 is being stopped'])
+    expect(page.lines).toEqual([
+      'It finishes the requests that it had begun, for which they have 21 s more. After that this address starts it again.',
+    ])
+    expect(presentRelease({ kind: 'ending', release }).lines[0]).toMatch(/begun\. After that/)
   })
 
   it.each(['failed', 'memory', 'many', 'busy', 'image'] as const)(

@@ -21,6 +21,7 @@ const release: AskedRelease = {
   rebuiltAs: null,
   revokedAt: null,
   instance: null,
+  drainLeftMs: 0,
 }
 const exposed = (releaseAddresses: Exposure['releaseAddresses'], passwords: string[] = []): Exposures =>
   new Map([
@@ -42,13 +43,16 @@ describe('what is said for a release that does not run', () => {
   ])('%s', (_, change, exposures, expected) => {
     expect(decideAnswer({ ...release, ...change }, exposures)).toBe(expected)
   })
-  it.each(['starting', 'serving', 'waking', 'awake', 'draining'] as const)(
-    'one that has an instance (%s) is asked for again, and not started a second time',
-    (instance) => {
-      expect(decideAnswer({ ...release, instance }, new Map())).toBe('starting')
-      expect(decideAnswer({ ...release, instance, isKept: false }, new Map())).toBe('starting')
-    },
-  )
+  it.each([
+    ['starting', 'starting'],
+    ['serving', 'starting'],
+    ['waking', 'starting'],
+    ['awake', 'starting'],
+    ['draining', 'ending'],
+  ] as const)('one that has an instance (%s) is asked for again, and not started a second time', (instance, said) => {
+    expect(decideAnswer({ ...release, instance }, new Map())).toBe(said)
+    expect(decideAnswer({ ...release, instance, isKept: false }, new Map())).toBe(said)
+  })
 })
 
 describe('when an instance was last used', () => {
