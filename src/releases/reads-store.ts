@@ -144,6 +144,17 @@ export async function readContent(q: Queryable, releaseId: number): Promise<Rele
   return rows[0] as ReleaseContent
 }
 
+/** When a value was revoked that instances which serve were started with; null: none was. */
+export async function findRevokedInUse(q: Queryable, releaseId: number): Promise<Date | null> {
+  const rows = await q.query<{ at: Date }>(
+    `select variables_revoked_at as at from releases r
+     where id = $1 and exists (
+       select 1 from instances where release_id = r.id and state = 'serving' and created_at < r.variables_revoked_at)`,
+    [releaseId],
+  )
+  return rows[0]?.at ?? null
+}
+
 export interface StepTime {
   readonly step: string
   readonly startedAt: Date

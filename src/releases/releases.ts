@@ -43,6 +43,8 @@ export interface ReleaseDetails extends store.ReleaseSummary {
   readonly configuration: Configuration
   /** Names, sorted. */
   readonly variables: readonly string[]
+  /** What serves was started with a value that was revoked then; null: it was not. */
+  readonly revokedAt: Date | null
   /** Of the deploy that made it, in their order. */
   readonly steps: readonly store.StepTime[]
   /** The newest first; `total` counts all. */
@@ -78,8 +80,9 @@ export function makeReleases({ db, holdImage }: Parts): Releases {
     list: (environmentId, page) => store.listReleases(db, environmentId, page),
     async get(place) {
       const summary = await find(place)
-      const [{ image, config, marks }, steps, { total, deploys }] = await Promise.all([
+      const [{ image, config, marks }, revokedAt, steps, { total, deploys }] = await Promise.all([
         store.readContent(db, summary.id),
+        store.findRevokedInUse(db, summary.id),
         summary.deploy === null ? [] : store.listSteps(db, summary.deploy.id),
         store.listDeploysOf(db, summary.id, mostDeploys),
       ])
@@ -88,6 +91,7 @@ export function makeReleases({ db, holdImage }: Parts): Releases {
         image,
         configuration: configurationAsWritten(config),
         variables: Object.keys(marks).sort(),
+        revokedAt,
         steps,
         deploys: { total, newest: deploys },
       }

@@ -19,6 +19,8 @@ export interface StatusFacts {
     /** Of those, how many take no requests now. */
     readonly down: number
     readonly isCrashLoop: boolean
+    /** When a value was revoked that an instance was started with; null: none was. */
+    readonly revokedAt: Date | null
   } | null
   /** The deploy that ended last. */
   readonly lastDeploy: {
@@ -80,6 +82,7 @@ export type MessageCode =
   | 'locked'
   | 'maintenance'
   | 'crashed'
+  | 'revoked'
   | 'stopped'
   | 'removing'
 
@@ -101,6 +104,7 @@ export function listUnapplied(
 export function summarize(facts: StatusFacts): Summary {
   const messages = [
     ...tellState(facts),
+    ...tellRevoked(facts),
     ...tellMaintenance(facts),
     ...tellLock(facts),
     ...tellDeploying(facts),
@@ -126,6 +130,13 @@ function tellState({ wanted, live }: StatusFacts): Message[] {
   if (live.down === 0 && !live.isCrashLoop) return []
   const how = live.isCrashLoop ? 'Ends again and again' : 'Crashed'
   return [{ code: 'crashed', text: `${how}: ${live.down} of ${count(live.instances, 'instance')} down` }]
+}
+
+/** The engine brings an instance back with what it had: only another one is without it. */
+function tellRevoked({ live }: StatusFacts): Message[] {
+  if (live === null || live.revokedAt === null) return []
+  const text = `Still runs with a value that was revoked at ${iso(live.revokedAt)}: restart it, or deploy it when builds get that variable`
+  return [{ code: 'revoked', text }]
 }
 
 function tellMaintenance({ isMaintained }: StatusFacts): Message[] {

@@ -32,6 +32,7 @@ interface FactsRow extends LockRow {
   instances: number
   down: number
   loops: boolean
+  revoked_at: Date | null
   last_state: NonNullable<StatusFacts['lastDeploy']>['state'] | null
   last_finished_at: Date | null
   last_commands_ran: boolean | null
@@ -58,6 +59,7 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
        r.number as release, t.changed_at as since, b.commit, src.branch as deployed_branch,
        c.undeployed, c.left_out,
        coalesce(i.instances, 0) as instances, coalesce(i.down, 0) as down, coalesce(i.loops, false) as loops,
+       i.revoked_at,
        d.state as last_state, d.finished_at as last_finished_at, d.commands_ran as last_commands_ran,
        n.id as deploying, n.step as deploying_step, n.started_at as deploying_since,
        coalesce(cardinality(array_remove(dr.releases, t.release_id)), 0) as draining,
@@ -77,6 +79,7 @@ export async function listFacts(q: Queryable, appId: number | null): Promise<Env
      left join lateral (
        -- A worker is started after the swap: for that while it is not up, but nothing has crashed.
        select count(*)::int as instances, bool_or(crash_loop_since is not null) as loops,
+         max(r.variables_revoked_at) filter (where created_at < r.variables_revoked_at) as revoked_at,
          (count(down_since) filter (where process = 'web' or end_count > 0
            or greatest(down_since, t.changed_at) < now() - interval '15 s'))::int as down
        from instances where release_id = r.id and state = 'serving'
@@ -117,6 +120,7 @@ function toFacts(row: FactsRow): EnvironmentFacts {
             instances: row.instances,
             down: row.down,
             isCrashLoop: row.loops,
+            revokedAt: row.revoked_at,
           },
     lastDeploy:
       state === null || finishedAt === null

@@ -61,6 +61,20 @@ live still runs with the old value (v2). Start it anew: slipway restart live -a 
     ])
     expect(done.stderr).toContain('make the old value worthless where it came from')
     expect(done.stdout + done.stderr).not.toMatch(/leaked-value|the-new-one/)
+    const status = await cli.run(['status', 'live', '-a', app])
+    expect(status.stdout).toMatch(
+      new RegExp(`^ !     Still runs with a value that was revoked at .*: slipway restart live -a ${app}$`, 'm'),
+    )
+    const shown = await cli.run(['releases', 'show', 'v2', '-e', 'live', '-a', app])
+    expect(shown.stdout).toMatch(
+      new RegExp(`^State +serves\\n +still with a value that was revoked .* ago: slipway restart live -a ${app}$`, 'm'),
+    )
+    for (const args of [
+      ['status', 'test'],
+      ['releases', 'show', 'v2', '-e', 'test'],
+      ['releases', 'show', 'v1', '-e', 'live'],
+    ])
+      expect((await cli.run([...args, '-a', app])).stdout).not.toContain('revoked')
     const again = await vars('set', 'KEY=leaked-value')
     expect([again.code, again.stderr]).toEqual([5, expect.stringMatching(/This value of KEY was revoked by admin at/)])
     expect((await vars('set', 'KEY=another one')).code).toBe(0)

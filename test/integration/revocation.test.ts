@@ -12,6 +12,7 @@ import {
   openKeys,
   type Revoked,
 } from '../../src/vars/index.ts'
+import { makeStatuses } from '../../src/status/index.ts'
 import { waitFor } from '../support/slipway.ts'
 import { commitOf, makeSpine, type Spine, spineKey } from '../support/spine.ts'
 
@@ -111,6 +112,35 @@ describe('a value that leaked', () => {
       { kind: 'vars.revoked', environment: 'test', data: { name: 'KEY', releases: 1, removed: false } },
       { kind: 'vars.revoked', environment: 'live', data: { name: 'KEY', releases: 1, removed: false } },
     ])
+  })
+
+  it('is told of what serves with it, until that is started anew, by whomever', async () => {
+    const statuses = makeStatuses({
+      db: spine.db,
+      commits: { countBetween: async () => null },
+      logger: spine.tools.logger,
+    })
+    const told = async (): Promise<string[]> =>
+      (await statuses.list()).flatMap(({ facts, messages }) =>
+        messages.some(({ code }) => code === 'revoked') ? [facts.environment] : [],
+      )
+    for (const environment of ['test', 'live'] as const) {
+      await set('KEY', leaked, environment)
+      await live(await spine.deploy(environment, commitOf('a')))
+    }
+    expect(await told()).toEqual([])
+    await revoke('test')
+    expect((await told()).toSorted()).toEqual(['live', 'test'])
+    await live(await spine.request('restart', 'test', commitOf('a')))
+    expect(await told()).toEqual(['live'])
+    // Slipway starts it again: that container has the new one.
+    const [instance] = await spine.deploys.listInstances((await spine.environment('live')).id)
+    spine.runtime.end(instance?.containerId ?? '', { exitCode: 1 })
+    await waitFor('another container', 20_000, async () => {
+      const [now] = await spine.deploys.listInstances((await spine.environment('live')).id)
+      return now?.containerId !== instance?.containerId
+    })
+    expect(await told()).toEqual([])
   })
 
   it('may be one that only a release still has, and is removed when there is no new one', async () => {

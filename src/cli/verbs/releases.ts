@@ -124,18 +124,25 @@ function rowOf(release: Release): string[] {
 
 async function showRelease(session: Session, words: ReleaseWords, options: CommonOptions): Promise<void> {
   const { environment, release: number } = readPlace(words, options)
-  const path = `${environmentPath(await session.app(), environment)}/releases/${number}`
+  const app = await session.app()
+  const path = `${environmentPath(app, environment)}/releases/${number}`
   const release = await session.client().call<ReleaseDetails>('GET', path)
   session.out.data(release)
-  printRelease(session.out, release)
+  printRelease(session.out, app, release)
 }
 
-function printRelease(out: Output, release: ReleaseDetails): void {
+function printRelease(out: Output, app: string, release: ReleaseDetails): void {
   const { deploy, deploys } = release
   const more = deploys.total - deploys.newest.length
   out.facts([
     ['Release', `${release.release} of ${release.environment}`],
     ['State', describeRelease(release)],
+    [
+      '',
+      release.revokedAt === null
+        ? null
+        : `still with a value that was revoked ${ago(release.revokedAt)}: slipway restart ${release.environment} -a ${app}`,
+    ],
     [
       'Made',
       `${ago(release.createdAt)}${deploy === null ? '' : ` by ${deploy.requestedBy}`}: ${describeReason(release)}`,

@@ -153,7 +153,10 @@ function printStatus(out: Output, status: Status): void {
     ['Its log', lastDeploy?.error == null ? null : `slipway deploys log ${lastDeploy.id}`],
   ])
   const told = status.messages.filter(({ code }) => !shownAbove.has(code))
-  for (const { code, text } of told) out.line(`${pressing.has(code) ? ' !     ' : '       '}${text}`)
+  for (const { code, text } of told) {
+    const how = code === 'revoked' ? `: slipway restart ${environment.name} -a ${environment.app}` : ''
+    out.line(`${pressing.has(code) ? ' !     ' : '       '}${text}${how}`)
+  }
   printToDeploy(out, status)
   printInstances(out, status)
   if (line.length === 0) return
@@ -174,7 +177,9 @@ function printStatus(out: Output, status: Status): void {
 const shownAbove = new Set(['succeeded', 'failed', 'ended', 'locked', 'maintenance'])
 
 /** What somebody should do something about. */
-const pressing = new Set(['maintenance', 'locked', 'crashed', 'failed', 'commands-ran', 'rewritten', 'no-branch'])
+const pressing = new Set([
+  ...['maintenance', 'locked', 'crashed', 'revoked', 'failed', 'commands-ran', 'rewritten', 'no-branch'],
+])
 
 function describeLock({ by, since, reason, waits, allowsRollbacks }: NonNullable<Lock>): string {
   const how = `${waits ? 'deploys wait' : 'deploys are refused'}${allowsRollbacks ? ', rollbacks are not' : ''}`

@@ -70,10 +70,10 @@ export async function recordUp(db: Database, id: number): Promise<boolean> {
   })
 }
 
-/** Slipway is about to start it again; the next time it waits longer. */
+/** Slipway is about to start it again, with what its release has from now on; the next time it waits longer. */
 export async function recordStartAttempt(q: Queryable, id: number, attempt: number): Promise<void> {
   await q.query(
-    `update instances set start_attempts = $2, next_start_at = now() + $3 * interval '1 millisecond' where id = $1`,
+    `update instances set start_attempts = $2, next_start_at = now() + $3 * interval '1 millisecond', created_at = now() where id = $1`,
     [id, attempt, delayAfterStartMs(attempt)],
   )
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { listUnapplied, type StatusFacts, summarize } from '../../../src/status/status.ts'
 
 const at = new Date('2026-11-21T10:00:00.500Z')
-const live = { commit: 'a', branch: 'main', instances: 1, down: 0, isCrashLoop: false }
+const live = { commit: 'a', branch: 'main', instances: 1, down: 0, isCrashLoop: false, revokedAt: null }
 const facts: StatusFacts = {
   wanted: 'active',
   lock: null,
@@ -34,6 +34,17 @@ describe('what is said of an environment', () => {
     const unapplied = [{ what: 'variables', names: ['A'] }] as const
     expect(textsOf({ ...ahead, unapplied }).at(-1)).toBe('3 undeployed commits and unapplied changes')
     expect(textsOf({ unapplied }).slice(1)).toEqual(['All commits deployed', 'Unapplied changes'])
+  })
+
+  it('tells of a revoked value that it was started with, before all but a crash', () => {
+    const told = summarize({ ...facts, live: { ...live, revokedAt: at } })
+    expect(told.messages[0]).toEqual({
+      code: 'revoked',
+      text: expect.stringMatching(/^Still runs with a value that was revoked at 2026-11-21T10:00:00Z: restart it/),
+    })
+    const crashed = summarize({ ...facts, live: { ...live, down: 1, revokedAt: at } })
+    expect(crashed.messages.map(({ code }) => code).slice(0, 2)).toEqual(['crashed', 'revoked'])
+    expect(summarize(facts).messages.map(({ code }) => code)).not.toContain('revoked')
   })
 
   it('tells of release commands that ran although nothing was swapped', () => {

@@ -54,6 +54,8 @@ export const releaseDetails = z.strictObject({
   configuration: z.record(z.string(), z.unknown()),
   /** Names. */
   variables: z.array(z.string()),
+  /** What serves was started with a value that was revoked then, and has it until it is started anew; null: it was not. */
+  revokedAt: time.nullable(),
   /** Of the deploy that made it. */
   steps: z.array(
     z.strictObject({
@@ -153,6 +155,7 @@ export function presentDetails(
     url: place.url,
     configuration: release.configuration,
     variables: [...release.variables],
+    revokedAt: isoTimeOrNull(release.revokedAt),
     steps: release.steps.map(({ startedAt, finishedAt, ...step }) => ({
       ...step,
       startedAt: isoTime(startedAt),
