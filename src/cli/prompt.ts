@@ -17,9 +17,12 @@ export async function askSecret(question: string): Promise<string> {
   }
 }
 
+/** Somebody sits at both ends. */
+export const canAsk = (): boolean => process.stdin.isTTY && process.stderr.isTTY
+
 /** Asks yes or no; `yes` is the answer to Enter, and where nobody can be asked. */
 export async function confirm(question: string): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return true
+  if (!canAsk()) return true
   const { createInterface } = await import('node:readline/promises')
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   // Ctrl-C and Ctrl-D close it, and the question alone would wait for ever.
@@ -34,7 +37,7 @@ export async function confirm(question: string): Promise<boolean> {
 
 /** Asks for the name of what is to be removed; where nobody can be asked, it must have been said with --yes. */
 export async function confirmByName(name: string, what: string): Promise<void> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+  if (!canAsk()) {
     throw new Failure(exits.wrongUse, `Nothing was removed: nobody can be asked here.`, 'If you are sure: --yes')
   }
   const { createInterface } = await import('node:readline/promises')

@@ -1,10 +1,12 @@
 /* eslint-disable @typescript-eslint/no-unsafe-member-access --
    answers are JSON of any shape here; what they must hold is what the tests say */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type ApiServer, otherCommit, someCommit, startApiServer } from '../support/api-server.ts'
-import { httpCall, type HttpReply } from '../support/http-call.ts'
+import { eventually, httpCall, type HttpReply } from '../support/http-call.ts'
 import { addRelease } from '../support/old-releases.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { type Cli, type CliResult, makeCli, slipwayFile, userPath } from '../support/slipway-cli.ts'
 
 let server: ApiServer
 let cli: Cli
@@ -89,6 +91,41 @@ describe('rollbacks', () => {
     ])
     const help = await slipway('rollback', '--help')
     expect(help.stdout).toMatch(/never to what was gone back from/)
+  })
+})
+
+describe('a rollback on a terminal', () => {
+  const atTerminal = async (args: string, answer: string): Promise<{ code: number; seen: string }> => {
+    const env = { PATH: userPath, HOME: cli.home, GIT_CONFIG_NOSYSTEM: '1' }
+    const command = `${process.execPath} ${slipwayFile} rollback test -a shop --no-wait ${args}`
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+    let seen = ''
+    terminal.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()))
+    const ended = once(terminal, 'close')
+    if (answer !== '') {
+      await eventually(() => seen.includes('[Y/n]'), 'the question')
+      terminal.stdin.write(answer)
+    }
+    const [code] = (await ended) as [number]
+    return { code, seen }
+  }
+  const count = async (): Promise<number> =>
+    ((await call('GET', 'test/deploys?limit=200')).json.deploys as unknown[]).length
+
+  it.each([
+    { who: 'says no', answer: 'n\r', code: 1 },
+    { who: 'leaves', answer: '\u0003', code: 1 },
+    { who: 'says yes', answer: '\r', code: 0 },
+    { who: 'is not asked', args: '--yes', answer: '', code: 0 },
+  ])('shows what goes back, and what does not, to whoever $who', async ({ args = '', answer, code }) => {
+    const before = await count()
+    const done = await atTerminal(args, answer)
+    expect([done.code, (await count()) - before]).toEqual([code, code === 0 ? 1 : 0])
+    expect(done.seen).toMatch(/test goes back from v2 to v1\r?\n/)
+    expect(done.seen.includes('Take test back to v1? [Y/n]')).toBe(answer !== '')
+    // Else the log of the deploy says so.
+    expect(done.seen.includes('Pushes to test are held')).toBe(answer !== '')
+    expect(done.seen.includes('Nothing went back.')).toBe(code === 1)
   })
 })
 

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 import type { QueuedDeploy, RollbackPlan } from '../api-types.ts'
-import { exits } from '../failure.ts'
+import { exits, Failure } from '../failure.ts'
 import type { Output } from '../output.ts'
+import { canAsk, confirm } from '../prompt.ts'
 import {
   type CommonOptions,
   environmentPath,
@@ -19,6 +20,7 @@ interface RollbackOptions extends CommonOptions {
   readonly keepVars?: boolean
   readonly plan?: boolean
   readonly hold: boolean
+  readonly yes?: boolean
   readonly wait: boolean
 }
 
@@ -31,12 +33,13 @@ export function addRollbackVerb(program: Command, run: Run): void {
     .option('--keep-vars', 'with the variables of today, not those of then')
     .option('--no-hold', 'pushes go on being deployed (else they wait until somebody deploys or promotes by hand)')
     .option('--plan', 'only show what would go back')
+    .option('-y, --yes', 'do not ask')
     .option('--no-wait', 'return when it stands in line')
   withExample(
     withJson(withEnvironment(rollback)).action(run<[string | undefined, string | undefined], RollbackOptions>(goBack)),
     'slipway rollback live --plan',
     'slipway rollback live',
-    'slipway rollback live v7 --keep-vars',
+    'slipway rollback live v7 --keep-vars --yes',
   ).addHelpText('after', about)
 }
 
@@ -60,13 +63,19 @@ async function goBack(
   const query = `keepVariables=${body.keepVariables}&hold=${body.hold}${chosen}`
   const plan = await session.client().call<RollbackPlan>('GET', `${path}/rollback-plan?${query}`)
   printPlan(out, plan)
+  const asks = options.plan !== true && options.yes !== true && canAsk()
+  // Who is not asked reads them in the log of the deploy.
+  if (options.plan === true || asks) for (const note of plan.notes) out.line(note)
   if (options.plan === true) {
-    for (const note of plan.notes) out.line(note)
     out.data(plan)
     return exits.done
   }
+  const { release: to } = plan.comparison.to
+  if (asks && !(await confirm(`Take ${environment} back to ${to}?`))) {
+    throw new Failure(exits.failed, 'Nothing went back.')
+  }
   // What was shown, whatever serves by now.
-  const asked = { ...body, release: plan.comparison.to.release }
+  const asked = { ...body, release: to }
   return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/rollbacks`, asked), options)
 }
 
