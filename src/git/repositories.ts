@@ -12,8 +12,8 @@ export interface Repositories {
   /** Removes a repository with all that it holds. Only while nobody pushes to it; safe to repeat. */
   readonly remove: (app: string) => Promise<void>
   /**
-   * A full commit id for a branch, a full id or the beginning of one (4 digits or more); `not_found` with the reason
-   * otherwise.
+   * A full commit id for a branch or a tag (its name alone, or in full), a full id or the beginning of one (4 digits or more). Else
+   * `not_found` with the reason, or `conflict` for a name that is both.
    */
   readonly resolveCommit: (app: string, given: string) => Promise<string>
   /** The commit a branch points to; null when there is no such branch. */

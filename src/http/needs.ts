@@ -83,7 +83,7 @@ export interface Facts {
 interface Commits {
   /** Full id of the newest commit of a branch; null when the branch (or the repository) is not there. */
   tipOf(app: string, branch: string): Promise<string | null>
-  /** Full id of the commit named by a full id or its first 7 or more characters; `not_found` for none, `conflict` for several. */
+  /** Full id of the commit named by a branch, a tag, or the first 4 or more characters of an id; `not_found` for none, `conflict` for several. */
   resolveCommit(app: string, text: string): Promise<string>
   /**
    * How many commits only `to` has behind it, and only `from` (null: there is none, so all count); null when one of them is not there any

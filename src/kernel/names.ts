@@ -54,6 +54,21 @@ export function parseCommitId(value: string): string {
  * most 200 bytes. Returns the name without `refs/heads/`.
  */
 export function parseBranchName(value: string): string {
+  if (isRefName(value)) return value
+  throw new SlipwayError('bad_request', `${quote(value)} cannot be the name of a branch here.`, {
+    hint: 'Push it under another name: git push <remote> HEAD:refs/heads/<name>',
+  })
+}
+
+/** What somebody may call a commit: a branch, a tag, an id or its beginning. No ranges, no steps back, no paths. */
+export function parseCommitName(value: string): string {
+  if (isRefName(value)) return value
+  throw new SlipwayError('bad_request', `${quote(value)} is no name of a commit.`, {
+    hint: 'Give a branch, a tag, or the first 4 or more characters of the commit’s id.',
+  })
+}
+
+function isRefName(value: string): boolean {
   const bad =
     value === '' ||
     Buffer.byteLength(value) > 200 ||
@@ -64,12 +79,7 @@ export function parseBranchName(value: string): string {
     value.endsWith('.') ||
     /[\u0000-\u0020\u007f-\u00a0~^:?*[\\\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/.test(value) ||
     value.split('/').some((part) => part === '' || part.startsWith('.') || part.endsWith('.lock'))
-  if (bad) {
-    throw new SlipwayError('bad_request', `${quote(value)} cannot be the name of a branch here.`, {
-      hint: 'Push it under another name: git push <remote> HEAD:refs/heads/<name>',
-    })
-  }
-  return value
+  return !bad
 }
 
 /** Quotes a foreign value for a message: printable ASCII as it is, all else escaped, cut at 80 characters. */

@@ -90,6 +90,12 @@ describe('the command line', () => {
     expect(newest.code).toBe(0)
     expect(newest.stdout).toMatch(/=====> v2 is live in test[\s\S]*release=v2 status=live\n$/)
     expect(await bodyOf()).toBe('two\n')
+    expect((await inShop('deploy', '--commit', 'v1', '--plan')).code).toBe(4)
+    await shop.git('tag', '-a', '-m', 'the first', 'v1', first)
+    expect((await shop.git('push', 'slipway', 'v1')).code).toBe(0)
+    expect((await inShop('deploy', '--commit', 'v1', '--plan')).stdout).toMatch(
+      new RegExp(`^${first.slice(0, 10)} goes to test`),
+    )
     const earlier = await inShop('deploy', '--commit', first.slice(0, 8))
     expect(earlier).toMatchObject({ code: 0, stdout: expect.stringContaining('release=v3 status=live') })
     expect(await bodyOf()).toBe('one\n')

@@ -230,11 +230,13 @@ describe('deploys', () => {
   it('refuse commits that are none, unknown or not one', async () => {
     await createShop('commits')
     const deploy = (commit: unknown) => api('POST', '/apps/commits/environments/test/deploys', { body: { commit } })
-    for (const bad of ['abc', '--help', 'main', 'HEAD~1', 7, 'z'.repeat(40)]) {
+    for (const bad of ['', '--help', 'HEAD~1', 'a..b', 'a b', 7, 'z'.repeat(221)]) {
       expect([bad, (await deploy(bad)).status]).toEqual([bad, 400])
     }
-    expect((await deploy('deadbeef')).status).toBe(404)
-    expect((await deploy('c0ffee')).status).toBe(400)
+    for (const unknown of ['deadbeef', 'abc', 'main', 'z'.repeat(40)]) {
+      expect([unknown, (await deploy(unknown)).status]).toEqual([unknown, 404])
+    }
+    expect((await deploy('c0ffee')).status).toBe(409)
     expect((await deploy('c0ffee0')).status).toBe(202)
   })
 

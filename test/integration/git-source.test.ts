@@ -187,11 +187,42 @@ describe('reading a commit', () => {
     for (const given of ['cafe', commit, commit.slice(0, 7)]) {
       expect(await cli.repositories.resolveCommit(app, given)).toBe(commit)
     }
-    for (const given of ['nothing', '1'.repeat(40), 'abcd', '--all', 'HEAD~1', 'refs/heads/cafe:Dockerfile']) {
+    const unknown = ['nothing', '1'.repeat(40), 'abcd', 'refs/tags/cafe', 'refs/slipway/deploys/1']
+    for (const given of [
+      ...unknown,
+      '',
+      '--all',
+      'HEAD~1',
+      'cafe..main',
+      'cafe^{tree}',
+      'refs/heads/cafe:Dockerfile',
+    ]) {
       await expect(cli.repositories.resolveCommit(app, given)).rejects.toMatchObject({
-        code: expect.stringMatching(/not_found|bad_request/),
+        code: unknown.includes(given) ? 'not_found' : 'bad_request',
       })
     }
+  })
+
+  it('a commit is found by tag, annotated or not; a name that is both is asked back', async () => {
+    const { repositories } = cli
+    const other = await clone.commit('other.txt', 'other')
+    await clone.git('tag', 'v1', commit)
+    await clone.git('tag', '-a', '-m', 'the second', 'v2', other)
+    await clone.git('tag', 'v3', `${commit}^{tree}`)
+    await bring()
+    execFileSync('git', ['-C', repositories.pathOf(app), 'fetch', '-q', clone.path, 'refs/tags/*:refs/tags/*'])
+    const found = (given: string): Promise<string> => repositories.resolveCommit(app, given)
+    expect([await found('v1'), await found('v2'), await found('refs/tags/v2')]).toEqual([commit, other, other])
+    expect(await found(commit.slice(0, 12).toUpperCase())).toBe(commit)
+    await expect(found('v3')).rejects.toMatchObject({ code: 'not_found' })
+    await repositories.moveRefs(app, [{ ref: 'refs/heads/v2', old: zeroId, new: other }])
+    expect(await found('v2')).toBe(other)
+    await repositories.moveRefs(app, [{ ref: 'refs/heads/v2', old: other, new: commit }])
+    await expect(found('v2')).rejects.toMatchObject({
+      code: 'conflict',
+      hint: 'Say which: refs/heads/v2 or refs/tags/v2',
+    })
+    expect([await found('refs/heads/v2'), await found('refs/tags/v2')]).toEqual([commit, other])
   })
 })
 

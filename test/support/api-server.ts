@@ -220,7 +220,7 @@ function makeState(pool: Pool) {
     commits: {
       tipOf: async (app, branch) => tips.get(`${app}/${branch}`) ?? null,
       async resolveCommit(_app, text) {
-        const found = [someCommit, otherCommit].filter((commit) => commit.startsWith(text))
+        const found = [someCommit, otherCommit].filter((commit) => commit.startsWith(text.toLowerCase()))
         if (found.length > 1) throw new SlipwayError('conflict', `Several commits begin with ${text}.`)
         if (found[0] === undefined) throw new SlipwayError('not_found', `There is no commit ${text}.`)
         return found[0]

@@ -10,6 +10,7 @@ import { withTimeout } from '../../kernel/timeout.ts'
 import { plainEnvironment } from './git-environment.ts'
 import { tidyRepository } from './maintenance.ts'
 import { explainRefFailure, isAboutHead } from './ref-failures.ts'
+import { resolveBranch, resolveCommit } from './resolve-commit.ts'
 import { runGit } from './spawn-git.ts'
 import { sweepRepository } from './sweep.ts'
 
@@ -49,9 +50,7 @@ export function makeRepositories(root: string, spawnGit: SpawnGit, spawnBounded 
       await rm(gone, { recursive: true, force: true })
     },
     resolveCommit: (app, given) => resolveCommit(given, (args) => run(app, args)),
-    async resolveBranch(app, branch) {
-      return revParse((args) => run(app, args), `refs/heads/${parseBranchName(branch)}^{commit}`)
-    },
+    resolveBranch: async (app, branch) => resolveBranch(branch, (args) => run(app, args)),
     async isAncestor(app, ancestor, descendant) {
       const { code, stderr } = await run(app, [
         'merge-base',
@@ -200,25 +199,6 @@ async function updateRefs(moves: readonly RefMove[], change: Change): Promise<vo
     if (waitMs === null || !isAboutHead(stderr)) throw explainRefFailure(stderr)
     await setTimeout(waitMs)
   }
-}
-
-type Ask = (args: readonly string[]) => Promise<{ code: number | null; stdout: Buffer; stderr: string }>
-
-async function revParse(ask: Ask, expression: string): Promise<string | null> {
-  const { code, stdout } = await ask(['rev-parse', '--verify', '--quiet', '--end-of-options', expression])
-  return code === 0 ? parseCommitId(stdout.toString('latin1').trim()) : null
-}
-
-/** A branch of this name first: nobody who names a branch `cafe` means a commit. */
-async function resolveCommit(given: string, ask: Ask): Promise<string> {
-  const isId = /^[0-9a-f]{4,40}$/.test(given)
-  const branch =
-    given.length === 40 && isId ? null : await revParse(ask, `refs/heads/${parseBranchName(given)}^{commit}`)
-  const found = branch ?? (isId ? await revParse(ask, `${given}^{commit}`) : null)
-  if (found !== null) return found
-  throw new SlipwayError('not_found', `There is no branch and no single commit ${quote(given)} in the repository.`, {
-    hint: 'Push it first, or give more digits of the commit’s id.',
-  })
 }
 
 /** NUL-separated, so that no name can end its command. */

@@ -32,7 +32,7 @@ export function addDeployVerbs(program: Command, run: Run): void {
     .command('deploy')
     .argument('[env]', 'the environment (default: test)')
     .description('deploy the newest commit of the followed branch, and follow it until it is live or failed')
-    .option('--commit <sha>', 'this commit instead: its id, or the first 7 or more characters')
+    .option('--commit <name>', 'this commit instead: a branch, a tag, or the first 4 or more characters of its id')
     .option('--force-rebuild', 'build it although an image of the same commit and settings is kept')
     .option('--reuse-image', 'the image that serves, with the variables, scale and domains of today; nothing is built')
     .option('--content-from <env>', 'content of another environment before the release commands (there is none yet)')

@@ -5,7 +5,7 @@ import { defineRoute, type Route } from '../../route.ts'
 import { environmentParams, flag, name, nothing } from '../../schemas.ts'
 import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 import { comparisonSchema, presentCommits } from '../releases/presenter.ts'
-import { assertNoContent, assertOneWay, chooseCommit, commitId } from '../deploys/wish.ts'
+import { assertNoContent, assertOneWay, chooseCommit, commitName } from '../deploys/wish.ts'
 
 /** So many differences of the configuration are listed. */
 const listed = 50
@@ -40,7 +40,7 @@ export function deployPlanRoutes({ environments, deployPlans, commits, facts }: 
       action: 'apps.read',
       params: environmentParams,
       query: z.strictObject({
-        commit: commitId.optional(),
+        commit: commitName.optional(),
         forceRebuild: flag.default(false),
         reuseImage: flag.default(false),
         contentFrom: name.optional(),

@@ -5,7 +5,7 @@ import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { count, deployParams, environmentParams, name, nothing } from '../../schemas.ts'
 import { deploySchema, presentDeploy, presentQueued, queuedDeploy } from './presenter.ts'
-import { assertNoContent, assertOneWay, chooseCommit, commitId } from './wish.ts'
+import { assertNoContent, assertOneWay, chooseCommit, commitName } from './wish.ts'
 
 const deployList = z.strictObject({
   deploys: z.array(deploySchema),
@@ -56,7 +56,7 @@ function lineRoutes({ environments, deploys, deployPlans, commits, db }: Needs):
       params: environmentParams,
       query: nothing,
       body: z.strictObject({
-        commit: commitId.optional(),
+        commit: commitName.optional(),
         /** Builds it although an image of the same commit and settings is kept. */
         forceRebuild: z.boolean().default(false),
         /** The image that serves, with the settings of today; nothing is built, whatever commits there are. */

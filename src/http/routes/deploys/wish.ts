@@ -1,14 +1,15 @@
 import { z } from 'zod'
 import type { Environment } from '../../../environments/index.ts'
 import { SlipwayError } from '../../../kernel/errors.ts'
-import { quote } from '../../../kernel/names.ts'
+import { parseCommitName, quote } from '../../../kernel/names.ts'
 import type { HttpNeeds } from '../../needs.ts'
 
 /*
  * What somebody can want of a deploy.
  */
 
-export const commitId = z.string().regex(/^[0-9a-f]{7,64}$/i, 'must be a commit id: 7 to 64 characters 0–9 and a–f')
+/** A branch, a tag, or the first 4 or more characters of a commit’s id. */
+export const commitName = z.string().min(1, 'must not be empty').max(220, 'is too long')
 
 /** The place of an environment's content (databases, media) in a deploy is before its release commands; nothing holds any yet. */
 export function assertNoContent(from: string | undefined): void {
@@ -37,12 +38,27 @@ export async function chooseCommit(
   environment: Environment,
   given: string | undefined,
 ): Promise<string> {
-  if (given !== undefined) return commits.resolveCommit(environment.app, given.toLowerCase())
+  if (given !== undefined) {
+    return commits.resolveCommit(environment.app, parseCommitName(given)).catch((error: unknown) => {
+      throw isReleaseName(given) ? hintRelease(error, environment, given) : error
+    })
+  }
   const branch = environment.followedBranch
   const tip = branch === null ? null : await commits.tipOf(environment.app, branch)
   if (tip !== null) return tip
   const why = branch === null ? 'Nothing was pushed yet' : `The branch ${quote(branch)} was not pushed yet`
   throw new SlipwayError('conflict', `${why}, so there is nothing to deploy to ${environment.name}.`, {
     hint: `Push first: git push <remote> ${branch ?? 'main'}`,
+  })
+}
+
+const isReleaseName = (text: string): boolean => /^v[1-9][0-9]{0,8}$/.test(text)
+
+/** Whoever says `v12` may mean the release. */
+function hintRelease(error: unknown, { name, app }: Environment, release: string): unknown {
+  if (!(error instanceof SlipwayError && error.code === 'not_found')) return error
+  return new SlipwayError('not_found', error.message, {
+    hint: `If you mean the release: slipway rollback ${name} ${release} -a ${app}, or to build its commit again: slipway releases rebuild ${release} -e ${name} -a ${app}`,
+    cause: error,
   })
 }
