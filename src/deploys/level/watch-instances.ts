@@ -3,6 +3,7 @@ import { recordEnd } from './instance-ends.ts'
 import { type InstanceRecord, isWeb, listInstances, listInstancesOfDeploy } from '../instances.ts'
 import { bringBack, takeOut, takeOutEnded } from './take-out.ts'
 import { nameOf } from './plan-reconcile.ts'
+import { putToSleep } from '../wake/lead-awake.ts'
 import type { Tools } from '../steps/index.ts'
 
 /** The engine restarts what ended by itself, and has said so by then; what somebody stopped or killed by hand it leaves down. */
@@ -64,9 +65,13 @@ interface Dealing {
 async function onChange(tools: Tools, { change, onResync, signal }: Dealing): Promise<void> {
   if (change.labels[labelNames.kind] !== 'instance') return
   const all = await listInstancesOfDeploy(tools.db, Number(change.labels[labelNames.deploy]))
-  // What is only awake is put to sleep by the comparison.
-  const awake = all.some(({ state, containerId }) => state === 'awake' && containerId === change.containerId)
-  if (awake && change.kind !== 'started') return onResync()
+  const awake = all.find(({ state, containerId }) => state === 'awake' && containerId === change.containerId)
+  if (awake !== undefined && change.kind !== 'started') {
+    // Not left to the comparison: for a moment longer the engine lists it as running.
+    if (await putToSleep(tools, awake))
+      tools.logger.warn('a release that was awake has ended', { instance: nameOf(awake) })
+    return onResync()
+  }
   const serving = all.filter((instance) => instance.state === 'serving')
   if (serving.length === 0) return
   switch (change.kind) {
