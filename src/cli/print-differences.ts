@@ -1,3 +1,4 @@
+import { shortCommit } from '../kernel/short-commit.ts'
 import type { ReleaseComparison } from './api-types.ts'
 import type { Output } from './output.ts'
 
@@ -32,7 +33,7 @@ type Commits = NonNullable<ReleaseComparison['commits']>['added']
 
 function commitLines({ total, first }: Commits): string[] {
   return withRest(
-    first.map(({ id, author, subject }) => `${id.slice(0, 10)}  ${subject}  (${author})`),
+    first.map(({ id, author, subject }) => `${shortCommit(id)}  ${subject}  (${author})`),
     total,
   )
 }

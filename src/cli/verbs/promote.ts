@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { shortCommit } from '../../kernel/short-commit.ts'
 import type { PromotionPlan, QueuedDeploy } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
 import type { Output } from '../output.ts'
@@ -83,7 +84,7 @@ async function promoteRelease(
 
 function printPlan(out: Output, plan: PromotionPlan, { rebuild }: PromoteOptions): void {
   const { from, to, comparison, buildVariables, commands, endsHold } = plan
-  const what = `${from.environment} ${from.release} (${from.commit.slice(0, 10)})`
+  const what = `${from.environment} ${from.release} (${shortCommit(from.commit)})`
   out.line(
     `${what} goes to ${to}${comparison === null ? ', which serves nothing yet' : `, which serves ${comparison.from.release}`}`,
   )

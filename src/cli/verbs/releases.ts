@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { shortCommit } from '../../kernel/short-commit.ts'
 import type { QueuedDeploy, Release, ReleaseComparison, ReleaseDetails } from '../api-types.ts'
 import { describeReason, describeRelease } from '../describe-release.ts'
 import { ago, type Output } from '../output.ts'
@@ -114,7 +115,7 @@ function rowOf(release: Release): string[] {
     release.release,
     describeRelease(release),
     release.pinned ? 'pinned' : release.image,
-    release.commit.slice(0, 10),
+    shortCommit(release.commit),
     short,
     release.deploy?.requestedBy ?? '-',
     describeReason(release),

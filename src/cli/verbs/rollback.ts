@@ -45,7 +45,8 @@ export function addRollbackVerb(program: Command, run: Run): void {
 
 const about = `
 Nothing is built and no release command runs: it is as fast as a start. It goes before whatever waits in line, and ends
-pushes that wait or still build there. What release commands did to a database since is not undone; they are listed.
+pushes that wait or still build there (not with --no-hold). What release commands did to a database since is not undone;
+they are listed.
 
 Without a release it goes to the newest one that served before. A release that came by a rollback counts as the one that
 was gone back to, so a second rollback goes further back, and never to what was gone back from.`
