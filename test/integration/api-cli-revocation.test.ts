@@ -1,23 +1,16 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { makeReleaseVariables, openKeys } from '../../src/vars/index.ts'
-import { type ApiServer, apiSecretKey, startApiServer } from '../support/api-server.ts'
+import { type ApiServer, apiSecretKey } from '../support/api-server.ts'
 import { httpCall } from '../support/http-call.ts'
 import { addRelease } from '../support/old-releases.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { withOwnApi } from '../support/own-api.ts'
+import type { Cli, CliResult } from '../support/slipway-cli.ts'
 
 let server: ApiServer
 let cli: Cli
 let count = 0
 let app: string
-beforeAll(async () => {
-  server = await startApiServer()
-  cli = await makeCli()
-  expect((await cli.run(['login', server.url, '--token', server.token.reveal(), '-y'])).code).toBe(0)
-})
-afterAll(async () => {
-  await server.remove()
-  await cli.remove()
-})
+withOwnApi((own) => void ({ server, cli } = own))
 beforeEach(async () => {
   app = `shop${(count += 1)}`
   await server.environments.createApp(app)

@@ -1,25 +1,20 @@
 import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { makeVars, openKeys } from '../../src/vars/index.ts'
-import { type ApiServer, apiSecretKey, someCommit, startApiServer } from '../support/api-server.ts'
+import { type ApiServer, apiSecretKey, someCommit } from '../support/api-server.ts'
 import { eventually } from '../support/http-call.ts'
-import { type Cli, type CliResult, makeCli, slipwayFile, userPath, watch } from '../support/slipway-cli.ts'
+import { withOwnApi } from '../support/own-api.ts'
+import { type Cli, type CliResult, slipwayFile, userPath, watch } from '../support/slipway-cli.ts'
 
 let server: ApiServer
 let cli: Cli
-beforeAll(async () => {
-  server = await startApiServer()
-  cli = await makeCli()
+withOwnApi(async (own) => {
+  ;({ server, cli } = own)
   await server.environments.createApp('shop')
   await server.environments.change('shop', 'live', { branch: 'main' })
   server.tips.set('shop/main', someCommit)
-  expect((await cli.run(['login', server.url, '--token', server.token.reveal(), '-y'])).code).toBe(0)
-})
-afterAll(async () => {
-  await server.remove()
-  await cli.remove()
 })
 
 const vars = (verb: string, ...args: string[]): Promise<CliResult> => cli.run(['vars', verb, '-a', 'shop', ...args])

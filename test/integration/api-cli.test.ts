@@ -6,10 +6,11 @@ import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { runGit } from '../../src/cli/git.ts'
-import { type ApiServer, someCommit, startApiServer } from '../support/api-server.ts'
+import { type ApiServer, someCommit } from '../support/api-server.ts'
 import { eventually } from '../support/http-call.ts'
+import { withOwnApi } from '../support/own-api.ts'
 import {
   type Cli,
   type CliResult,
@@ -22,18 +23,15 @@ import {
 
 let server: ApiServer
 let cli: Cli
-beforeAll(async () => {
-  server = await startApiServer({ pingMs: 1_000 })
-  cli = await makeCli()
-  await server.environments.createApp('shop')
-  await server.environments.change('shop', 'test', { branch: 'develop' })
-  server.tips.set('shop/develop', someCommit)
-  expect((await slipway('login', server.url, '--token', server.token.reveal(), '-y')).code).toBe(0)
-})
-afterAll(async () => {
-  await server.remove()
-  await cli.remove()
-})
+withOwnApi(
+  async (own) => {
+    ;({ server, cli } = own)
+    await server.environments.createApp('shop')
+    await server.environments.change('shop', 'test', { branch: 'develop' })
+    server.tips.set('shop/develop', someCommit)
+  },
+  { pingMs: 1_000 },
+)
 
 const slipway = (...args: string[]): Promise<CliResult> => cli.run(args)
 const json = async (...args: string[]) => {

@@ -1,24 +1,19 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { type ApiServer, startApiServer } from '../support/api-server.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { describe, expect, it } from '@jest/globals'
+import type { ApiServer } from '../support/api-server.ts'
+import { withOwnApi } from '../support/own-api.ts'
+import type { Cli, CliResult } from '../support/slipway-cli.ts'
 
 /* `slipway lock`, `unlock` and `maintenance` as a user runs them, and the API below them. */
 
 let server: ApiServer
 let cli: Cli
 
-beforeAll(async () => {
-  server = await startApiServer()
+withOwnApi(async (own) => {
+  ;({ server, cli } = own)
   await server.environments.createApp('shop')
-  cli = await makeCli()
-})
-afterAll(async () => {
-  await cli.remove()
-  await server.remove()
 })
 
-const slipway = (...args: string[]): Promise<CliResult> =>
-  cli.run([...args, '-a', 'shop'], { env: { SLIPWAY_URL: server.url, SLIPWAY_TOKEN: server.token.reveal() } })
+const slipway = (...args: string[]): Promise<CliResult> => cli.run([...args, '-a', 'shop'])
 
 describe('slipway lock', () => {
   it('locks, and everybody is told who, why and since when', async () => {

@@ -1,27 +1,20 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { type ApiServer, startApiServer } from '../support/api-server.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { describe, expect, it } from '@jest/globals'
+import type { ApiServer } from '../support/api-server.ts'
+import { withOwnApi } from '../support/own-api.ts'
+import type { Cli, CliResult } from '../support/slipway-cli.ts'
 
 /* `slipway protect` as a user runs it, and the API below it. */
 
 let server: ApiServer
 let cli: Cli
 
-beforeAll(async () => {
-  server = await startApiServer()
+withOwnApi(async (own) => {
+  ;({ server, cli } = own)
   await server.environments.createApp('shop')
-  cli = await makeCli()
-})
-afterAll(async () => {
-  await cli.remove()
-  await server.remove()
 })
 
 const slipway = (args: readonly string[], input?: string): Promise<CliResult> =>
-  cli.run(args, {
-    env: { SLIPWAY_URL: server.url, SLIPWAY_TOKEN: server.token.reveal() },
-    ...(input === undefined ? {} : { input }),
-  })
+  cli.run(args, input === undefined ? {} : { input })
 const hashOf = async (user: string): Promise<string | undefined> =>
   (await server.pool.query<{ hash: string }>('select hash from environment_passwords where user_name = $1', [user]))[0]
     ?.hash

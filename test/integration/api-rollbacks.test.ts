@@ -2,28 +2,23 @@
    answers are JSON of any shape here; what they must hold is what the tests say */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { type ApiServer, otherCommit, someCommit, startApiServer } from '../support/api-server.ts'
+import { describe, expect, it } from '@jest/globals'
+import { type ApiServer, otherCommit, someCommit } from '../support/api-server.ts'
 import { eventually, httpCall, type HttpReply } from '../support/http-call.ts'
 import { addRelease } from '../support/old-releases.ts'
-import { type Cli, type CliResult, makeCli, slipwayFile, userPath } from '../support/slipway-cli.ts'
+import { withOwnApi } from '../support/own-api.ts'
+import { type Cli, type CliResult, slipwayFile, userPath } from '../support/slipway-cli.ts'
 
 let server: ApiServer
 let cli: Cli
-beforeAll(async () => {
-  server = await startApiServer()
-  cli = await makeCli()
+withOwnApi(async (own) => {
+  ;({ server, cli } = own)
   await server.environments.createApp('shop')
   const { id } = await server.environments.get('shop', 'test')
   await addRelease(server.pool, id, { commit: someCommit, daysAgo: 9 })
   const second = await addRelease(server.pool, id, { commit: otherCommit })
   await server.pool.query(`update builds set config = '{"releaseCommands": []}'`)
   await server.pool.query('insert into routes (environment_id, release_id) values ($1, $2)', [id, second.releaseId])
-  expect((await cli.run(['login', server.url, '--token', server.token.reveal(), '-y'])).code).toBe(0)
-})
-afterAll(async () => {
-  await server.remove()
-  await cli.remove()
 })
 
 const call = (method: string, below: string, body?: unknown): Promise<HttpReply> =>
@@ -74,6 +69,10 @@ describe('rollbacks', () => {
     expect([plan.code, plan.stdout]).toEqual([0, expect.stringMatching(/^test goes back from v2 to v1\n/)])
     const json = await slipway('rollback', 'v1', '--plan', '--json')
     expect(JSON.parse(json.stdout).comparison.to.release).toBe('v1')
+    for (const args of [['1'], ['test', '1']]) {
+      const named = await slipway('rollback', ...args, '--plan')
+      expect([named.code, named.stdout]).toEqual([0, expect.stringMatching(/^test goes back from v2 to v1\n/)])
+    }
     for (const [args, code, said] of [
       [['rollback', 'test', 'next'], 2, /“next” is not a release/],
       [['rollback', 'test', 'v9'], 4, /test has no release v9/],

@@ -1,26 +1,21 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { beforeAll, describe, expect, it } from '@jest/globals'
 import { holdImage } from '../../src/builds/index.ts'
 import { makeReleases } from '../../src/releases/index.ts'
-import { type ApiServer, otherCommit, someCommit, startApiServer, unreadable } from '../support/api-server.ts'
+import { type ApiServer, otherCommit, someCommit, unreadable } from '../support/api-server.ts'
 import { httpCall } from '../support/http-call.ts'
 import { addRelease } from '../support/old-releases.ts'
-import { type Cli, type CliResult, makeCli } from '../support/slipway-cli.ts'
+import { withOwnApi } from '../support/own-api.ts'
+import type { Cli, CliResult } from '../support/slipway-cli.ts'
 
 let server: ApiServer
 let cli: Cli
 let test: number
 let live: number
-beforeAll(async () => {
-  server = await startApiServer()
-  cli = await makeCli()
+withOwnApi(async (own) => {
+  ;({ server, cli } = own)
   await server.environments.createApp('shop')
   test = (await server.environments.get('shop', 'test')).id
   live = (await server.environments.get('shop', 'live')).id
-  expect((await cli.run(['login', server.url, '--token', server.token.reveal(), '-y'])).code).toBe(0)
-})
-afterAll(async () => {
-  await server.remove()
-  await cli.remove()
 })
 
 const get = async (below: string): Promise<{ status: number; json: unknown }> =>

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProcessConfig } from '../../src/builds/index.ts'
 import { countInstances, type Scale } from '../../src/deploys/plan-instances.ts'
@@ -6,10 +6,11 @@ import { appendEvent } from '../../src/kernel/events.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { makeStatuses } from '../../src/status/index.ts'
 import { listProcessChanges } from '../../src/status/store.ts'
-import { type ApiServer, someCommit, startApiServer } from '../support/api-server.ts'
+import { type ApiServer, someCommit } from '../support/api-server.ts'
 import { httpCall } from '../support/http-call.ts'
 import { addRelease } from '../support/old-releases.ts'
-import { type Cli, makeCli } from '../support/slipway-cli.ts'
+import { withOwnApi } from '../support/own-api.ts'
+import type { Cli } from '../support/slipway-cli.ts'
 
 const head = 'b'.repeat(40)
 const deployed = 'a'.repeat(40)
@@ -20,15 +21,7 @@ let count = 0
 let app: string
 let appId: number
 let test: number
-beforeAll(async () => {
-  server = await startApiServer()
-  cli = await makeCli()
-  expect((await cli.run(['login', server.url, '--token', server.token.reveal(), '-y'])).code).toBe(0)
-})
-afterAll(async () => {
-  await server.remove()
-  await cli.remove()
-})
+withOwnApi((own) => void ({ server, cli } = own))
 beforeEach(async () => {
   app = `shop${(count += 1)}`
   appId = (await server.environments.createApp(app)).id
