@@ -15,6 +15,8 @@ import {
   compareProcesses,
   compareVariables,
   type ConfigurationDifference,
+  type Cut,
+  cutDifferences,
   findMaker,
   type Releases,
   type ReleaseSummary,
@@ -44,8 +46,8 @@ export interface DeployPlan {
   readonly variables: VariablesDifference
   /** Names of those that the image was built with otherwise than the environment has them now. */
   readonly buildVariables: readonly string[]
-  readonly configuration: readonly ConfigurationDifference[]
-  readonly processes: readonly ConfigurationDifference[]
+  readonly configuration: Cut<ConfigurationDifference>
+  readonly processes: Cut<ConfigurationDifference>
   /** How many instances are started. */
   readonly instances: readonly ProcessCount[]
   /** The release commands that will run, by label. */
@@ -73,8 +75,8 @@ export function makeDeployPlans(parts: Parts): DeployPlans {
         current === null ? {} : await releases.marksOf(current.id),
         await vars.listMarks(environment.id),
       ),
-      configuration: before === null ? [] : compareConfigurations(before, config),
-      processes: before === null ? [] : compareProcesses(before, config),
+      configuration: cutDifferences(before === null ? [] : compareConfigurations(before, config)),
+      processes: cutDifferences(before === null ? [] : compareProcesses(before, config)),
       instances: await wantedProcesses(db, environment, config),
       commands: config.releaseCommands.filter(({ on }) => on.includes('deploy')).map(({ label }) => label),
     }

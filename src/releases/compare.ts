@@ -1,3 +1,4 @@
+import type { Cut } from './compare-commits.ts'
 import { type Configuration, configurationAsWritten, isRecord } from './configuration.ts'
 
 /*
@@ -22,6 +23,7 @@ export interface ConfigurationDifference {
 export type Marks = Readonly<Record<string, string>>
 
 const longestValue = 200
+const mostDifferences = 100
 
 export function compareVariables(from: Marks, to: Marks): VariablesDifference {
   const [before, after] = [new Map(Object.entries(from)), new Map(Object.entries(to))]
@@ -40,6 +42,11 @@ export function compareConfigurations(from: unknown, to: unknown): Configuration
 /** Of processes what is run and how many; `worker.run`. */
 export function compareProcesses(from: unknown, to: unknown): ConfigurationDifference[] {
   return compareRecords(processesOf(from), processesOf(to))
+}
+
+/** For people: of a configuration that is another as a whole nobody reads all. */
+export function cutDifferences(all: readonly ConfigurationDifference[]): Cut<ConfigurationDifference> {
+  return { total: all.length, first: all.slice(0, mostDifferences) }
 }
 
 function withoutProcesses(config: unknown): Configuration {

@@ -4,6 +4,7 @@ export {
   compareProcesses,
   compareVariables,
   type ConfigurationDifference,
+  cutDifferences,
   type Marks,
   type VariablesDifference,
 } from './compare.ts'

@@ -6,6 +6,7 @@ import {
   compareProcesses,
   compareVariables,
   type ConfigurationDifference,
+  cutDifferences,
   type Marks,
   type VariablesDifference,
 } from './compare.ts'
@@ -61,7 +62,6 @@ export interface ReleaseComparison {
 }
 
 const mostDeploys = 20
-const mostDifferences = 100
 
 interface Parts {
   readonly db: Database
@@ -106,8 +106,8 @@ export function makeReleases({ db, holdImage }: Parts): Releases {
         to,
         isSameImage: before.image.digest === after.image.digest,
         variables: compareVariables(before.marks, after.marks),
-        configuration: cut(compareConfigurations(before.config, after.config)),
-        processes: cut(compareProcesses(before.config, after.config)),
+        configuration: cutDifferences(compareConfigurations(before.config, after.config)),
+        processes: cutDifferences(compareProcesses(before.config, after.config)),
       }
     },
     async setPinned(place, pinned, by) {
@@ -130,8 +130,4 @@ function missingError({ environment, number }: ReleasePlace): SlipwayError {
   return new SlipwayError('not_found', `${environment} has no release v${number}.`, {
     hint: `See what there is with: slipway releases list ${environment}`,
   })
-}
-
-function cut<T>(all: readonly T[]): Cut<T> {
-  return { total: all.length, first: all.slice(0, mostDifferences) }
 }

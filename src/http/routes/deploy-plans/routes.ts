@@ -4,11 +4,8 @@ import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { environmentParams, flag, name, nothing } from '../../schemas.ts'
 import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
-import { comparisonSchema, presentCommits } from '../releases/presenter.ts'
+import { differencesSchema, presentDifferences } from '../releases/presenter.ts'
 import { assertNoContent, assertOneWay, chooseCommit, commitName } from '../deploys/wish.ts'
-
-/** So many differences of the configuration are listed. */
-const listed = 50
 
 export const deployPlanSchema = z.strictObject({
   environment: environmentSchema,
@@ -19,7 +16,7 @@ export const deployPlanSchema = z.strictObject({
   image: z
     .strictObject({ build: z.number().int(), release: z.string().nullable(), environment: z.string().nullable() })
     .nullable(),
-  ...comparisonSchema.pick({ commits: true, variables: true, configuration: true, processes: true }).shape,
+  ...differencesSchema.shape,
   /** Names of those that the image was built with otherwise than the environment has them now. */
   buildVariables: z.array(z.string()),
   instances: z.array(z.strictObject({ process: z.string(), instances: z.number().int() })),
@@ -57,7 +54,6 @@ export function deployPlanRoutes({ environments, deployPlans, commits, facts }: 
         const { current, image } = plan
         const range = { from: current?.commit ?? null, to: plan.commit }
         const between = await compareCommits(commits, environment.app, range)
-        const cut = <T>(all: readonly T[]) => ({ total: all.length, first: all.slice(0, listed) })
         return {
           json: {
             environment: presentEnvironment(environment, facts),
@@ -71,17 +67,7 @@ export function deployPlanRoutes({ environments, deployPlans, commits, facts }: 
                     release: image.release === null ? null : `v${image.release}`,
                     environment: image.environment,
                   },
-            commits:
-              between === null
-                ? null
-                : { added: presentCommits(between.added), removed: presentCommits(between.removed) },
-            variables: {
-              added: [...plan.variables.added],
-              removed: [...plan.variables.removed],
-              changed: [...plan.variables.changed],
-            },
-            configuration: cut(plan.configuration),
-            processes: cut(plan.processes),
+            ...presentDifferences(plan, between),
             buildVariables: [...plan.buildVariables],
             instances: [...plan.instances],
             commands: [...plan.commands],

@@ -96,10 +96,7 @@ const differences = cutOf(
   }),
 )
 
-export const comparisonSchema = z.strictObject({
-  from: side,
-  to: side,
-  isSameImage: z.boolean(),
+export const differencesSchema = z.strictObject({
   /** Null when one of the two is not in the repository any more. */
   commits: z.strictObject({ added: cutOf(commitSchema), removed: cutOf(commitSchema) }).nullable(),
   /** Names. */
@@ -110,6 +107,13 @@ export const comparisonSchema = z.strictObject({
   }),
   configuration: differences,
   processes: differences,
+})
+
+export const comparisonSchema = z.strictObject({
+  from: side,
+  to: side,
+  isSameImage: z.boolean(),
+  ...differencesSchema.shape,
 })
 
 export function presentRelease(
@@ -173,7 +177,6 @@ export function presentComparison(
   names: { readonly from: string; readonly to: string },
   commits: CommitsDifference<Commit> | null,
 ): z.input<typeof comparisonSchema> {
-  const { variables, configuration, processes } = compared
   const sideOf = ({ number, commit }: ReleaseSummary, environment: string) => ({
     ...{ environment, commit },
     release: `v${number}`,
@@ -182,6 +185,16 @@ export function presentComparison(
     from: sideOf(compared.from, names.from),
     to: sideOf(compared.to, names.to),
     isSameImage: compared.isSameImage,
+    ...presentDifferences(compared, commits),
+  }
+}
+
+/** What a release, or a deploy that nobody has asked for yet, has otherwise than what serves. */
+export function presentDifferences(
+  { variables, configuration, processes }: Pick<ReleaseComparison, 'variables' | 'configuration' | 'processes'>,
+  commits: CommitsDifference<Commit> | null,
+): z.input<typeof differencesSchema> {
+  return {
     commits:
       commits === null ? null : { added: presentCommits(commits.added), removed: presentCommits(commits.removed) },
     variables: {
@@ -194,6 +207,6 @@ export function presentComparison(
   }
 }
 
-export function presentCommits({ total, first }: Cut<Commit>) {
+function presentCommits({ total, first }: Cut<Commit>) {
   return { total, first: first.map((commit) => ({ ...commit, at: isoTime(commit.at) })) }
 }
