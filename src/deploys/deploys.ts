@@ -221,7 +221,7 @@ async function enqueue(
   const { supersede, state, lock } = await line.lockLine(tx, environmentId)
   if (state === 'removing') throw new SlipwayError('conflict', 'The environment is being removed.')
   // A strict push is accepted or rejected while its pusher waits, so it does not wait for somebody's unlock.
-  if (lock !== null && request.reverts === undefined && isHeldBy(lock, kind) && (!lock.waits || strict === true)) {
+  if (lock !== null && isHeldBy(lock, request) && (!lock.waits || strict === true)) {
     throw await lockedError(tx, { environmentId, lock, kind })
   }
   const arrival = planArrival({ kind, strict, holds }, await line.listLine(tx, environmentId), supersede)

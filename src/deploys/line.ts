@@ -29,12 +29,15 @@ export function placeOf(kind: DeployKind, strict = false): Pick<InLine, 'priorit
 }
 
 /**
- * Whether a lock keeps deploys of this kind from beginning. Those that start the same release anew bring nothing new, and a site
- * that is locked has to be kept up: they go on.
+ * Whether a lock keeps such a deploy from beginning. Those that start the same release anew bring nothing new, and a site that is
+ * locked has to be kept up: they go on, and so does one by which Slipway goes back by itself.
  */
-export function isHeldBy(lock: EnvironmentLock | null, kind: DeployKind): boolean {
+export function isHeldBy(
+  lock: EnvironmentLock | null,
+  { kind, reverts = null }: { readonly kind: DeployKind; readonly reverts?: number | null | undefined },
+): boolean {
   if (lock === null || isOfSameRelease(kind)) return false
-  return kind !== 'rollback' || !lock.allowsRollbacks
+  return kind !== 'rollback' || !(lock.allowsRollbacks || reverts !== null)
 }
 
 export interface Arrival {
@@ -88,9 +91,9 @@ export function countAhead(
 ): number | null {
   if (deploy.state !== 'waiting') return null
   const open = others.filter((other) => !hasEnded(other.state))
-  const line = open.map(({ id, state, kind }) => ({
-    ...{ id, state: state as 'waiting' | 'running', ...placeOf(kind) },
-    isHeld: state === 'waiting' && isHeldBy(lock, kind),
+  const line = open.map((one) => ({
+    ...{ id: one.id, state: one.state as 'waiting' | 'running', ...placeOf(one.kind) },
+    isHeld: one.state === 'waiting' && isHeldBy(lock, one),
   }))
   return findAhead(line, deploy.id).length
 }

@@ -7,8 +7,10 @@ import {
   setLock,
 } from '../environments/index.ts'
 import { parseSentence } from '../kernel/sentence.ts'
-import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import type { Database, Transaction } from '../postgres/database.ts'
 import type { Deploys } from './deploys.ts'
+import type { InLine } from './line.ts'
+import { listLine } from './line-store.ts'
 
 const longestReason = 300
 
@@ -30,6 +32,7 @@ export interface Locks {
 export interface Held {
   /** It goes on. */
   readonly running: number | null
+  /** What waits for the unlock; of an unlocked one: for what comes before it. */
   readonly waiting: readonly number[]
 }
 
@@ -41,16 +44,17 @@ interface Needs {
 }
 
 export function makeLocks({ db, deploys, mask }: Needs): Locks {
-  const inLine = async (tx: Transaction, environmentId: number): Promise<Held> => {
+  const readLine = async (tx: Transaction, environmentId: number): Promise<InLine[]> => {
     await deploys.tellPlaces(tx, environmentId)
-    return findOpen(tx, environmentId)
+    return listLine(tx, environmentId)
   }
   return {
     async lock({ id }, wish, options) {
       const reason = await mask(id, parseSentence(wish.reason, { what: 'reason', longest: longestReason }))
       const held = await db.transaction(async (tx) => {
         await setLock(tx, id, { ...wish, reason }, options)
-        return inLine(tx, id)
+        const line = await readLine(tx, id)
+        return { running: findRunning(line), waiting: line.filter(({ isHeld }) => isHeld).map(idOf) }
       })
       deploys.wake()
       return held
@@ -58,7 +62,8 @@ export function makeLocks({ db, deploys, mask }: Needs): Locks {
     async unlock({ id }, options) {
       const unlocked = await db.transaction(async (tx) => {
         const lock = await clearLock(tx, id, options)
-        return { lock, ...(await inLine(tx, id)) }
+        const line = await readLine(tx, id)
+        return { lock, running: findRunning(line), waiting: line.filter(({ state }) => state === 'waiting').map(idOf) }
       })
       deploys.wake()
       return unlocked
@@ -66,13 +71,6 @@ export function makeLocks({ db, deploys, mask }: Needs): Locks {
   }
 }
 
-async function findOpen(q: Queryable, environmentId: number): Promise<Held> {
-  const rows = await q.query<{ id: number; state: 'waiting' | 'running' }>(
-    `select id, state from deploys where environment_id = $1 and state in ('waiting', 'running') order by id`,
-    [environmentId],
-  )
-  return {
-    running: rows.find(({ state }) => state === 'running')?.id ?? null,
-    waiting: rows.flatMap(({ id, state }) => (state === 'waiting' ? [id] : [])),
-  }
-}
+const idOf = ({ id }: InLine): number => id
+const findRunning = (line: readonly InLine[]): number | null =>
+  line.find(({ state }) => state === 'running')?.id ?? null

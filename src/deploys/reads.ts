@@ -52,7 +52,7 @@ export function makeDeployReads({ db }: { db: Queryable }): DeployReads {
       const rows = await db.query(
         `select 1 from releases r join builds b on b.id = r.build_id join environments e on e.id = r.environment_id
          where r.id = $1 and e.state = 'active' and b.state = 'succeeded' and b.image_removed_at is null
-           and exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live')`,
+           and exists (select 1 from deploys d where d.release_id = r.id and d.state in ('live', 'reverted'))`,
         [release.releaseId],
       )
       if (rows.length === 0) return false

@@ -2,6 +2,7 @@ import type { Builds } from '../builds/index.ts'
 import { type DeployRequest, type Deploys, imageGoneError, type QueuedDeploy } from '../deploys/index.ts'
 import type { Environment } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
+import { shortCommit } from '../kernel/short-commit.ts'
 import type { Database } from '../postgres/database.ts'
 import { compareVariables, type ReleaseComparison, type Releases, type ReleaseSummary } from '../releases/index.ts'
 import type { Vars } from '../vars/index.ts'
@@ -117,12 +118,17 @@ async function choose(
   })
 }
 
-/** Only what has served is gone back to, and only while its image is there. */
+/** Only what has served, and did no harm, is gone back to, and only while its image is there. */
 async function assertServed(parts: Parts, environment: Environment, target: ReleaseSummary): Promise<void> {
   const { name, app, id } = environment
-  if (target.deploy?.state !== 'live') {
-    throw new SlipwayError('conflict', `v${target.number} has never served: its deploy did not go live.`, {
-      hint: `To try its commit once more: slipway deploy ${name} --commit ${target.commit.slice(0, 10)} -a ${app}`,
+  const state = target.deploy?.state
+  if (state !== 'live') {
+    const why =
+      state === 'reverted'
+        ? 'was gone back from by itself while it was watched'
+        : 'has never served: its deploy did not go live'
+    throw new SlipwayError('conflict', `v${target.number} ${why}.`, {
+      hint: `To try its commit once more: slipway deploy ${name} --commit ${shortCommit(target.commit)} -a ${app}`,
     })
   }
   const isGone = target.imageRemovedAt !== null

@@ -81,6 +81,20 @@ describe('a locked environment', () => {
     expect(await stateOf(behind)).toBe('live')
   })
 
+  it('says what waits for the unlock, and not what waits for something else', async () => {
+    const gate = Promise.withResolvers<void>()
+    spine.onBuild = () => gate.promise
+    const running = await spine.deploy('test', commitOf('a'))
+    await until(async () => (await stateOf(running)) === 'running')
+    const restarted = await spine.request('restart', 'test', commitOf('a'))
+    const behind = await spine.deploy('test', commitOf('b'))
+    expect(await lock()).toEqual({ running, waiting: [behind] })
+    expect(await unlock()).toMatchObject({ running, waiting: [restarted, behind] })
+    gate.resolve()
+    for (const id of [running, restarted, behind]) await spine.log(id)
+    expect(await stateOf(behind)).toBe('live')
+  })
+
   it('with --wait: deploys stand in line, are told live what they wait for, and begin with the unlock', async () => {
     await lock({ waits: true })
     const push = await spine.push('test', commitOf('a'))

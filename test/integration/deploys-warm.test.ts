@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { setTimeout as delay } from 'node:timers/promises'
+import { makeDeployReads, makeLocks } from '../../src/deploys/index.ts'
 import type { FailedAnswers } from '../../src/deploys/warm/count-answers.ts'
 import { environmentKey } from '../../src/routing/index.ts'
+import { makeMoves } from '../support/releases-of-spine.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 /** What served before a swap and is kept as it was: going back to it, and going back by itself. */
@@ -240,6 +242,54 @@ describe('watch', () => {
     const events = await spine.db.query<{ kind: string }>('select kind from events where deploy_id = $1', [bad])
     expect(events.map(({ kind }) => kind)).toContain('deploy.reverted')
     await until(() => !spine.runtime.names().includes(web('v2')))
+  })
+
+  it('is over with the way back: what did harm is started for its own address alone, and nobody goes back to it', async () => {
+    await live(await spine.push('test', commitOf('a')))
+    const bad = await spine.push('test', commitOf('b'))
+    await live(bad)
+    spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
+    await reverted(bad)
+    await until(() => !spine.runtime.names().includes(web('v2')))
+    const { id } = await spine.environment('test')
+    const releaseId = (await spine.deploys.get(bad)).releaseId ?? 0
+    const reads = makeDeployReads({ db: spine.db })
+    expect(await reads.hasReleaseAddress({ environmentId: id, live: false, releaseId })).toBe(true)
+    expect(await spine.deploys.askForRelease('v2--test--shop.localhost')).toMatchObject({ kind: 'starting' })
+    const wish = { release: 2, keepVariables: false, hold: true }
+    await expect(makeMoves(spine).rollbacks.plan(await spine.environment('test'), wish)).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'v2 was gone back from by itself while it was watched.',
+      hint: 'To try its commit once more: slipway deploy test --commit bbbbbbbbbb -a shop',
+    })
+  })
+
+  it('goes back in a locked environment, too, and from one while another cannot', async () => {
+    const locks = makeLocks({ db: spine.db, deploys: spine.deploys, mask: async (_id, text) => text })
+    const deploy = async (name: 'test' | 'live', letter: string): Promise<number> => {
+      const id = await spine.deploy(name, commitOf(letter))
+      await live(id)
+      return id
+    }
+    await deploy('test', 'a')
+    const stuck = await deploy('test', 'b')
+    await deploy('live', 'c')
+    const bad = await deploy('live', 'd')
+    await locks.lock(
+      await spine.environment('live'),
+      { reason: 'sale', waits: true, allowsRollbacks: false },
+      { by: 'ada' },
+    )
+    const waiting = await spine.deploy('live', commitOf('e'))
+    // Of one the image was given up.
+    await spine.db.query('update builds set image_removed_at = now() where commit = $1', [commitOf('a')])
+    spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
+    spine.runtime.end(await containerOf(web('v2').replace('test--', '')), { exitCode: 4 })
+    await reverted(bad)
+    expect([(await spine.deploys.get(stuck)).state, (await spine.deploys.get(waiting)).state]).toEqual([
+      'live',
+      'waiting',
+    ])
   })
 
   it('goes back from what answers with errors above its share, and over a restart', async () => {

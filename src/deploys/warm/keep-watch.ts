@@ -57,6 +57,7 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, counting: Count
     tools.logger.warn(what, { deployId: watched.id, why })
     needs.wake()
   } catch (error) {
+    // The next look tries it again. Others are looked after all the same.
     tools.logger.error('a deploy could not be gone back from', {
       deployId: watched.id,
       why,

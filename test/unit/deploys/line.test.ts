@@ -98,11 +98,13 @@ describe('a lock', () => {
 
   it('holds all that brings something new, and rollbacks unless it lets them through', () => {
     for (const kind of ['push', 'deploy', 'promotion', 'rollback'] as const) {
-      expect(isHeldBy(lock, kind)).toBe(true)
-      expect(isHeldBy(null, kind)).toBe(false)
-      expect(isHeldBy({ ...lock, allowsRollbacks: true }, kind)).toBe(kind !== 'rollback')
+      expect(isHeldBy(lock, { kind })).toBe(true)
+      expect(isHeldBy(null, { kind })).toBe(false)
+      expect(isHeldBy({ ...lock, allowsRollbacks: true }, { kind })).toBe(kind !== 'rollback')
     }
-    for (const kind of ['restart', 'scale', 'start'] as const) expect(isHeldBy(lock, kind)).toBe(false)
+    for (const kind of ['restart', 'scale', 'start'] as const) expect(isHeldBy(lock, { kind })).toBe(false)
+    // Going back by itself is no wish of anybody's.
+    expect(isHeldBy(lock, { kind: 'rollback', reverts: 7 })).toBe(false)
   })
 
   it('lets what need not wait for it go first, and is what the others are told of', () => {
