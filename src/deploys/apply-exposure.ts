@@ -1,4 +1,5 @@
-import { findExposures, haveAddresses, rulesOf } from './exposures.ts'
+import { haveAddresses, rulesOf } from './exposures.ts'
+import { findExposures } from './exposures-store.ts'
 import { drainAwake, findRouteOf, listInstancesOfEnvironment, type Route } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import { releasesOf, routesOf } from './routes-of.ts'

@@ -50,6 +50,19 @@ export async function lockLine(tx: Transaction, environmentId: number): Promise<
   return { supersede: row.supersede, state: row.state, lock: toLock(row) }
 }
 
+/** For messages. */
+export async function nameEnvironment(
+  q: Queryable,
+  environmentId: number,
+): Promise<{ readonly app: string; readonly environment: string }> {
+  const rows = await q.query<{ app: string; environment: string }>(
+    'select a.name as app, e.name as environment from environments e join apps a on a.id = e.app_id where e.id = $1',
+    [environmentId],
+  )
+  if (rows[0] === undefined) throw new SlipwayError('not_found', 'The environment was removed.')
+  return rows[0]
+}
+
 /** Of a waiting deploy of the environment `e`: what `isHeldBy` says. */
 const isHeld = (deploy: string): string =>
   `e.locked_at is not null and ${deploy}.kind not in ('restart', 'scale', 'start') and not (${deploy}.kind = 'rollback' and (e.lock_allows_rollbacks or ${deploy}.reverts is not null))`

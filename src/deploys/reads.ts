@@ -1,6 +1,7 @@
 import type { Queryable } from '../postgres/database.ts'
 import type { DeployState, LogLine } from './deploy.ts'
-import { findExposures, haveAddresses } from './exposures.ts'
+import { haveAddresses } from './exposures.ts'
+import { findExposures } from './exposures-store.ts'
 import { lastSeq, readLines } from './log.ts'
 
 /** Questions about deploys that change nothing and wait for nothing. */

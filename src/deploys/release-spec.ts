@@ -6,7 +6,8 @@ import { type ChosenPort, choosePort, type InstanceSpec, labelNames } from '../r
 import { systemVariables } from '../vars/index.ts'
 import { nameReleaseCommand } from './command-name.ts'
 import { type Deploy, isOfSameRelease } from './deploy.ts'
-import { findExposures, haveAddresses } from './exposures.ts'
+import { haveAddresses } from './exposures.ts'
+import { findExposures } from './exposures-store.ts'
 import { type InstanceRecord, isWeb } from './instances.ts'
 import type { Tools } from './steps/step.ts'
 

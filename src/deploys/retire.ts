@@ -1,7 +1,7 @@
 import { environmentKey, releaseKey, releaseSet } from '../routing/index.ts'
 import { freeAddress } from '../runtime/index.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
-import { findExposures } from './exposures.ts'
+import { findExposures } from './exposures-store.ts'
 import { findRouteOf, type InstanceRecord, isWeb, listInstancesOfDeploy, markRetired } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import { releasesOf } from './routes-of.ts'

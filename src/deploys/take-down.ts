@@ -1,5 +1,5 @@
 import type { Transaction } from '../postgres/database.ts'
-import { forgetRules } from './exposures.ts'
+import { forgetRules } from './exposures-store.ts'
 import { environmentKey } from '../routing/index.ts'
 import { labelNames } from '../runtime/index.ts'
 import { machineLine } from './end-deploy.ts'

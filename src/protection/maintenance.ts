@@ -1,9 +1,10 @@
 import { type ChangeOptions, type Environment, openForChange } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
-import type { Database, Transaction } from '../postgres/database.ts'
+import type { Database } from '../postgres/database.ts'
 import { parseMessage } from '../routing/index.ts'
 import { makeApplyRecorded } from './apply-recorded.ts'
+import { putMaintenance, removeMaintenance } from './maintenance-store.ts'
 import { mostRanges, parseRanges } from './protection.ts'
 
 /** A site that is being worked on: visitors are told so, deploys go on behind it. */
@@ -45,12 +46,7 @@ export function makeMaintenance({ db, mask, ...needs }: Needs): MaintenanceMode 
       }
       await db.transaction(async (tx) => {
         const { appId, name } = await openForChange(tx, id, ifVersion)
-        await tx.query(
-          `insert into environment_maintenance (environment_id, message, ranges, begun_by) values ($1, $2, $3::cidr[], $4)
-           on conflict (environment_id) do update set message = excluded.message, ranges = excluded.ranges`,
-          [id, message, ranges, by],
-        )
-        await countUp(tx, id)
+        await putMaintenance(tx, id, { message, ranges, by })
         const data = { environment: name, message, allow: ranges }
         await appendEvent(tx, { kind: 'environment.maintenance-begun', appId, environmentId: id, by, data })
       })
@@ -59,9 +55,7 @@ export function makeMaintenance({ db, mask, ...needs }: Needs): MaintenanceMode 
     async end({ id }, { by, ifVersion }) {
       const ended = await db.transaction(async (tx) => {
         const { appId, name } = await openForChange(tx, id, ifVersion)
-        const gone = await tx.query('delete from environment_maintenance where environment_id = $1 returning 1', [id])
-        if (gone.length === 0) return false
-        await countUp(tx, id)
+        if (!(await removeMaintenance(tx, id))) return false
         const data = { environment: name }
         await appendEvent(tx, { kind: 'environment.maintenance-ended', appId, environmentId: id, by, data })
         return true
@@ -71,8 +65,4 @@ export function makeMaintenance({ db, mask, ...needs }: Needs): MaintenanceMode 
       return ended
     },
   }
-}
-
-async function countUp(tx: Transaction, environmentId: number): Promise<void> {
-  await tx.query('update environments set version = version + 1 where id = $1', [environmentId])
 }

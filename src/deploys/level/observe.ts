@@ -1,5 +1,5 @@
 import { type Instance, labelNames, type SeenContainer, tryConnect } from '../../runtime/index.ts'
-import { listExposures } from '../exposures.ts'
+import { listExposures } from '../exposures-store.ts'
 import { type InstanceRecord, isWeb, listEndedDeploys, listInstances, listRoutes } from '../instances.ts'
 import type { There, Wanted } from './plan-reconcile.ts'
 import { routesOf } from '../routes-of.ts'

@@ -1,7 +1,7 @@
 import { isAway } from '../../kernel/errors.ts'
 import { isDatabaseAway } from '../../postgres/index.ts'
 import { delayAfterStartMs } from './back-off.ts'
-import { listExposures } from '../exposures.ts'
+import { listExposures } from '../exposures-store.ts'
 import { recordRecovered } from './instance-ends.ts'
 import { listInstances, listRoutes } from '../instances.ts'
 import { bringBack, takeOutEnded } from './take-out.ts'

@@ -1,4 +1,4 @@
-import { findExposures } from '../exposures.ts'
+import { findExposures } from '../exposures-store.ts'
 import { findRouteTo, listInstancesOfDeploy } from '../instances.ts'
 import { leadTo } from '../lead-routes.ts'
 import type { Tools } from '../steps/index.ts'

@@ -1,5 +1,5 @@
 import { type Build, type BuildWish, tryHoldImage } from '../../builds/index.ts'
-import { findImageOrigin, type ImageOrigin } from '../image-origin.ts'
+import { findImageOrigin, type ImageOrigin } from '../image-origin-store.ts'
 import { recordBuild } from '../store.ts'
 import type { StepContext } from './step.ts'
 

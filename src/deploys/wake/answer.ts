@@ -1,5 +1,5 @@
 import { type Exposures, haveAddresses } from '../exposures.ts'
-import type { AskedRelease } from './asked-release.ts'
+import type { AskedRelease } from './asked-store.ts'
 
 /** What is said at the address of a release that does not run. */
 export type ReleaseAnswer =

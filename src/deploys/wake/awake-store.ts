@@ -2,9 +2,10 @@ import { holdImage } from '../../builds/index.ts'
 import { appendEvent } from '../../kernel/events.ts'
 import type { Queryable, Transaction } from '../../postgres/database.ts'
 import { type AddressRange, takeAddress } from '../../runtime/index.ts'
-import { findExposures, haveAddresses } from '../exposures.ts'
+import { haveAddresses } from '../exposures.ts'
+import { findExposures } from '../exposures-store.ts'
 import type { ReleaseSpec } from '../release-spec.ts'
-import type { AskedRelease } from './asked-release.ts'
+import type { AskedRelease } from './asked-store.ts'
 
 /*
  * Rows of instances that run for a release's own address. Each is the first web instance of the deploy that made the release: its row

@@ -1,8 +1,9 @@
 import { releaseKey, releaseSet } from '../../routing/index.ts'
-import { findExposures, haveAddresses, hostEntriesOf } from '../exposures.ts'
+import { haveAddresses, hostEntriesOf } from '../exposures.ts'
+import { findExposures } from '../exposures-store.ts'
 import { type InstanceRecord, listInstancesOfDeploy } from '../instances.ts'
 import type { Tools } from '../steps/index.ts'
-import type { AskedRelease } from './asked-release.ts'
+import type { AskedRelease } from './asked-store.ts'
 import { recordAsleep, recordAwake, tellRelease } from './awake-store.ts'
 
 /**

@@ -8,7 +8,7 @@ import type { Tools } from '../steps/index.ts'
 import { getDeploy } from '../store.ts'
 import { wantedMemory } from '../wanted-memory.ts'
 import type { WakeRefusal } from './answer.ts'
-import type { AskedRelease } from './asked-release.ts'
+import type { AskedRelease } from './asked-store.ts'
 import { countAwake, insertWaking, recordAsleep, tellRelease, type Waking } from './awake-store.ts'
 import { leadAwake } from './lead-awake.ts'
 

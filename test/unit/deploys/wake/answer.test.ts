@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Exposure, Exposures } from '../../../../src/deploys/exposures.ts'
 import { decideAnswer, lastUsedMs, type Use } from '../../../../src/deploys/wake/answer.ts'
-import type { AskedRelease } from '../../../../src/deploys/wake/asked-release.ts'
+import type { AskedRelease } from '../../../../src/deploys/wake/asked-store.ts'
 
 const release: AskedRelease = {
   releaseId: 12,
