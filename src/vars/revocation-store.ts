@@ -103,6 +103,19 @@ export async function findRevoked(
   )
 }
 
+/** Who revoked a value of it last, and when; null: nobody did. */
+export async function findLastRevocation(
+  q: Queryable,
+  appId: number,
+  name: string,
+): Promise<{ by: string; at: Date } | null> {
+  const rows = await q.query<{ by: string; at: Date }>(
+    `select revoked_by as by, revoked_at as at from revoked_values where app_id = $1 and name = $2 order by revoked_at desc limit 1`,
+    [appId, name],
+  )
+  return rows[0] ?? null
+}
+
 /** The newest are enough: what started before the others has long ended. */
 export async function listRevokedSecrets(
   q: Queryable,

@@ -148,23 +148,29 @@ async function readLeak({ keys }: Parts, tx: Transaction, wish: RevocationWish):
     : readFromRelease(keys, tx, { ...wish, release: wish.release }))
   if (value === next) {
     throw new SlipwayError('bad_request', `That is the value of ${name} that is to be revoked. Nothing was changed.`, {
-      hint: 'Give the new one, or --remove.',
+      hint: `${await tellLast(tx, wish.appId, name)}Give the new one, or --remove.`,
     })
   }
   const marks = [false, true].map((build) => markOf(keys.markKey, { name, value, build }).toString('hex'))
   return { name, value, next, marks: marks as [string, string] }
 }
 
+/** For who asks once more, because the answer to the first time was lost: it was done then. */
+async function tellLast(q: Queryable, appId: number, name: string): Promise<string> {
+  const last = await revocations.findLastRevocation(q, appId, name)
+  return last === null ? '' : `${last.by} revoked a value of ${name} at ${last.at.toISOString()}: it may be done. `
+}
+
 async function readFromEnvironment(
   keys: SealingKeys,
-  tx: Queryable,
-  { environmentId, environment, name }: RevocationWish,
+  q: Queryable,
+  { appId, environmentId, environment, name }: RevocationWish,
 ): Promise<string> {
-  const { variables } = await store.listWithVersion(tx, environmentId)
+  const { variables } = await store.listWithVersion(q, environmentId)
   const found = variables.find((variable) => variable.name === name)
   if (found !== undefined) return openValue(keys, environmentId, found)
   throw new SlipwayError('not_found', `${name} is not set in ${environment}. Nothing was changed.`, {
-    hint: `If a release has the value that leaked, name it: slipway vars revoke ${name} -e ${environment} --of v12`,
+    hint: `${await tellLast(q, appId, name)}If a release has the value that leaked, name it: slipway vars revoke ${name} -e ${environment} --of v12`,
   })
 }
 

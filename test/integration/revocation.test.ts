@@ -68,6 +68,17 @@ const noMasks = { add: async () => undefined }
 const parts = () => ({ db: spine.db, keys: spine.keys })
 
 describe('a value that leaked', () => {
+  it('is told to be revoked to who asks once more, having missed the answer', async () => {
+    await set('KEY', leaked)
+    await set('KEY', leaked, 'live')
+    await revoke('test')
+    const hint: unknown = expect.stringMatching(/^ada revoked a value of KEY at 20\S+Z: it may be done\. /)
+    await expect(revoke('test')).rejects.toMatchObject({ code: 'bad_request', hint })
+    await set('KEY', 'another-leaked-value')
+    await revoke('test', null)
+    await expect(revoke('test', null)).rejects.toMatchObject({ code: 'not_found', hint })
+  })
+
   it('is replaced in the releases and variables of all environments that have it, and in no other', async () => {
     await set('KEY', leaked)
     await set('OTHER', leaked)
