@@ -235,6 +235,15 @@ describe('a release that is asked for', () => {
     expect([spine.runtime.names().length, await states(1)]).toEqual([1, 'retired'])
   })
 
+  it('is led to as soon as the proxy is back, when that was away just then', async () => {
+    await twoReleases()
+    spine.router.failNext('addHost')
+    await wake(1)
+    expect(await states(1)).toBe('awake')
+    expect(await spine.db.query(`select 1 from events where kind like 'release.w%'`)).toHaveLength(1)
+    expect((await spine.deploys.reconcile()).mended).toEqual([])
+  })
+
   it('leaves nothing when it does not pass its checks, and is not tried again at once', async () => {
     spine.config = { ...spine.config, health: { ...spine.config.health, path: '/', deadlineMs: 300 } }
     await twoReleases()

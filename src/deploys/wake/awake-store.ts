@@ -61,12 +61,15 @@ export async function countAwake(q: Queryable, environmentId: number): Promise<n
   return rows[0]?.count ?? 0
 }
 
-/** False when it was told to end meanwhile. */
-export async function recordAwake(tx: Transaction, instanceId: number): Promise<boolean> {
-  const rows = await tx.query(`update instances set state = 'awake' where id = $1 and state = 'waking' returning id`, [
-    instanceId,
-  ])
-  return rows.length > 0
+/** `was`: it is awake already. Null when it was told to end meanwhile. */
+export async function recordAwake(tx: Transaction, instanceId: number): Promise<'is' | 'was' | null> {
+  const [row] = await tx.query<{ before: string }>(
+    `update instances i set state = 'awake' from (select id, state from instances where id = $1 for update) b
+     where i.id = b.id and b.state in ('waking', 'awake') returning b.state as before`,
+    [instanceId],
+  )
+  if (row === undefined) return null
+  return row.before === 'awake' ? 'was' : 'is'
 }
 
 /** It takes no new requests any more. False when it had ended already. */

@@ -8,7 +8,7 @@ import { recordAsleep, recordAwake, tellRelease } from './awake-store.ts'
 
 /**
  * Leads the release's own address to its instance, which has passed its checks. False when it was told to end meanwhile, or its
- * environment shows no releases any more. Recorded first: what the proxy does not hold then, the comparison tells it.
+ * environment shows no releases any more. Recorded first: what the proxy does not hold then, the comparison tells it. Safe to repeat.
  */
 export async function leadAwake(tools: Tools, release: AskedRelease, instanceId: number): Promise<boolean> {
   const { db, router, addresses } = tools
@@ -16,12 +16,12 @@ export async function leadAwake(tools: Tools, release: AskedRelease, instanceId:
   return tools.whileRoutesHold(async () => {
     const exposures = await findExposures(db, environmentId)
     if (!haveAddresses(release, exposures)) return false
-    const isAwake = await db.transaction(async (tx) => {
-      if (!(await recordAwake(tx, instanceId))) return false
-      await tellRelease(tx, 'release.woken', release)
-      return true
+    const awake = await db.transaction(async (tx) => {
+      const recorded = await recordAwake(tx, instanceId)
+      if (recorded === 'is') await tellRelease(tx, 'release.woken', release)
+      return recorded
     })
-    if (!isAwake) return false
+    if (awake === null) return false
     const [instance] = (await listInstancesOfDeploy(db, madeBy)).filter(({ id }) => id === instanceId)
     const { releases } = hostEntriesOf(release, exposures)
     if (instance?.address == null || releases === null) return false

@@ -1,5 +1,5 @@
 import { actAs, slipway } from '../../kernel/actor.ts'
-import { asSlipwayError } from '../../kernel/errors.ts'
+import { asSlipwayError, isAway } from '../../kernel/errors.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
 import { runChecks } from '../../runtime/index.ts'
 import { recordContainer } from '../instances.ts'
@@ -14,6 +14,9 @@ import { leadAwake } from './lead-awake.ts'
 
 /** So many releases of one environment may be awake: whoever tries all addresses takes no memory from others. */
 const mostAwake = 5
+/** A proxy that was killed is back within seconds. */
+const leadAttempts = 20
+const leadAgainMs = 500
 
 export interface WakeContext {
   readonly tools: Tools
@@ -52,7 +55,7 @@ export async function wakeRelease(context: WakeContext, release: AskedRelease): 
     await term()
     await startAndCheck(tools, { spec, waking: begun, label: release.label, signal })
     faultPoint('wake.checked')
-    if (!(await leadAwake(tools, release, begun.instanceId))) await end(context, release, begun)
+    if (!(await leadWhenBack(context, release, begun))) await end(context, release, begun)
     return null
   } catch (error) {
     // The next life of the server ends what this one has begun.
@@ -94,6 +97,23 @@ async function startAndCheck(tools: Tools, { spec, waking, label, signal }: Star
     onAttempt: (text) => tools.logger.debug('checking a release that wakes', { label, release: spec.number, text }),
     signal,
   })
+}
+
+/** A proxy or a database that is away for a moment, after all checks have passed, is no fault of the release. */
+async function leadWhenBack(
+  { tools, signal }: WakeContext,
+  release: AskedRelease,
+  { instanceId }: Waking,
+): Promise<boolean> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await leadAwake(tools, release, instanceId)
+    } catch (error) {
+      if (!isAway(error) || attempt === leadAttempts) throw error
+      tools.logger.warn('leading to a release that is awake is tried again', { release: nameOf(release), error })
+      await tools.clock.sleep(leadAgainMs, signal)
+    }
+  }
 }
 
 /** False when somebody else had told it to end. */
