@@ -67,6 +67,10 @@ export const buildStatements: Statements = {
       .select(work, (row) => row.id === id && row.lease_owner === worker && row.state === 'cancelled')
       .map(() => ({ '?column?': 1 })),
 
+  // No image is given up here.
+  'where id = any($1) and image_removed_at is not null': () => [],
+  "select id from builds where id = any($1) and state = 'succeeded'$": (t, work, [ids]) =>
+    t.builds.select(work, (row) => (ids as number[]).includes(row.id) && row.state === 'succeeded').map(idOf),
   "update builds set state = 'waiting' where {own} returning id$": setOwn(() => ({ state: 'waiting' })),
   "update builds set state = 'running', host = $3, started_at = coalesce(started_at, now()) where {own} returning id$":
     setOwn(() => ({ state: 'running' })),

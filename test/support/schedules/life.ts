@@ -1,4 +1,4 @@
-import { type Builder, type Builds, makeBuilds, type Source } from '../../../src/builds/index.ts'
+import { type Builder, type Builds, makeBuilds, makeImages, type Source } from '../../../src/builds/index.ts'
 import { type Deploys, makeDeploys, type Tools } from '../../../src/deploys/index.ts'
 import type { Clock } from '../../../src/kernel/clock.ts'
 import { SlipwayError } from '../../../src/kernel/errors.ts'
@@ -300,14 +300,29 @@ export function startLife(world: World, number: number): Life {
       return held.term
     },
   }
+  const builder = ofEngine()
+  const images = makeImages({ db, builder, logger })
   const tools: Tools = {
     ...{ db, place, clock, runtime, router: ofRouter, probes, addresses, logger, installation, installationKey: key },
     range: world.range,
-    builds: ofBuilds(),
+    builds: ofBuilds(builder),
     whileRoutesHold: makeMutex(),
   }
   const made = makeDeploys(tools)
-  const deploys: Deploys = { ...made, start: () => made.start().finally(() => (isWorking = true)) }
+  const deploys: Deploys = {
+    ...made,
+    start() {
+      void tidyImages()
+      return made.start().finally(() => (isWorking = true))
+    },
+  }
+  /** As every night: what was begun for a build that another server has finished meanwhile. */
+  async function tidyImages(): Promise<void> {
+    for (;;) {
+      await clock.sleep(60_000)
+      await images.sweep().catch((error: unknown) => logger.warn('images were not tidied', { error }))
+    }
+  }
 
   return {
     number,
@@ -341,7 +356,7 @@ export function startLife(world: World, number: number): Life {
     },
   }
 
-  function ofBuilds(): Builds {
+  function ofEngine(): Builder {
     const builder: Builder = {
       build: async ({ buildId }, { onLine, isHeld, signal }) => {
         signal.throwIfAborted()
@@ -367,7 +382,7 @@ export function startLife(world: World, number: number): Life {
       has: (digest) => call('engine', () => [...engine.images.values()].some((image) => image.digest === digest)),
       cleanUp: (buildId) => call('engine', () => void engine.building.delete(buildId)),
       listTraces: () => call('engine', () => [...new Set([...engine.building.keys(), ...engine.images.keys()])]),
-      listLeftOver: () => call('engine', () => []),
+      listLeftOver: () => call('engine', () => [...engine.building.keys()]),
       discard: (buildId) =>
         call('engine', () => {
           engine.building.delete(buildId)
@@ -375,6 +390,10 @@ export function startLife(world: World, number: number): Life {
         }),
       removeImage: () => Promise.reject(new Error('no image is removed here')),
     }
+    return builder
+  }
+
+  function ofBuilds(builder: Builder): Builds {
     const real = makeBuilds({
       ...{ db, clock, builder, source: {} as Source },
       settings: {
