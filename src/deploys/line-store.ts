@@ -70,7 +70,9 @@ const isHeld = (deploy: string): string =>
 /** The environment's deploys that have not ended. */
 export async function listLine(q: Queryable, environmentId: number): Promise<InLine[]> {
   return q.query(
-    `select d.id, d.state, d.priority, d.replaceable, d.step, coalesce(b.state = 'waiting', false) as "waitsForSlot",
+    `select d.id, d.state, d.priority, d.replaceable, d.kind = 'push' as "isPush", d.step,
+       coalesce(d.state = 'running' and d.step = 'check' and d.swap_agreed = false, false) as "awaitsOthers",
+       coalesce(b.state = 'waiting', false) as "waitsForSlot",
        d.cancel_requested_at is not null or d.error_code is not null as "isEnding",
        d.state = 'waiting' and ${isHeld('d')} as "isHeld"
      from deploys d join environments e on e.id = d.environment_id left join builds b on b.id = d.build_id
@@ -127,8 +129,8 @@ export async function interruptRunning(tx: Transaction, ids: readonly number[]):
   if (ids.length === 0) return []
   const rows = await tx.query<{ id: number }>(
     `update deploys set cancel_requested_at = now()
-     where id = any($1) and state = 'running' and (step is null or step = 'build') and cancel_requested_at is null
-       and error_code is null
+     where id = any($1) and state = 'running' and cancel_requested_at is null and error_code is null
+       and (step is null or step = 'build' or step = 'check' and swap_agreed = false)
      returning id`,
     [ids],
   )

@@ -12,6 +12,10 @@ export interface InLine {
   readonly priority: number
   /** A newer push may take its place, as long as that costs nothing that cannot be taken back. */
   readonly replaceable: boolean
+  /** Whoever asked for it pushed, strictly or not. */
+  readonly isPush: boolean
+  /** Of a strict push: it is at its checks or has passed them, and the others of that push have not. */
+  readonly awaitsOthers: boolean
   readonly step: DeployStep | null
   /** Its build waits for a slot: nothing of it has begun. */
   readonly waitsForSlot: boolean
@@ -55,7 +59,8 @@ interface Newcomer {
 
 /**
  * What a new deploy does to those that are in its line already. One of a strict push, which may be rejected as a whole, takes
- * nobody's place. One that holds pushes takes that of every push that can still be ended: it would come live behind it.
+ * nobody's place. One that holds pushes takes that of every push that can still be ended, strict ones too: it would come live
+ * behind it, or, where it waits for others, keep it waiting as long.
  */
 export function planArrival(
   { kind, strict = false, holds = false }: Newcomer,
@@ -63,11 +68,12 @@ export function planArrival(
   supersede: Supersede,
 ): Arrival {
   if (!holds && !placeOf(kind, strict).replaceable) return { replaced: [], interrupted: [] }
-  const replaceable = line.filter((other) => other.replaceable)
-  const how = holds ? 'running' : supersede
+  const others = line.filter((other) => (holds ? other.isPush : other.replaceable))
+  const isEnded = (other: InLine): boolean =>
+    mayInterrupt(other, holds ? 'running' : supersede) || (holds && other.awaitsOthers && !other.isEnding)
   return {
-    replaced: replaceable.filter((other) => other.state === 'waiting').map(({ id }) => id),
-    interrupted: replaceable.filter((other) => mayInterrupt(other, how)).map(({ id }) => id),
+    replaced: others.filter((other) => other.state === 'waiting').map(({ id }) => id),
+    interrupted: others.filter(isEnded).map(({ id }) => id),
   }
 }
 

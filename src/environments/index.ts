@@ -41,6 +41,8 @@ export interface Environments {
   ensureApp(name: string, by?: string): Promise<{ app: App; created: boolean }>
   /** Environments of an app, those that are not live first. */
   list(app: string, q?: Queryable): Promise<Environment[]>
+  /** Until the transaction ends nobody changes them, or puts anything into their lines. */
+  hold(tx: Transaction, app: App): Promise<void>
   get(app: string, name: string): Promise<Environment>
   /** Adds one from scratch, or like another one: its branch and settings. `conflict` when the name is taken. */
   add(app: string, wanted: NewEnvironment): Promise<Environment>
@@ -120,6 +122,7 @@ export function makeEnvironments(parts: Partial<Parts> & Pick<Parts, 'db'>): Env
       )
     },
     list: (app, q = db) => store.listEnvironments(q, app),
+    hold: (tx, { id }) => store.lockEnvironments(tx, id),
     async add(app, wanted) {
       await addEnvironment({ db, isReserved, copyVariables, copyProtection }, await getApp(app), wanted)
       return get(app, wanted.name)

@@ -134,6 +134,11 @@ export async function listEnvironments(q: Queryable, appName: string): Promise<E
   return rows.map(toEnvironment)
 }
 
+/** Nobody changes them, or puts anything into their lines, until the transaction ends. In the order in which all others do it. */
+export async function lockEnvironments(tx: Transaction, appId: number): Promise<void> {
+  await tx.query('select 1 from environments where app_id = $1 order by id for no key update', [appId])
+}
+
 export async function findEnvironment(q: Queryable, appName: string, name: string): Promise<Environment | null> {
   const rows = await q.query<EnvironmentRow>(
     `select ${environmentColumns} from environments e join apps a on a.id = e.app_id where a.name = $1 and e.name = $2`,

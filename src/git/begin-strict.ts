@@ -69,6 +69,7 @@ async function leaseAndQueue(
 ): Promise<Omit<BegunStrict, 'push'>> {
   await store.lockPushes(tx, app.id)
   await lease(deps, tx, { app, pushId, updates: accepted })
+  await deps.environments.hold(tx, app)
   const environments = await listAsAfter(deps, tx, app, accepted)
   const arrived = planDeploys(accepted, options, environments)
   const { forceRebuild } = options

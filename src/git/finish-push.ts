@@ -46,6 +46,8 @@ async function queueDeploys(
   const open = await store.closePush(tx, push.id, 'received')
   const app = await deps.environments.getApp(push.app)
   await noteArrived(deps, tx, app, push.moved)
+  // Somebody who goes back may be about to hold one: from here on it is either seen, or sees the deploys of this push.
+  await deps.environments.hold(tx, app)
   const environments = await deps.environments.list(app.name, tx)
   const arrived = planDeploys(push.moved, push.options, environments)
   if (open) await recordPush(tx, app.id, push)

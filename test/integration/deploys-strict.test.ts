@@ -144,4 +144,31 @@ describe('a strict push', () => {
     await Promise.all([first, second].map((id) => spine.log(id)))
     expect(await Promise.all([first, second].map(stateOf))).toEqual(['live', 'live'])
   })
+
+  it('ends for a rollback that holds pushes: while it waits for the others, and in its line', async () => {
+    const [first, second] = [await spine.push('test', commitOf('1')), await spine.push('test', commitOf('2'))]
+    await Promise.all([first, second].map((id) => spine.log(id)))
+    const releaseId = (await spine.deploys.get(first)).releaseId as number
+    const back = { from: { releaseId, variables: 'release' }, holds: true } as const
+    const strict = await holdSecond()
+    const rollback = await spine.request('rollback', 'test', commitOf('1'), back)
+    expect((await spine.log(strict.first)).at(-1)).toMatch(/status=superseded$/)
+    await spine.log(strict.second)
+    await spine.log(rollback)
+    expect(await Promise.all([strict.first, strict.second, rollback].map(stateOf))).toEqual([
+      ...['superseded', 'failed', 'live'],
+    ])
+
+    const held = makeHeldBuild()
+    spine.onBuild = held.hook
+    const busy = await spine.deploy('test', commitOf('3'))
+    await held.reached
+    const [waiting = 0] = await pushStrict({ test: commitOf('4') })
+    const again = await spine.request('rollback', 'test', commitOf('1'), back)
+    expect(await stateOf(waiting)).toBe('superseded')
+    held.open()
+    await Promise.all([busy, again].map((id) => spine.log(id)))
+    expect(await stateOf(again)).toBe('live')
+    expect(await swaps()).toBe(5)
+  })
 })

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { clearLock, setLock } from '../../src/environments/index.ts'
-import { type Clone, expectNothingLeft, type GitServer, makeClone } from '../support/git-server.ts'
+import { type Clone, eventually, expectNothingLeft, type GitServer, makeClone } from '../support/git-server.ts'
 import { withOwnApp } from '../support/own-app.ts'
 
 let server: GitServer
@@ -91,6 +91,31 @@ describe('a push', () => {
     expect([code, server.deploys.requests.length]).toEqual([0, asked])
     expect(output).toContain('test follows it, but is held')
     expect(output).toMatch(/remote: slipway: deploy=- environment=test release=- status=skipped/)
+  })
+
+  it.each([[[]], [['-o', 'strict']]])('waits for somebody who is just going back with a hold (%j)', async (options) => {
+    await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', 'divio', 'main')
+    const { id } = await server.environments.get(app, 'test')
+    await clone.commit('a.txt', 'b')
+    const asked = server.deploys.requests.length
+    const pushing = await server.db.transaction(async (tx) => {
+      await tx.query('select 1 from environments where id = $1 for no key update', [id])
+      await tx.query(
+        `insert into deploys (environment_id, kind, commit, requested_by, state, holds) values ($1, 'rollback', 'x', 'ada', 'waiting', true)`,
+        [id],
+      )
+      const push = clone.git('push', ...options, 'divio', 'main')
+      const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+      await eventually(
+        () => server.db.query(waits),
+        ({ length }) => length > 0,
+      )
+      return { push }
+    })
+    const { code, output } = await pushing.push
+    expect(output).toContain('test follows it, but is held')
+    expect([code, server.deploys.requests.length]).toEqual([0, asked])
   })
 
   it('takes several branches, tags and notes at once and deploys what is followed', async () => {

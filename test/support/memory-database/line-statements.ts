@@ -33,6 +33,8 @@ export const lineStatements: Statements = {
         const [b] = d.build_id === null ? [] : t.builds.select(work, ({ id }) => id === d.build_id)
         return {
           ...{ id: d.id, state: d.state, priority: d.priority, replaceable: d.replaceable, step: d.step },
+          isPush: d.kind === 'push',
+          awaitsOthers: d.state === 'running' && d.step === 'check' && d.swap_agreed === false,
           waitsForSlot: b?.state === 'waiting',
           isEnding: d.cancel_requested_at !== null || d.error_code !== null,
           isHeld: false,

@@ -100,6 +100,7 @@ function makeLines() {
     open(in_).map((e) => ({
       ...{ id: e.id, state: e.state as 'waiting' | 'running', step: e.step, waitsForSlot: false },
       ...{ ...placeOf('push', e.push !== null), isEnding: e.cancelRequested || e.failed, isHeld: false },
+      ...{ isPush: true, awaitsOthers: e.state === 'running' && e.step === 'check' && !e.agreed },
     }))
   const find = (id: number): Entry => all.find((e) => e.id === id) as Entry
   const arrive = (environmentId: number, push: number | null): void => {

@@ -62,6 +62,7 @@ function makeEnvironment(supersede: 'waiting' | 'running') {
     open().map((e) => ({
       ...{ id: e.id, state: e.state as 'waiting' | 'running', step: e.step, waitsForSlot: e.waitsForSlot },
       ...{ ...placeOf(e.kind), isEnding: e.cancelRequested || e.failed, isHeld: false },
+      ...{ isPush: e.kind === 'push', awaitsOthers: false },
     }))
   const move = (entry: Entry, to: DeployState): void => {
     expect(mayMove(entry.state, to)).toBe(true)
@@ -197,7 +198,7 @@ describe('every history', () => {
     const supersede = fc.constantFrom('waiting' as const, 'running' as const)
     fc.assert(
       fc.property(steps, supersede, fc.boolean(), (step, setting, isEnding) => {
-        const still = { waitsForSlot: false, isHeld: false }
+        const still = { waitsForSlot: false, isHeld: false, isPush: true, awaitsOthers: false }
         const line: InLine[] = [{ id: 1, state: 'running', step, ...still, isEnding, ...placeOf('push') }]
         expect(planArrival({ kind: 'push' }, line, setting).interrupted).toEqual([])
       }),

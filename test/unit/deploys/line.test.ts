@@ -6,7 +6,7 @@ const entry = (
   given: Partial<InLine> & { kind?: 'push' | 'deploy' | 'promotion' | 'rollback' } = {},
 ): InLine => {
   const { kind = 'push', ...rest } = given
-  const still = { waitsForSlot: false, isEnding: false, isHeld: false }
+  const still = { waitsForSlot: false, isEnding: false, isHeld: false, awaitsOthers: false, isPush: kind === 'push' }
   return { id, state: 'waiting', step: null, ...still, ...placeOf(kind), ...rest }
 }
 const ids = (line: readonly InLine[]): number[] => line.map(({ id }) => id)
@@ -60,11 +60,37 @@ describe('a rollback that holds pushes', () => {
       entry(3, { kind: 'deploy' }),
       { ...entry(4), ...placeOf('push', true) },
     ]
-    expect(planArrival({ kind: 'rollback', holds: true }, line, 'waiting')).toEqual({ replaced: [2], interrupted: [1] })
+    expect(planArrival({ kind: 'rollback', holds: true }, line, 'waiting')).toEqual({
+      replaced: [2, 4],
+      interrupted: [1],
+    })
     for (const step of ['release-commands', 'start', 'check', 'swap'] as const) {
       const going = [entry(1, { state: 'running', step })]
       expect(planArrival({ kind: 'rollback', holds: true }, going, 'running').interrupted).toEqual([])
     }
+  })
+})
+
+describe('a strict push that runs', () => {
+  const strict = (given: Partial<InLine>): InLine => {
+    return entry(1, { state: 'running', ...placeOf('push', true), ...given })
+  }
+  const holding = { kind: 'rollback', holds: true } as const
+
+  it('ends for a rollback that holds pushes while it builds, and while it waits for others', () => {
+    for (const given of [{ step: 'build' }, { step: 'check', awaitsOthers: true }] as const) {
+      expect(planArrival(holding, [strict(given)], 'waiting').interrupted).toEqual([1])
+      expect(planArrival({ kind: 'rollback' }, [strict(given)], 'running').interrupted).toEqual([])
+      expect(planArrival({ kind: 'push' }, [strict(given)], 'running').interrupted).toEqual([])
+    }
+  })
+
+  it('does not when all have passed, in the middle of its release commands, nor twice', () => {
+    for (const given of [{ step: 'check' }, { step: 'release-commands' }, { step: 'swap' }] as const) {
+      expect(planArrival(holding, [strict(given)], 'running').interrupted).toEqual([])
+    }
+    const ending = strict({ step: 'check', awaitsOthers: true, isEnding: true })
+    expect(planArrival(holding, [ending], 'running').interrupted).toEqual([])
   })
 })
 
