@@ -9,6 +9,7 @@ import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { type Begun, endBegun } from './end-begun.ts'
 import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
+import { letOldEnd } from './level/old-variables.ts'
 import { findAhead, isHeldBy, planArrival } from './line.ts'
 import { lockedError } from './locked-error.ts'
 import * as line from './line-store.ts'
@@ -72,7 +73,7 @@ export interface Deploys {
    * had. Call `afterTaken` after the commit.
    */
   endBegun(tx: Transaction, begun: { releaseIds: readonly number[]; by: string }): Promise<Begun[]>
-  /** Ends those deploys, and what of these releases was started for their own addresses. */
+  /** Ends those deploys, and what of these releases was started for their own addresses; nothing that goes on is brought back. */
   afterTaken(releaseIds: readonly number[]): Promise<void>
   /** What containers of a deploy’s release are made from. */
   readSpec(deployId: number): Promise<ReleaseSpec>
@@ -151,6 +152,7 @@ export function makeDeploys(given: Tools): Deploys {
     async afterTaken(releaseIds) {
       wake()
       await endAwake(tools, releaseIds, retire)
+      await letOldEnd(tools, releaseIds)
     },
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     readSpec: async (deployId) => readReleaseSpec(await store.getDeploy(db, deployId), tools),

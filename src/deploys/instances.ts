@@ -1,4 +1,5 @@
 import type { Queryable, Transaction } from '../postgres/database.ts'
+import { variablesRevision } from '../vars/index.ts'
 
 /** One container of a release, from before it starts until it is retired. Its SQL too. The instances of one deploy belong together. */
 export interface InstanceRecord {
@@ -40,6 +41,8 @@ export interface InstanceRecord {
   readonly startAttempts: number
   /** How long Slipway waits until it starts it again; 0: it may at once. */
   readonly startDueMs: number
+  /** Of its release's variables, as in its container's labels; null: no value was taken out of them. */
+  readonly variablesRevision: string | null
 }
 
 export interface StartedFor {
@@ -55,7 +58,8 @@ const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "r
     coalesce(greatest(0, extract(epoch from i.warm_until - now()) * 1000), 0)::float8 as "warmLeftMs", i.stop_ms as "stopMs",
     i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
     i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",
-    coalesce(greatest(0, extract(epoch from i.next_start_at - now()) * 1000), 0)::float8 as "startDueMs"
+    coalesce(greatest(0, extract(epoch from i.next_start_at - now()) * 1000), 0)::float8 as "startDueMs",
+    ${variablesRevision('r')} as "variablesRevision"
   from instances i
   join releases r on r.id = i.release_id
   join environments e on e.id = r.environment_id
@@ -87,6 +91,14 @@ export async function listInstances(q: Queryable): Promise<InstanceRecord[]> {
 /** Those that answer at their release's own address alone. */
 export async function listAwakeInstances(q: Queryable): Promise<InstanceRecord[]> {
   return q.query(`${selectInstance} where i.state = 'awake' order by i.id`)
+}
+
+/** Those that the engine keeps running, or kept. */
+export async function listKeptOf(q: Queryable, releaseIds: readonly number[]): Promise<InstanceRecord[]> {
+  return q.query(
+    `${selectInstance} where i.state in ('serving', 'draining') and i.release_id = any($1) order by i.id`,
+    [releaseIds],
+  )
 }
 
 export async function listAwakeOf(q: Queryable, releaseIds: readonly number[]): Promise<InstanceRecord[]> {

@@ -1,9 +1,8 @@
 import { type Build, type BuiltImage, type ProcessConfig, processesOf, type ReleaseCommand } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
-import type { Secret } from '../kernel/secret.ts'
 import { getRelease } from '../releases/index.ts'
 import { type ChosenPort, choosePort, type InstanceSpec, labelNames } from '../runtime/index.ts'
-import { systemVariables } from '../vars/index.ts'
+import { type GivenVariables, systemVariables } from '../vars/index.ts'
 import { nameReleaseCommand } from './command-name.ts'
 import { type Deploy, isOfSameRelease } from './deploy.ts'
 import { haveAddresses } from './exposures.ts'
@@ -34,12 +33,13 @@ export async function readReleaseSpec(
 ): Promise<ReleaseSpec> {
   if (deploy.releaseId === null) throw new SlipwayError('internal', `Deploy ${deploy.id} has no release yet.`)
   // The deploy's own build is the release's, as long as nothing but deploys makes releases.
-  const [release, own, users, exposures] = await Promise.all([
+  const [release, own, given, exposures] = await Promise.all([
     getRelease(tools.db, deploy.releaseId),
     deploy.buildId === null ? null : tools.builds.get(deploy.buildId),
     tools.variables?.ofRelease(deploy.releaseId) ?? noVariables,
     findExposures(tools.db, deploy.environmentId),
   ])
+  const { values: users, revision, refusal } = given
   const build = own?.id === release.buildId ? own : await tools.builds.get(release.buildId)
   const image = build.image
   if (image === null) throw new SlipwayError('internal', `Build ${build.id} has no image.`)
@@ -76,7 +76,9 @@ export async function readReleaseSpec(
       // A job goes on when the instances of its deploy are retired.
       ...(kind === 'cron' ? {} : { [labelNames.deploy]: String(deploy.id) }),
       [labelNames.kind]: kind,
+      ...(revision === null ? {} : { [labelNames.variables]: revision }),
     },
+    refusal,
     // A user's value wins.
     env: { ...system, ...users },
     address,
@@ -113,4 +115,4 @@ export async function readReleaseSpec(
   }
 }
 
-const noVariables: Readonly<Record<string, Secret>> = {}
+const noVariables: GivenVariables = { values: {}, revision: null, refusal: () => Promise.resolve(null) }

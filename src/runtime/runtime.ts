@@ -1,3 +1,4 @@
+import type { SlipwayError } from '../kernel/errors.ts'
 import type { Secret } from '../kernel/secret.ts'
 
 /**
@@ -15,7 +16,7 @@ export interface Runtime {
   prepare(): Promise<AddressRange>
   /**
    * Creates and starts an instance. A container of the same name with the same labels is adopted (started when it stopped
-   * before it ran). Until `keepRunning` nothing brings it back when it ends, so that its exit code and log can be read.
+   * before it ran, or made anew when it has other variables). Until `keepRunning` nothing brings it back when it ends, so that its exit code and log can be read.
    * Errors: `start_failed` (the image, its command or a limit), `conflict` (a foreign container of that name, untouched). A
    * start that failed leaves no container.
    */
@@ -31,6 +32,11 @@ export interface Runtime {
    * checks have passed. Safe to repeat; `not_found` when it is gone.
    */
   keepRunning(containerId: string): Promise<void>
+  /**
+   * From now on the engine does not bring it back any more, also when it is about to: its next end is its last. Safe to repeat, also
+   * on a container that is gone.
+   */
+  letEnd(containerId: string): Promise<void>
   inspect(containerId: string): Promise<Instance | null>
   /** Runs a command in a running instance. Its output is cut at 64 KiB. */
   exec(
@@ -77,6 +83,8 @@ export interface InstanceSpec {
   readonly env: Readonly<Record<string, string | Secret>>
   /** In place of the image's entrypoint and command. */
   readonly argv?: readonly string[]
+  /** Asked at the last moment before it starts: why it must not any more. Then no container of it stays. Left out: it may. */
+  readonly refusal?: () => Promise<SlipwayError | null>
   /** IPv4 address on the instances' bridge; null lets release commands share a pool of the engine's own. */
   readonly address: string | null
   readonly limits: InstanceLimits
@@ -110,6 +118,8 @@ export interface Instance {
   readonly state: 'created' | 'running' | 'restarting' | 'exited'
   /** How often the restart policy brought it back. A check fails on the first. */
   readonly restarts: number
+  /** The engine brings it back when it ends. */
+  readonly isKept: boolean
   readonly exitCode: number | null
   readonly outOfMemory: boolean
   readonly createdAt: Date
@@ -165,6 +175,8 @@ export const labelNames = {
   process: 'slipway.process',
   position: 'slipway.position',
   version: 'slipway.version',
+  /** Which of its release's variables it has: another one after every value that was taken out of them; none before the first. */
+  variables: 'slipway.variables',
   /** The run of a job (`cron`) whose container it is. Such a one carries no deploy: it outlives the release’s instances. */
   cronRun: 'slipway.cron-run',
   /** Of `slipway run`: which run, as its server counts. */

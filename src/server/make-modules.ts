@@ -23,6 +23,7 @@ import { makeRuns } from '../runs/index.ts'
 import { makeStatuses } from '../status/index.ts'
 import {
   makeKeyRotation,
+  makeFreshness,
   makeMasks,
   makeReleaseVariables,
   makeRevocation,
@@ -55,12 +56,14 @@ function makeNouns({ settings, secrets, db, keys, logger, stop }: Ground) {
   const isReserved = (label: string): boolean => addresses.environmentHost(label) === settings.controlHost
   const masks = makeMasks(makeSecretsSource({ db, keys }))
   const vars = makeVars({ db, keys, masks })
+  const freshness = makeFreshness()
   const keepSecretKey = secrets.keepInstallationKey
   return {
     addresses,
     masks,
     vars,
-    variables: makeReleaseVariables({ db, keys, masks }),
+    freshness,
+    variables: makeReleaseVariables({ db, keys, masks, freshness }),
     rotation: makeKeyRotation({ db, keys, keepSecretKey, logger, closing: stop.signal }),
     environments: makeEnvironments({ db, copyVariables: vars.copyVariables, copyProtection, isReserved }),
     accounts: makeAccounts({ db }),
@@ -80,7 +83,7 @@ function makeBuilding({ settings, root, db, engine, runtime, logger }: Ground) {
 }
 
 /** What runs: deploys and their instances, what is run beside them, their output, who is let in. */
-function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { builds, memory }: Building) {
+function makeServing(ground: Ground, { addresses, masks, variables, freshness }: Nouns, { builds, memory }: Building) {
   const { settings, db, keys, runtime, proxy, range, logger } = ground
   const clock = systemClock
   const logs = makeLogs({
@@ -118,7 +121,7 @@ function makeServing(ground: Ground, { addresses, masks, variables }: Nouns, { b
   })
   const processes = makeProcesses({ db, deploys })
   const revocation = makeRevocation({
-    ...{ db, keys, masks },
+    ...{ db, keys, masks, freshness },
     endBegun: (tx, begun) => deploys.endBegun(tx, begun),
     afterTaken: (releaseIds) => deploys.afterTaken(releaseIds),
   })

@@ -132,7 +132,7 @@ function tellState({ wanted, live }: StatusFacts): Message[] {
   return [{ code: 'crashed', text: `${how}: ${live.down} of ${count(live.instances, 'instance')} down` }]
 }
 
-/** The engine brings an instance back with what it had: only another one is without it. */
+/** An instance that goes on has what it was started with: only another one is without it. */
 function tellRevoked({ live }: StatusFacts): Message[] {
   if (live === null || live.revokedAt === null) return []
   const text = `Still runs with a value that was revoked at ${iso(live.revokedAt)}: restart it, or deploy it when builds get that variable`

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { SlipwayError } from '../kernel/errors.ts'
 import { Secret } from '../kernel/secret.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import type { Freshness } from './freshness.ts'
 import type { SealingKeys } from './keys.ts'
 import type { Masks } from './mask/masks.ts'
 import { assertNotRevoked } from './revoked.ts'
@@ -19,8 +20,18 @@ export interface ReleaseVariables {
   keep(tx: Transaction, releaseId: number, snapshot: Snapshot): Promise<void>
   /** What a build of these gets. Throws `config_invalid` for a secret: an image’s history would tell it. */
   forBuild(snapshot: Snapshot): BuildVariables
+  /** For something that starts. */
+  ofRelease(releaseId: number): Promise<GivenVariables>
+}
+
+/** What a container of a release gets of its users' variables. */
+export interface GivenVariables {
   /** By name. */
-  ofRelease(releaseId: number): Promise<Readonly<Record<string, Secret>>>
+  readonly values: Readonly<Record<string, Secret>>
+  /** Grows with every value that is taken out of the release; null: none was. */
+  readonly revision: string | null
+  /** Asked right before something starts with them: why it must not. Null: it may. */
+  readonly refusal: () => Promise<SlipwayError | null>
 }
 
 export interface SnapshotVariable {
@@ -43,10 +54,13 @@ export function makeReleaseVariables({
   db,
   keys,
   masks,
+  freshness,
 }: {
   readonly db: Database
   readonly keys: SealingKeys
   readonly masks: Pick<Masks, 'add'>
+  /** The same that the revocation has. */
+  readonly freshness: Freshness
 }): ReleaseVariables {
   return {
     async read(q, environmentId) {
@@ -74,18 +88,29 @@ export function makeReleaseVariables({
     },
     forBuild: (snapshot) => buildVariablesOf(snapshot, keys.markKey),
     async ofRelease(releaseId) {
+      const isFresh = freshness.beginReading(releaseId)
+      const refusal = async (): Promise<SlipwayError | null> => ((await isFresh()) ? null : takenError())
       const found = await store.findWithRelease(db, releaseId)
-      if (found === null || found.sealed === null) return {}
-      const { environmentId, sealed, keyId } = found
+      if (found === null || found.sealed === null) return { values: {}, revision: found?.revision ?? null, refusal }
+      const { environmentId, sealed, keyId, revision } = found
       const kept = openKept(keys, releaseId, { sealed, keyId })
       // Whoever asks is about to give them to a container: before that prints anything.
       await masks.add(
         environmentId,
         kept.filter(([, , secret]) => secret).map(([, value]) => value),
       )
-      return Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
+      const values = Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
+      return { values, revision, refusal }
     },
   }
+}
+
+function takenError(): SlipwayError {
+  return new SlipwayError(
+    'unavailable',
+    'A value of its variables was revoked in the moment in which it was to start, so it did not start with that.',
+    { hint: 'Try again: it starts with what its release has now.' },
+  )
 }
 
 /** Name, value, secret, build. */

@@ -3,6 +3,7 @@ import { appendEvent } from '../kernel/events.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { parseVariableName, parseVariableValue } from '../kernel/variables.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import type { Freshness } from './freshness.ts'
 import type { SealingKeys } from './keys.ts'
 import type { Masks } from './mask/masks.ts'
 import { openKept, placeOfRelease } from './release-variables.ts'
@@ -56,6 +57,8 @@ interface Parts {
   readonly db: Database
   readonly keys: SealingKeys
   readonly masks: Pick<Masks, 'add'>
+  /** The same that the variables of releases have. */
+  readonly freshness: Freshness
   /** Asks the deploys to end that have begun to start something of these releases and lead nothing to it yet. */
   readonly endBegun: (
     tx: Transaction,
@@ -78,12 +81,10 @@ interface Leak {
 const batch = 50
 
 export function makeRevocation(parts: Parts): Revocation {
-  const { db, masks } = parts
+  const { masks } = parts
   return {
     async revoke(wish, by) {
-      const { leak, revoked, holders, isSecret, releaseIds } = await db.transaction((tx) =>
-        revokeIn(parts, tx, { wish, by }),
-      )
+      const { leak, revoked, holders, isSecret, releaseIds } = await revokeAtOnce(parts, { wish, by })
       faultPoint('vars.revoked')
       if (isSecret) {
         for (const { id } of holders) await masks.add(id, [leak.value, ...(leak.next === null ? [] : [leak.next])])
@@ -99,7 +100,28 @@ interface Asked {
   readonly by: string
 }
 
-async function revokeIn(parts: Parts, tx: Transaction, { wish, by }: Asked) {
+/** What was read before the commit and has not started by then does not start any more. */
+async function revokeAtOnce(parts: Parts, asked: Asked): ReturnType<typeof revokeIn> {
+  let endChange = (): void => undefined
+  try {
+    return await parts.db.transaction((tx) =>
+      revokeIn(parts, tx, {
+        ...asked,
+        onReplaced: (releaseIds) => {
+          endChange = parts.freshness.beginChange(releaseIds)
+        },
+      }),
+    )
+  } finally {
+    endChange()
+  }
+}
+
+async function revokeIn(
+  parts: Parts,
+  tx: Transaction,
+  { wish, by, onReplaced }: Asked & { onReplaced: (releaseIds: readonly number[]) => void },
+) {
   const leak = await readLeak(parts, tx, wish)
   // The many first, while deploys go on; those that come meanwhile when nobody can make any.
   const early = await replaceInReleases(parts, tx, leak, await revocations.listHolders(tx, wish.appId))
@@ -110,12 +132,13 @@ async function revokeIn(parts: Parts, tx: Transaction, { wish, by }: Asked) {
   }
   const late = await replaceInReleases(parts, tx, leak, holders)
   const replaced = [...early, ...late]
+  const releaseIds = replaced.map(({ id }) => id)
+  onReplaced(releaseIds)
   const variables = await replaceInVariables(parts, tx, { leak, holders, by })
   const isSecret = variables.isSecret || replaced.some(({ secret }) => secret)
   const { keyId, sealed } = parts.keys.seal(placeOfRevoked(wish.appId, leak.name), Buffer.from(leak.value))
   const mark = Buffer.from(leak.marks[0], 'hex')
   await revocations.recordRevoked(tx, { appId: wish.appId, name: leak.name, mark, keyId, sealed, secret: isSecret }, by)
-  const releaseIds = replaced.map(({ id }) => id)
   const found = await parts.endBegun(tx, { releaseIds, by: `${by}, who revoked ${leak.name}` })
   const begun = found.map(({ environmentId, ...deploy }) => {
     return { ...deploy, environment: holders.find(({ id }) => id === environmentId)?.name ?? '-' }

@@ -108,18 +108,25 @@ export async function keepWithRelease(
   ])
 }
 
+/** Of a row of releases. In SQL, so that it reads the same whatever the session's time zone is. */
+export const variablesRevision = (releases: string): string =>
+  `(extract(epoch from ${releases}.variables_revoked_at) * 1000000)::bigint::text`
+
 export interface KeptWithRelease {
   readonly environmentId: number
   readonly sealed: Buffer | null
   readonly keyId: number
   /** By name, in hexadecimal digits. */
   readonly marks: Readonly<Record<string, string>>
+  /** Another one after every value that was taken out; null: none was. */
+  readonly revision: string | null
 }
 
 /** `sealed` is null for a release without any; null when there is no such release. */
 export async function findWithRelease(q: Queryable, releaseId: number): Promise<KeptWithRelease | null> {
   const rows = await q.query<KeptWithRelease>(
-    `select environment_id as "environmentId", variables as sealed, variables_key_id as "keyId", variable_marks as marks
+    `select environment_id as "environmentId", variables as sealed, variables_key_id as "keyId", variable_marks as marks,
+       ${variablesRevision('releases')} as revision
      from releases where id = $1`,
     [releaseId],
   )

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
-import { makeReleaseVariables, openKeys } from '../../src/vars/index.ts'
+import { makeFreshness, makeReleaseVariables, openKeys } from '../../src/vars/index.ts'
 import { type ApiServer, apiSecretKey } from '../support/api-server.ts'
 import { httpCall } from '../support/http-call.ts'
 import { addRelease } from '../support/old-releases.ts'
@@ -24,7 +24,12 @@ const from = (input: string, verb: string, ...args: string[]): Promise<CliResult
 async function makeRelease(environment: 'test' | 'live', { serves = false } = {}): Promise<void> {
   const { id } = await server.environments.get(app, environment)
   const keys = await openKeys(server.pool, apiSecretKey)
-  const variables = makeReleaseVariables({ db: server.pool, keys, masks: { add: async () => undefined } })
+  const variables = makeReleaseVariables({
+    db: server.pool,
+    keys,
+    masks: { add: async () => undefined },
+    freshness: makeFreshness(),
+  })
   const { releaseId, deployId } = await addRelease(server.pool, id)
   const snapshot = await variables.read(server.pool, id)
   await server.pool.transaction((tx) => variables.keep(tx, releaseId, snapshot))

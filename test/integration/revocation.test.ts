@@ -65,7 +65,7 @@ async function valueOf(environment: Name): Promise<string | undefined> {
   return snapshot.find(({ name }) => name === 'KEY')?.value.reveal()
 }
 const noMasks = { add: async () => undefined }
-const parts = () => ({ db: spine.db, keys: spine.keys })
+const parts = () => ({ db: spine.db, keys: spine.keys, freshness: spine.freshness })
 
 describe('a value that leaked', () => {
   it('is told to be revoked to who asks once more, having missed the answer', async () => {
@@ -400,5 +400,116 @@ describe('while something is made or started', () => {
     expect(await stateOf(1)).toBe('retired')
     expect(await ask()).toMatchObject({ kind: 'starting' })
     await waitFor('v1 to be awake', 20_000, async () => (await stateOf(1)) === 'awake')
+  })
+})
+
+describe('between the reading of variables and the start', () => {
+  const signal = new AbortController().signal
+  /** A container of each kind, as it would be started now. */
+  async function readAll(deployId: number) {
+    const spec = await readReleaseSpec(await spine.deploys.get(deployId), spine.tools)
+    const { id } = await spine.environment('test')
+    return {
+      instance: spec.instance({ process: 'web', position: 7, address: null }),
+      command: spec.command({ label: 'migrations', run: 'true', on: ['deploy'], timeoutMs: 1_000 }, 6),
+      job: spec.job({ runId: 7, label: 'report' }),
+      run: (await spine.deploys.oneOff(id, '7')).container,
+    }
+  }
+  const keyOf = (containerId: string): string => {
+    const value = spine.runtime.envOf(containerId)['KEY']
+    return value instanceof Secret ? value.reveal() : (value ?? '')
+  }
+  const refused = { code: 'unavailable', message: expect.stringContaining('was revoked') }
+
+  it('nothing starts with what was revoked meanwhile, whatever starts it', async () => {
+    await set('KEY', leaked)
+    const id = await spine.deploy('test', commitOf('a'))
+    await live(id)
+    const before = await readAll(id)
+    await revoke('test')
+    for (const container of Object.values(before)) {
+      await expect(spine.runtime.start(container, signal)).rejects.toMatchObject(refused)
+    }
+    for (const container of Object.values(await readAll(id))) {
+      expect(keyOf((await spine.runtime.start(container, signal)).containerId)).toBe(next)
+    }
+  })
+
+  it('nor right before it is committed; and when it is not, what is read anew does', async () => {
+    await set('KEY', leaked)
+    const id = await spine.deploy('test', commitOf('a'))
+    await live(id)
+    const { run: before, ...others } = await readAll(id)
+    const starting: Promise<unknown>[] = []
+    const broken = makeRevocation({
+      ...{ ...parts(), masks: noMasks, afterTaken: async () => undefined },
+      async endBegun() {
+        const { job } = await readAll(id)
+        const starts = [before, job].map((container) => spine.runtime.start(container, signal))
+        starting.push(...starts.map((start) => expect(start).rejects.toMatchObject(refused)))
+        await delay(100)
+        expect(spine.runtime.names()).toHaveLength(1)
+        throw new Error('the machine goes down')
+      },
+    })
+    await expect(broken.revoke(await wishFor('test'), 'ada')).rejects.toThrow('goes down')
+    await Promise.all(starting)
+    await expect(spine.runtime.start(others.command, signal)).rejects.toMatchObject(refused)
+    const { command } = await readAll(id)
+    expect(keyOf((await spine.runtime.start(command, signal)).containerId)).toBe(leaked)
+  })
+
+  it('what ends is started again without it, by Slipway and not by the engine', async () => {
+    await set('KEY', leaked)
+    const id = await spine.deploy('test', commitOf('a'))
+    await live(id)
+    const environmentId = (await spine.environment('test')).id
+    const find = async () => (await spine.deploys.listInstances(environmentId))[0]
+    const first = (await find())?.containerId ?? ''
+    expect(spine.runtime.kept.has(first)).toBe(true)
+    const start = spine.runtime.start.bind(spine.runtime)
+    let revoked: Promise<Revoked> | null = null
+    Object.assign(spine.runtime, {
+      async start(...given: Parameters<typeof start>) {
+        await (revoked ??= revoke('test'))
+        return start(...given)
+      },
+    })
+    // The first attempt has read them before.
+    spine.runtime.end(first)
+    await waitFor('it to be started again', 20_000, async () => {
+      const now = await find()
+      return now?.containerId !== first && now?.downSince === null
+    })
+    const second = (await find())?.containerId ?? ''
+    expect([keyOf(first === second ? '' : second), spine.runtime.kept.has(second)]).toEqual([next, true])
+    expect(spine.runtime.names()).toHaveLength(1)
+  })
+
+  it('what serves goes on with it, and is not brought back with it: also when Slipway ends before it could tell the engine', async () => {
+    await set('KEY', leaked)
+    const id = await spine.deploy('test', commitOf('a'))
+    await live(id)
+    const environmentId = (await spine.environment('test')).id
+    const [instance] = await spine.deploys.listInstances(environmentId)
+    const containerId = instance?.containerId ?? ''
+    const crashed = makeRevocation({
+      ...{ ...parts(), masks: noMasks, afterTaken: async () => undefined },
+      endBegun: (tx, begun) => spine.deploys.endBegun(tx, begun),
+    })
+    await crashed.revoke(await wishFor('test'), 'ada')
+    expect([keyOf(containerId), spine.runtime.kept.has(containerId)]).toEqual([leaked, true])
+    await spine.restart()
+    expect([keyOf(containerId), spine.runtime.kept.has(containerId)]).toEqual([leaked, false])
+    // Once is enough, and one that has the new value is the engine's to bring back.
+    expect(await spine.deploys.findDifferences()).toEqual([])
+    await live(await spine.request('restart', 'test', commitOf('a')))
+    const restarted = (await spine.deploys.listInstances(environmentId)).find(({ state }) => state === 'serving')
+    expect([keyOf(restarted?.containerId ?? ''), spine.runtime.kept.has(restarted?.containerId ?? '')]).toEqual([
+      ...[next, true],
+    ])
+    await revoke('test', 'a third value')
+    expect(spine.runtime.kept.has(restarted?.containerId ?? '')).toBe(false)
   })
 })

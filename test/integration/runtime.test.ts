@@ -148,6 +148,40 @@ describe('a container of Slipway at the engine', () => {
     expect((await test.runtime.inspect(lives.containerId))?.state).toBe('exited')
   })
 
+  it('is not brought back when it is let end, also when the engine is about to', async () => {
+    const ends = await images.image('sleep 0.1; exit 5')
+    const { containerId } = await start({ image: ends })
+    await test.runtime.keepRunning(containerId)
+    await test.docker.getContainer(containerId).start()
+    // The engine waits longer from time to time.
+    await eventually(async () => ((await test.runtime.inspect(containerId))?.restarts ?? 0) >= 3)
+    await eventually(async () => (await test.runtime.inspect(containerId))?.state === 'restarting')
+    await test.runtime.letEnd(containerId)
+    const ended = await test.runtime.inspect(containerId)
+    expect(ended).toMatchObject({ state: 'exited', isKept: false })
+    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    expect(await test.runtime.inspect(containerId)).toEqual(ended)
+  })
+
+  it('is made anew when it had not run yet and a value was taken out of its variables since', async () => {
+    const spec = test.spec({ image: idle, env: { KEY: 'leaked' } })
+    const own = { 'slipway.kind': 'instance', 'slipway.installation': test.site.installation }
+    // As a server leaves it that ends between the two calls.
+    await test.docker.createContainer({
+      ...{ name: spec.name, Image: spec.image, Env: ['KEY=leaked'], Labels: { ...own, ...spec.labels } },
+    })
+    const labels = { ...spec.labels, 'slipway.variables': '2' }
+    const started = await test.runtime.start({ ...spec, labels, env: { KEY: 'new' } }, live)
+    const { output } = await test.runtime.exec(started.containerId, shell('echo $KEY'), {
+      timeoutMs: 5_000,
+      signal: live,
+    })
+    expect(output).toEqual(['new'])
+    // One that runs is what it is.
+    const later = { ...spec, labels: { ...labels, 'slipway.variables': '3' } }
+    expect((await test.runtime.start(later, live)).containerId).toBe(started.containerId)
+  })
+
   it('says when it was killed for memory', async () => {
     const spec = { ...test.spec({ image: idle, address: null }), argv: shell('exec tail /dev/zero') }
     const small = { ...spec, limits: { ...spec.limits, memoryBytes: 16 * 1024 * 1024 } }

@@ -5,7 +5,14 @@ import { silentLogger } from '../../src/kernel/logger.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { mostVariableBytes, mostVariables } from '../../src/kernel/variables.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
-import { makeKeyRotation, makeReleaseVariables, makeVars, openKeys, type Vars } from '../../src/vars/index.ts'
+import {
+  makeFreshness,
+  makeKeyRotation,
+  makeReleaseVariables,
+  makeVars,
+  openKeys,
+  type Vars,
+} from '../../src/vars/index.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 const secretKey = new Secret('vars-test-secret-key-0000000000000000')
@@ -280,7 +287,7 @@ describe('another key', () => {
       ...{ db, keys, logger: silentLogger, closing: never },
       keepSecretKey: async (key) => void kept.push(key),
     })
-    const releases = makeReleaseVariables({ db, keys, masks })
+    const releases = makeReleaseVariables({ db, keys, masks, freshness: makeFreshness() })
     return { rotation, releases, vars: makeVars({ db, keys, masks }), kept: () => kept.at(-1)?.reveal() }
   }
 
@@ -318,7 +325,7 @@ describe('another key', () => {
       const found = (await opened.vars.listValues(test)).variables
       expect(Object.fromEntries(found.map((v) => [v.name, v.value]))).toEqual(values)
       expect((await opened.vars.get(live, 'BUSY')).value).toBe('change 19')
-      expect((await opened.releases.ofRelease(release))['V249']?.reveal()).toBe('value 249')
+      expect((await opened.releases.ofRelease(release)).values['V249']?.reveal()).toBe('value 249')
     }
   })
 

@@ -25,6 +25,7 @@ import { makeStatuses } from '../../src/status/index.ts'
 import {
   makeKeyRotation,
   makeMasks,
+  makeFreshness,
   makeReleaseVariables,
   makeRevocation,
   makeSecretsSource,
@@ -120,7 +121,8 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     settings: { pull: 'missing', platform: 'linux/x64', slots: 1, memoryBytes: 1, cpus: 1, timeoutMs: 1 },
   })
   const fromReleases = { ...{ db: pool, deploys: state.deploys, releases, builds, vars } }
-  const variables = makeReleaseVariables({ db: pool, keys, masks: { add: async () => undefined } })
+  const freshness = makeFreshness()
+  const variables = makeReleaseVariables({ db: pool, keys, masks: { add: async () => undefined }, freshness })
   const releaseParts = {
     releases,
     rollbacks: makeRollbacks(fromReleases),
@@ -141,7 +143,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       environments,
       vars,
       revocation: makeRevocation({
-        ...{ db: pool, keys, masks },
+        ...{ db: pool, keys, masks, freshness },
         endBegun: async () => [],
         afterTaken: async () => undefined,
       }),

@@ -22,7 +22,9 @@ export interface FakeRuntime extends Runtime {
   setAway(away: boolean): void
   /** Puts a container on the host that is not Slipway's. */
   addForeign(name: string): void
-  /** Which instances `keepRunning` was called for. */
+  /** What a container was given. */
+  envOf(containerId: string): InstanceSpec['env']
+  /** Which instances `keepRunning` was called for, and not `letEnd` since. */
   readonly kept: ReadonlySet<string>
   readonly names: () => string[]
 }
@@ -30,6 +32,7 @@ export interface FakeRuntime extends Runtime {
 interface FakeContainer {
   instance: Instance
   readonly foreign: boolean
+  readonly env: InstanceSpec['env']
   log: string[]
   listeners: readonly Listener[] | null
 }
@@ -75,14 +78,26 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     return found
   }
 
-  function create(spec: InstanceSpec): FakeContainer {
+  async function create(spec: InstanceSpec): Promise<FakeContainer> {
+    answer()
+    const refusal = named(spec.name) === undefined ? ((await spec.refusal?.()) ?? null) : null
+    if (refusal !== null) throw refusal
+    return createNow(spec)
+  }
+
+  const named = (name: string): FakeContainer | undefined =>
+    [...containers.values()].find(({ instance }) => instance.name === name)
+
+  function createNow(spec: InstanceSpec): FakeContainer {
     answer()
     const labels = { [labelNames.kind]: 'instance', ...spec.labels, [labelNames.installation]: installation }
-    const taken = [...containers.values()].find(({ instance }) => instance.name === spec.name)
+    const taken = named(spec.name)
     if (taken !== undefined) {
       const same =
         taken.instance.image === spec.image &&
-        Object.entries(labels).every(([name, value]) => taken.instance.labels[name] === value)
+        Object.entries(labels).every(
+          ([name, value]) => name === labelNames.variables || taken.instance.labels[name] === value,
+        )
       if (same) return taken
       throw new SlipwayError('conflict', `A container ${spec.name} that is not this release’s is on the host.`)
     }
@@ -93,6 +108,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     if (!/^sha256:[0-9a-f]{64}$/.test(spec.image)) throw new SlipwayError('internal', 'By digest only.')
     const container: FakeContainer = {
       foreign: false,
+      env: spec.env,
       log: [],
       listeners: null,
       instance: {
@@ -103,6 +119,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
         address: spec.address,
         state: 'running',
         restarts: 0,
+        isKept: false,
         exitCode: null,
         outOfMemory: false,
         createdAt: new Date(),
@@ -130,7 +147,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
   }
 
   async function run(spec: InstanceSpec & { readonly argv: readonly string[] }, options: RunOptions): Promise<Exit> {
-    const container = create(spec)
+    const container = await create(spec)
     const { containerId, state, exitCode, outOfMemory } = container.instance
     if (state === 'exited') {
       container.log.forEach(options.onLine)
@@ -146,6 +163,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
 
   return {
     kept,
+    envOf: (containerId) => find(containerId).env,
     names: () => [...containers.values()].map(({ instance }) => instance.name),
     end,
     run,
@@ -153,13 +171,28 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     setListeners: (containerId, listeners) => void (find(containerId).listeners = listeners),
     setAway: (value) => void (away = value),
     addForeign(name) {
-      const container = create({ name, image: `sha256:${'0'.repeat(64)}`, labels: {}, env: {}, address: null, limits })
+      const container = createNow({
+        name,
+        image: `sha256:${'0'.repeat(64)}`,
+        labels: {},
+        env: {},
+        address: null,
+        limits,
+      })
       const { containerId } = change(container, { labels: {} })
       containers.set(containerId, { ...container, foreign: true })
     },
     prepare: async () => (answer(), { subnet: '10.0.0.0/22', reserved: ['10.0.0.1'] }),
-    start: async (spec, signal) => (signal.throwIfAborted(), create(spec).instance),
-    keepRunning: async (containerId) => void kept.add(find(containerId).instance.containerId),
+    start: async (spec, signal) => (signal.throwIfAborted(), (await create(spec)).instance),
+    async keepRunning(containerId) {
+      change(find(containerId), { isKept: true })
+      kept.add(containerId)
+    },
+    async letEnd(containerId) {
+      const found = own(containerId)
+      if (found !== null) change(found, { isKept: false })
+      kept.delete(containerId)
+    },
     inspect: async (containerId) => own(containerId)?.instance ?? null,
     listeners: async (containerId) => [...(find(containerId).listeners ?? [])],
     logs: async (containerId, tail) => find(containerId).log.slice(-tail),

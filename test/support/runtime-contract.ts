@@ -72,6 +72,31 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
       expect((await runtime.list()).map((instance) => instance.name)).not.toContain(spec.name)
     })
 
+    it('starts nothing that must not start any more when it comes to that, and leaves nothing', async () => {
+      const spec = { ...test.spec(), refusal: async () => new SlipwayError('unavailable', 'Not with these variables.') }
+      await expect(runtime.start(spec, live)).rejects.toMatchObject({ message: 'Not with these variables.' })
+      const command = { ...spec, ...test.spec({ address: null }), argv: shell('exit 0') }
+      const options = { onLine: () => {}, timeoutMs: 20_000, signal: live }
+      await expect(runtime.run(command, options)).rejects.toMatchObject({ code: 'unavailable' })
+      const names = (await runtime.list()).map((instance) => instance.name)
+      expect(names).not.toContain(spec.name)
+      expect(names).not.toContain(command.name)
+      expect((await runtime.start({ ...spec, refusal: async () => null }, live)).state).toBe('running')
+    })
+
+    it('lets the engine bring an instance back, and not any more', async () => {
+      const { containerId } = await runtime.start(test.spec(), live)
+      const isKept = async (): Promise<boolean | undefined> => (await runtime.inspect(containerId))?.isKept
+      expect(await isKept()).toBe(false)
+      await runtime.keepRunning(containerId)
+      expect(await isKept()).toBe(true)
+      await runtime.letEnd(containerId)
+      await runtime.letEnd(containerId)
+      expect([await isKept(), (await runtime.inspect(containerId))?.state]).toEqual([false, 'running'])
+      await runtime.remove(containerId)
+      await runtime.letEnd(containerId)
+    })
+
     it('refuses anything but a digest, and leaves nothing', async () => {
       const spec = test.spec({ image: 'busybox:latest' })
       await expect(runtime.start(spec, live)).rejects.toBeInstanceOf(SlipwayError)

@@ -20,6 +20,8 @@ import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { makeAddresses } from '../../src/routing/index.ts'
 import type { MemoryRoom } from '../../src/runtime/index.ts'
 import {
+  type Freshness,
+  makeFreshness,
   makeMasks,
   makeReleaseVariables,
   makeRevocation,
@@ -52,6 +54,7 @@ export interface Spine {
   readonly vars: Vars
   readonly revocation: Revocation
   readonly keys: SealingKeys
+  readonly freshness: Freshness
   /** What the next builds do; resolves when they are done. */
   onBuild: (build: Build, signal: AbortSignal) => Promise<void>
   config: AppConfig
@@ -95,6 +98,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
   const keys = await openKeys(db, spineKey)
   const app = await environments.createApp('shop')
   const masks = makeMasks(makeSecretsSource({ db, keys }))
+  const freshness = makeFreshness()
   const runtime = makeFakeRuntime('spine')
   const router = makeFakeRouter()
   const builder = makeFakeBuilder(async (buildId, { onLine, signal }) => {
@@ -107,7 +111,7 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     runtime,
     router,
     builds: newBuilds(),
-    variables: makeReleaseVariables({ db, keys, masks }),
+    variables: makeReleaseVariables({ db, keys, masks, freshness }),
     masks,
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     ...(options.onLive === undefined ? {} : { onLive: options.onLive }),
@@ -154,8 +158,9 @@ export async function makeSpine(options: SpineOptions = {}): Promise<Spine> {
     tools,
     vars: makeVars({ db, keys, masks }),
     keys,
+    freshness,
     revocation: makeRevocation({
-      ...{ db, keys, masks },
+      ...{ db, keys, masks, freshness },
       endBegun: (tx, begun) => deploys.endBegun(tx, begun),
       afterTaken: (releaseIds) => deploys.afterTaken(releaseIds),
     }),

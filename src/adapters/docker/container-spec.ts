@@ -103,7 +103,8 @@ export function isSame(
   spec: InstanceSpec,
   installation: string,
 ): boolean {
-  const wanted = Object.entries(containerLabels(spec, installation))
+  // Values that were taken out since make it no other release's.
+  const wanted = Object.entries(containerLabels(spec, installation)).filter(([name]) => name !== labelNames.variables)
   // One that an older Slipway has begun lacks these, and is told by the others.
   const isNew = (name: string): boolean => newLabels.includes(name) && found.labels[name] === undefined
   return found.image === spec.image && wanted.every(([name, value]) => found.labels[name] === value || isNew(name))

@@ -20,6 +20,7 @@ export function asInstance(found: Docker.ContainerInspectInfo): Instance {
     address: endpoints.map((e) => e.IPAMConfig?.IPv4Address ?? e.IPAddress).find((address) => !!address) ?? null,
     state: state.Restarting ? 'restarting' : running ? 'running' : state.Status === 'created' ? 'created' : 'exited',
     restarts: found.RestartCount,
+    isKept: !['', 'no'].includes(found.HostConfig.RestartPolicy?.Name ?? ''),
     exitCode: running || state.Status === 'created' ? null : state.ExitCode,
     outOfMemory: state.OOMKilled,
     createdAt: new Date(found.Created),

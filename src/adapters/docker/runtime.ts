@@ -97,10 +97,8 @@ export function makeDockerRuntime(options: DockerRuntimeOptions): DockerRuntime 
       return followCommand(started.containerId, run, { engine, installation })
     },
     runAttached: async (spec, signal) => runAttached(spec, await startOptions(spec, networks.builds.name, signal)),
-    keepRunning: (containerId) =>
-      engine.call('keep container running', async (docker) => {
-        await docker.getContainer(containerId).update({ RestartPolicy: keep })
-      }),
+    keepRunning: (containerId) => setRestarts(engine, containerId, keep),
+    letEnd: (containerId) => letEnd(engine, installation, containerId),
     async inspect(containerId) {
       const found = await inspectEnded(() => findOwn(engine, installation, containerId))
       return found === null ? null : asInstance(found)
@@ -144,6 +142,18 @@ function tooMuchMemory(wanted: number, total: number): SlipwayError {
  * engine waits longer from restart to restart, up to a minute.
  */
 const keep = { Name: 'unless-stopped' }
+
+async function setRestarts(engine: Engine, containerId: string, policy: { readonly Name: string }): Promise<void> {
+  await engine.call('change restarts', (docker) => docker.getContainer(containerId).update({ RestartPolicy: policy }))
+}
+
+async function letEnd(engine: Engine, installation: string, containerId: string): Promise<void> {
+  if ((await findOwn(engine, installation, containerId)) === null) return
+  await setRestarts(engine, containerId, { Name: 'no' })
+  // One that it was about to bring back it brings back once more, whatever was changed meanwhile.
+  if ((await findOwn(engine, installation, containerId))?.State.Restarting === true)
+    await stopOwn(engine, installation, containerId, 0)
+}
 
 /** The newest lines in the order of the engine's log. */
 async function readLogs(engine: Engine, containerId: string, tail: number): Promise<string[]> {

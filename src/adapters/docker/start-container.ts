@@ -1,6 +1,6 @@
 import { isAway, SlipwayError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
-import type { Instance } from '../../runtime/index.ts'
+import { type Instance, labelNames } from '../../runtime/index.ts'
 import { asInstance, inspectContainer, removeOwn, unlessDone } from './containers.ts'
 import {
   containerRequest,
@@ -18,6 +18,7 @@ import type Docker from 'dockerode'
 const timeoutMs = 60_000
 
 const nameAttempts = 100
+const { variables } = labelNames
 
 export interface StartOptions {
   /** Called with a container that is made and not started yet. */
@@ -37,6 +38,11 @@ export async function startContainer(spec: ContainerSpec, options: StartOptions)
   if (created.found !== null && created.found.state !== 'created') return created.found
   try {
     await options.onCreated?.(created.id)
+    const refusal = (await spec.refusal?.()) ?? null
+    if (refusal !== null) {
+      await removeFailed(created.id, options, refusal)
+      throw refusal
+    }
     await startExisting(created.id, options)
     const instance = await inspectStarted(created.id, options.engine)
     if (instance.image !== spec.image) {
@@ -94,7 +100,12 @@ async function adopt(spec: ContainerSpec, { engine, plan }: StartOptions): Promi
   const info = await inspectContainer(engine, spec.name)
   if (info === null) return null
   const found = asInstance(info)
-  if (isSame(found, spec, plan.installation)) return found
+  if (isSame(found, spec, plan.installation)) {
+    if (found.state !== 'created' || found.labels[variables] === spec.labels[variables]) return found
+    // A value was taken out of its release since it was made.
+    await removeOwn(engine, plan.installation, found.containerId)
+    return null
+  }
   throw new SlipwayError(
     'conflict',
     `A container ${spec.name} that is not this release’s is on the host; it stays untouched.`,

@@ -1,6 +1,7 @@
 import { type Instance, labelNames, type SeenContainer, tryConnect } from '../../runtime/index.ts'
 import { listExposures } from '../exposures-store.ts'
 import { type InstanceRecord, isWeb, listEndedDeploys, listInstances, listRoutes } from '../instances.ts'
+import { hasOldVariables } from './old-variables.ts'
 import type { There, Wanted } from './plan-reconcile.ts'
 import { routesOf } from '../routes-of.ts'
 import type { Tools } from '../steps/index.ts'
@@ -46,16 +47,21 @@ export async function observe(tools: Tools): Promise<Observed> {
   return { wanted, there: { containers, looked, listening, routes, damages, nowMs: tools.clock.now().getTime() } }
 }
 
-/** The list may be older than the instance, or empty for a reason of its own: one that it does not show running is inspected. */
+/**
+ * The list may be older than the instance, or empty for a reason of its own: one that it does not show running is inspected. So is one
+ * that has a value that was taken out since.
+ */
 async function lookAtDown(
   { runtime }: Tools,
   instances: readonly InstanceRecord[],
   containers: readonly SeenContainer[],
 ): Promise<Map<number, Instance | null>> {
-  const running = new Set(containers.filter(({ state }) => state === 'running').map((c) => c.containerId))
-  const suspects = instances.filter(
-    (i) => (i.state === 'serving' || i.state === 'awake') && !(i.containerId !== null && running.has(i.containerId)),
-  )
+  const running = new Map(containers.filter(({ state }) => state === 'running').map((c) => [c.containerId, c]))
+  const suspects = instances.filter((i) => {
+    const found = i.containerId === null ? undefined : running.get(i.containerId)
+    if (found !== undefined) return hasOldVariables(i, found)
+    return i.state === 'serving' || i.state === 'awake'
+  })
   const looked = new Map<number, Instance | null>()
   for (let at = 0; at < suspects.length; at += looksAtOnce) {
     const look = async ({ id, containerId }: InstanceRecord): Promise<void> =>

@@ -3,6 +3,7 @@ import type { Routes } from '../../routing/index.ts'
 import { type Instance, labelNames, type SeenContainer } from '../../runtime/index.ts'
 import { type InstanceRecord, isWeb } from '../instances.ts'
 import { compareRoutes } from './compare-routes.ts'
+import { hasOldVariables } from './old-variables.ts'
 
 /** A container that nobody knows is left alone this long: somebody may be about to record it. */
 const strangerAgeMs = 10 * 60 * 1000
@@ -39,6 +40,7 @@ export type Act =
   | { readonly do: 'take-out'; readonly instance: InstanceRecord; readonly found: Instance | null }
   | { readonly do: 'bring-back'; readonly instance: InstanceRecord }
   | { readonly do: 'start'; readonly instance: InstanceRecord }
+  | { readonly do: 'let-end'; readonly instance: InstanceRecord }
   | { readonly do: 'put-to-sleep'; readonly instance: InstanceRecord }
   | { readonly do: 'end-instances'; readonly deployId: number }
   | { readonly do: 'remove-container'; readonly containerId: string; readonly run?: LeftRun }
@@ -66,6 +68,7 @@ export interface Difference {
 export function planReconcile(wanted: Wanted, there: There): Difference[] {
   return [
     ...planInstances(wanted, there),
+    ...planOldVariables(wanted, there),
     ...planAwake(wanted, there),
     ...planRoutes(wanted, there),
     ...planLeftOver(wanted, there),
@@ -103,6 +106,22 @@ function planInstances({ instances }: Wanted, there: There): Difference[] {
     differences.push({ what: `${nameOf(instance)} ${what}`, why, ...planStart(instance, found) })
   }
   return differences
+}
+
+/** What goes on with a value that was taken out since must not be brought back with it. */
+function planOldVariables({ instances }: Wanted, there: There): Difference[] {
+  return instances.flatMap((instance): Difference[] => {
+    const found = there.looked.get(instance.id) ?? null
+    if (found === null || !found.isKept || !hasOldVariables(instance, found)) return []
+    return [
+      {
+        what: `${nameOf(instance)} goes on with a value that was revoked, and the engine would bring it back with it`,
+        why: 'It was started before.',
+        then: 'The engine does not bring it back; should it end, Slipway starts it with what its release has now.',
+        act: { do: 'let-end', instance },
+      },
+    ]
+  })
 }
 
 /** What runs for the addresses of releases alone is not started again when it ended: the next who asks for it wakes it. */

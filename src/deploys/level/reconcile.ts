@@ -68,6 +68,7 @@ const order: readonly Act['do'][] = [
   'take-out',
   'put-to-sleep',
   'bring-back',
+  'let-end',
   'level-routes',
   'start',
   'end-instances',
@@ -119,6 +120,8 @@ async function execute(tools: Tools, act: Act): Promise<void> {
       return
     case 'level-routes':
       return levelRoutes(tools)
+    case 'let-end':
+      return tools.runtime.letEnd(act.instance.containerId ?? '')
     case 'start':
       return startAgain(tools, act.instance)
     case 'end-instances':

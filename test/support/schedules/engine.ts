@@ -70,7 +70,15 @@ export function makeEngine(deps: { timeline: Timeline; random: Random; temper: T
     count += 1
     const instance: Instance = {
       ...{ containerId: `c${count}`, name: spec.name, image: spec.image, address: spec.address, state: 'running' },
-      ...{ labels: spec.labels, restarts: 0, exitCode: null, outOfMemory: false, createdAt: at, startedAt: at },
+      ...{
+        labels: spec.labels,
+        restarts: 0,
+        isKept: false,
+        exitCode: null,
+        outOfMemory: false,
+        createdAt: at,
+        startedAt: at,
+      },
     }
     const container: Container = { instance, spec, ended: promise, end: resolve }
     containers.set(instance.containerId, container)

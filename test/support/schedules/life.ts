@@ -178,6 +178,7 @@ export function startLife(world: World, number: number): Life {
       return { exitCode, outOfMemory: false }
     },
     keepRunning: (containerId) => call('engine', () => void engine.kept.add(find(containerId).instance.containerId)),
+    letEnd: (containerId) => call('engine', () => void engine.kept.delete(containerId)),
     inspect: (containerId) => call('engine', () => engine.containers.get(containerId)?.instance ?? null),
     exec: () => Promise.reject(new Error('nothing is executed here')),
     logs: () => call('engine', () => ['a line']),

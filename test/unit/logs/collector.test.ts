@@ -11,7 +11,7 @@ const place = { app: 'shop', environment: 'test', journal: 'v7' }
 function makeOneContainer() {
   const lines: { at: string; output: 'stdout'; text: string }[] = []
   let instance: Instance = {
-    ...{ containerId, name: 'slw-x-test--shop-v7-1', image: 'sha256:1', address: null, restarts: 0 },
+    ...{ containerId, name: 'slw-x-test--shop-v7-1', image: 'sha256:1', address: null, restarts: 0, isKept: false },
     labels: {
       [labelNames.app]: 'shop',
       [labelNames.environment]: 'test',

@@ -26,6 +26,7 @@ function engineWith(logs: readonly (readonly string[])[]): { engine: Engine; ask
       StartedAt: '2026-01-01T00:00:00Z',
       FinishedAt: '2026-01-01T00:00:09Z',
     },
+    HostConfig: { RestartPolicy: { Name: 'no' } },
     NetworkSettings: { Networks: {} },
   }
   const call = async (what: string): Promise<unknown> => {

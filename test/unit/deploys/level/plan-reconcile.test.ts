@@ -38,6 +38,7 @@ function record(id: number, fields: Partial<InstanceRecord> = {}): InstanceRecor
     crashLoopSince: null,
     startAttempts: 0,
     startDueMs: 0,
+    variablesRevision: null,
     ...fields,
   }
 }
@@ -58,6 +59,7 @@ function found(state: Instance['state'], fields: Partial<Instance> = {}): Instan
     image: 'sha256:0',
     address: null,
     restarts: 0,
+    isKept: true,
     exitCode: state === 'exited' ? 3 : null,
     outOfMemory: false,
     startedAt: null,
