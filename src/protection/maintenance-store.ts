@@ -1,17 +1,27 @@
 import type { Transaction } from '../postgres/database.ts'
 
-/** Also of a site that is being worked on already: the words and ranges are others then, not who began it, and when. */
+interface Wish {
+  /** Null: as it was; at first, none. */
+  readonly message: string | null
+  readonly ranges: readonly string[] | null
+  readonly by: string
+}
+
+/** Also of a site that is being worked on already: who began it, and when, stay. Returns what holds now. */
 export async function putMaintenance(
   tx: Transaction,
   environmentId: number,
-  { message, ranges, by }: { readonly message: string; readonly ranges: readonly string[]; readonly by: string },
-): Promise<void> {
-  await tx.query(
-    `insert into environment_maintenance (environment_id, message, ranges, begun_by) values ($1, $2, $3::cidr[], $4)
-     on conflict (environment_id) do update set message = excluded.message, ranges = excluded.ranges`,
+  { message, ranges, by }: Wish,
+): Promise<{ message: string; allow: string[] }> {
+  const [told] = await tx.query<{ message: string; allow: string[] }>(
+    `insert into environment_maintenance as m (environment_id, message, ranges, begun_by)
+     values ($1, coalesce($2, ''), coalesce($3::cidr[], '{}'), $4)
+     on conflict (environment_id) do update set message = coalesce($2, m.message), ranges = coalesce($3::cidr[], m.ranges)
+     returning message, ranges::text[] as allow`,
     [environmentId, message, ranges, by],
   )
   await countUp(tx, environmentId)
+  return told as { message: string; allow: string[] }
 }
 
 /** False when it was not being worked on. */

@@ -10,8 +10,8 @@ import { mostRanges, parseRanges } from './protection.ts'
 /** A site that is being worked on: visitors are told so, deploys go on behind it. */
 export interface MaintenanceMode {
   /**
-   * Begins it, or tells another message; resolves when the proxy does so. `bad_request` for a message that is no line of text, or a
-   * range that is none.
+   * Begins it, or changes what is told and who sees the site; resolves when the proxy does so. `bad_request` for a message that is no
+   * line of text, or a range that is none.
    */
   begin(environment: Environment, wish: MaintenanceWish, options: By): Promise<void>
   /** Resolves when visitors see the site again. False when it was not being worked on. */
@@ -19,10 +19,10 @@ export interface MaintenanceMode {
 }
 
 export interface MaintenanceWish {
-  /** Empty: the page's own words. */
-  readonly message: string
-  /** Who comes from there sees the site. */
-  readonly allow: readonly string[]
+  /** Empty: the page's own words. Null: as it was; at first, these too. */
+  readonly message: string | null
+  /** Who comes from there sees the site. Null: as it was; at first nobody. */
+  readonly allow: readonly string[] | null
 }
 
 type By = ChangeOptions & { readonly by: string }
@@ -39,15 +39,15 @@ export function makeMaintenance({ db, mask, ...needs }: Needs): MaintenanceMode 
   const apply = makeApplyRecorded(needs.apply)
   return {
     async begin({ id }, wish, { by, ifVersion }) {
-      const message = wish.message === '' ? '' : parseMessage(await mask(id, parseMessage(wish.message)))
-      const ranges = parseRanges(wish.allow)
-      if (ranges.length > mostRanges) {
+      const message = wish.message ? parseMessage(await mask(id, parseMessage(wish.message))) : wish.message
+      const ranges = wish.allow === null ? null : parseRanges(wish.allow)
+      if (ranges !== null && ranges.length > mostRanges) {
         throw new SlipwayError('bad_request', `At most ${mostRanges} ranges of addresses can see the site.`)
       }
       await db.transaction(async (tx) => {
         const { appId, name } = await openForChange(tx, id, ifVersion)
-        await putMaintenance(tx, id, { message, ranges, by })
-        const data = { environment: name, message, allow: ranges }
+        const told = await putMaintenance(tx, id, { message, ranges, by })
+        const data = { environment: name, ...told }
         await appendEvent(tx, { kind: 'environment.maintenance-begun', appId, environmentId: id, by, data })
       })
       await apply(id)

@@ -83,6 +83,12 @@ describe('slipway maintenance', () => {
     expect(on.stdout).toMatch(/^Visitors of http:\S+ are told that it is being worked on: “Back at 14:00”\n$/)
     expect(on.stderr).toContain('203.0.113.7/32 sees the site')
     expect(server.applied.at(-1)).toBe(id)
+    const again = await slipway('maintenance', 'on', 'live', '--allow', '198.51.100.0/24')
+    expect([again.stdout, again.stderr]).toEqual([
+      expect.stringContaining('“Back at 14:00”'),
+      expect.stringContaining('Who comes from 198.51.100.0/24 sees the site'),
+    ])
+    await slipway('maintenance', 'on', 'live', '--allow', '203.0.113.7')
     expect((await slipway('envs', 'list')).stdout).toMatch(/live \(live, maintenance\) /)
     expect((await slipway('status')).stdout).toMatch(/live \(maintenance\) /)
     expect((await slipway('status', 'live')).stdout).toMatch(
@@ -92,7 +98,9 @@ describe('slipway maintenance', () => {
     const off = await slipway('maintenance', 'off', 'live', '--json')
     expect(JSON.parse(off.stdout)).toMatchObject({ name: 'live', maintenance: null })
     expect((await slipway('activity')).stdout).toContain('took the maintenance page from live away')
-    expect((await slipway('maintenance', 'off', 'live')).code).toBe(0)
+    expect(await slipway('maintenance', 'off', 'live')).toMatchObject({
+      ...{ code: 0, stdout: 'live of shop had no maintenance page.\n' },
+    })
   })
 
   it.each([

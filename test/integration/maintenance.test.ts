@@ -43,6 +43,10 @@ describe('the maintenance page', () => {
       ...{ message: 'Back at 14:00', by: 'anna', allow: ['203.0.113.0/24'] },
       since: expect.any(Date),
     })
+    await maintenance.begin(test, { message: null, allow: ['198.51.100.7'] }, by)
+    expect(await told(test)).toEqual({ message: 'Back at 14:00', allowed: ['4C6336407'] })
+    await maintenance.begin(test, { message: 'Back at 15:00', allow: null }, by)
+    expect(await told(test)).toEqual({ message: 'Back at 15:00', allowed: ['4C6336407'] })
     await maintenance.begin(test, usual, by)
     expect(await told(test)).toEqual({ message: expect.stringContaining('back soon'), allowed: [] })
     expect(await maintenance.end(test, by)).toBe(true)

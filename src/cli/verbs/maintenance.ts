@@ -23,7 +23,7 @@ export function addMaintenanceVerbs(program: Command, run: Run): void {
   const on = maintenance
     .command('on')
     .argument('<env>', 'the environment')
-    .description('visitors get the page (503) at once; again: with another message')
+    .description('visitors get the page (503) at once; again: with another message, or seen by others')
     .option('--message <text>', 'what the page says, in a line (default: that it will be back soon)')
     .option('--allow <ranges...>', 'who comes from there sees the site, to look at it before it opens')
     .option(...ifVersionOption)
@@ -50,8 +50,10 @@ async function beginMaintenance(session: Session, [name]: [string], options: Beg
   const environment = await session.client().call<Environment>('POST', path, { message, allow }, ifMatch(options))
   out.data(environment)
   const { app, url, maintenance } = environment
-  out.line(`Visitors of ${url} are told that it is being worked on${message ? `: “${maintenance?.message}”` : '.'}`)
-  if (allow !== undefined) out.note(`Who comes from ${maintenance?.allow.join(', ')} sees the site.`)
+  const words = maintenance?.message ?? ''
+  out.line(`Visitors of ${url} are told that it is being worked on${words === '' ? '.' : `: “${words}”`}`)
+  const seenFrom = maintenance?.allow ?? []
+  if (seenFrom.length > 0) out.note(`Who comes from ${seenFrom.join(', ')} sees the site.`)
   out.note(`Open connections and downloads go on; deploys, too. To end it: slipway maintenance off ${name} -a ${app}`)
 }
 
@@ -61,8 +63,12 @@ async function endMaintenance(
   options: CommonOptions & VersionOptions,
 ): Promise<void> {
   const { out } = session
-  const path = `${environmentPath(await session.app(), name)}/maintenance`
-  const environment = await session.client().call<Environment>('DELETE', path, undefined, ifMatch(options))
+  const path = environmentPath(await session.app(), name)
+  const { maintenance } = await session.client().call<Environment>('GET', path)
+  const environment = await session
+    .client()
+    .call<Environment>('DELETE', `${path}/maintenance`, undefined, ifMatch(options))
   out.data(environment)
-  out.line(`Visitors see ${environment.url} again.`)
+  const { app, url } = environment
+  out.line(maintenance === null ? `${name} of ${app} had no maintenance page.` : `Visitors see ${url} again.`)
 }

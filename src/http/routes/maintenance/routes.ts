@@ -5,10 +5,10 @@ import { environmentParams, nothing, versionFrom } from '../../schemas.ts'
 import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 
 const wish = z.strictObject({
-  /** Left out: the page’s own words. */
-  message: z.string().default(''),
-  /** Who comes from these ranges sees the site. */
-  allow: z.array(z.string().max(500)).max(100).default([]),
+  /** Empty: the page’s own words. Left out: as it was; at first these, too. */
+  message: z.string().optional(),
+  /** Who comes from these ranges sees the site. Left out: as it was; at first nobody. */
+  allow: z.array(z.string().max(500)).max(100).optional(),
 })
 
 type Needs = Pick<HttpNeeds, 'environments' | 'facts' | 'maintenance'>
@@ -36,7 +36,8 @@ export function maintenanceRoutes({ environments, facts, maintenance }: Needs): 
       about: ({ app }) => app,
       async handle({ params, body, principal, request }) {
         const environment = await environments.get(params.app, params.environment)
-        await maintenance.begin(environment, body, { by: principal.name, ...versionFrom(request) })
+        const { message = null, allow = null } = body
+        await maintenance.begin(environment, { message, allow }, { by: principal.name, ...versionFrom(request) })
         return present(params)
       },
     }),
