@@ -50,8 +50,8 @@ export function cutDifferences(all: readonly ConfigurationDifference[]): Cut<Con
 }
 
 function withoutProcesses(config: unknown): Configuration {
-  // Builds of earlier versions knew no jobs.
-  return { cron: [], ...configurationAsWritten(config), processes: null }
+  // Builds of earlier versions knew neither.
+  return { cron: [], keep_warm: '0ms', ...configurationAsWritten(config), processes: null }
 }
 
 function processesOf(config: unknown): Configuration {

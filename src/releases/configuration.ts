@@ -5,7 +5,11 @@
 
 export type Configuration = Readonly<Record<string, unknown>>
 
-const words: Readonly<Record<string, string>> = { releaseCommands: 'release', selfTests: 'self_tests' }
+const words: Readonly<Record<string, string>> = {
+  releaseCommands: 'release',
+  selfTests: 'self_tests',
+  keepWarm: 'keep_warm',
+}
 const units = [
   ['h', 3_600_000],
   ['m', 60_000],
@@ -27,13 +31,17 @@ function writeRecord(record: Configuration): Configuration {
 }
 
 function writeEntry(key: string, value: unknown): readonly [string, unknown] {
-  if (key.endsWith('Ms') && typeof value === 'number')
-    return [key.slice(0, -2), writeUnit(value, units) ?? `${value}ms`]
+  if (key.endsWith('Ms') && typeof value === 'number') {
+    const unitless = key.slice(0, -2)
+    return [words[unitless] ?? unitless, writeTime(value)]
+  }
   if (key.endsWith('Bytes') && typeof value === 'number') return [key.slice(0, -5), writeUnit(value, sizes) ?? value]
   const name = words[key] ?? key
   if (key === 'status' && isRange(value)) {
     return [name, value.from === value.to ? String(value.from) : `${value.from}-${value.to}`]
   }
+  if (key === 'watch' && isWatch(value))
+    return [name, { for: writeTime(value.ms), errors: `${Math.round(value.errors * 100)}%` }]
   // What is written there by people is not touched: an argument may be called as it likes.
   if (key === 'args') return [name, value]
   if (Array.isArray(value)) return [name, writeList(value)]
@@ -60,6 +68,8 @@ function nameOf(record: Configuration): string | null {
   return typeof name === 'string' ? name : null
 }
 
+const writeTime = (ms: number): string => writeUnit(ms, units) ?? `${ms}ms`
+
 function writeUnit(value: number, all: readonly (readonly [string, number])[]): string | null {
   const fit = value === 0 ? undefined : all.find(([, size]) => value % size === 0)
   return fit === undefined ? null : `${value / fit[1]}${fit[0]}`
@@ -67,6 +77,9 @@ function writeUnit(value: number, all: readonly (readonly [string, number])[]): 
 
 const isRange = (value: unknown): value is { from: number; to: number } =>
   isRecord(value) && typeof value['from'] === 'number' && typeof value['to'] === 'number'
+
+const isWatch = (value: unknown): value is { ms: number; errors: number } =>
+  isRecord(value) && typeof value['ms'] === 'number' && typeof value['errors'] === 'number'
 
 export const isRecord = (value: unknown): value is Configuration =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

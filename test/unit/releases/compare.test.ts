@@ -24,6 +24,8 @@ health: { path: /up, status: 204, timeout: 1.5s }
 release: [{ label: migrations, run: "python manage.py migrate", timeout: 10m }]
 self_tests: [check]
 build: { args: { timeoutMs: "5" } }
+keep_warm: 10m
+watch: { for: 90s, errors: 12% }
 resources: { memory: 1g }
 processes: { worker: { run: work, instances: 2 } }
 cron: [{ label: clean-up, schedule: "@daily", run: clean }]`
@@ -33,6 +35,8 @@ cron: [{ label: clean-up, schedule: "@daily", run: clean }]`
       health: { path: '/up', status: '204', interval: '1s', timeout: '1500ms', deadline: '1m' },
       release: { migrations: { run: 'python manage.py migrate', on: ['deploy', 'promote'], timeout: '10m' } },
       self_tests: ['check'],
+      keep_warm: '10m',
+      watch: { for: '90s', errors: '12%' },
       build: { args: { timeoutMs: '5' }, context: '.' },
       resources: { memory: '1g', cpus: 1, pids: 256 },
       processes: { web: { instances: 1 }, worker: { run: 'work', instances: 2 } },
@@ -58,8 +62,8 @@ cron: [{ label: clean-up, schedule: "@daily", run: clean }]`
     ])
   })
 
-  it('of a build from before there were processes and jobs is no other than one without them', () => {
-    const before = { ...configOf(''), processes: undefined, cron: undefined }
+  it('of a build from before there were processes, jobs and warm releases is no other than one without them', () => {
+    const before = { ...configOf(''), processes: undefined, cron: undefined, keepWarmMs: undefined, watch: undefined }
     expect(compareConfigurations(before, configOf(''))).toEqual([])
     expect(compareProcesses(before, configOf(''))).toEqual([])
     expect(compareConfigurations({}, {})).toEqual([])
