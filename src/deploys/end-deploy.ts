@@ -97,7 +97,7 @@ function describeWatch({ ms, errors }: WatchConfig): string {
 /** A deploy that this one goes back from by itself was live until now. */
 async function recordReverted(
   tx: Transaction,
-  { reverts, releaseNumber }: Deploy,
+  { app, environment, reverts, releaseNumber }: Deploy,
   logs: DeployLogs,
 ): Promise<number[]> {
   const message = reverts === null ? null : await watchStore.recordReverted(tx, reverts)
@@ -105,9 +105,10 @@ async function recordReverted(
   const before = await store.getDeploy(tx, reverts)
   await logs.append(tx, reverts, [
     { kind: 'error', text: `${message} What served before serves again, as v${releaseNumber ?? 0}.` },
+    { kind: 'error', text: `Its log: slipway logs ${environment} -a ${app} --release v${before.releaseNumber ?? 0}` },
     machineLine(before, 'reverted'),
   ])
-  await appendEvent(tx, { kind: 'deploy.reverted', ...subject(before), data: { message } })
+  await appendEvent(tx, { kind: 'deploy.reverted', ...subject(before), by: 'slipway', data: { message } })
   return [reverts]
 }
 

@@ -227,20 +227,21 @@ describe('watch', () => {
     await live(await spine.push('test', commitOf('a')))
     const bad = await spine.push('test', commitOf('b'))
     await live(bad)
-    expect((await spine.log(bad)).join('\n')).toContain('Watched for 1 min 0 s: ')
+    expect((await spine.log(bad)).join('\n')).toContain('Watched for 1 min: ')
     spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
     await reverted(bad)
     const { error, serves } = await spine.deploys.get(bad)
     expect(error).toEqual({ code: 'reverted', message: 'web.1 ended with exit code 3 while it was watched.' })
     expect(serves).toBe(false)
-    expect((await spine.log(bad)).slice(-2)).toEqual([
+    expect((await spine.log(bad)).slice(-3)).toEqual([
       'error: web.1 ended with exit code 3 while it was watched. What served before serves again, as v3.',
+      'error: Its log: slipway logs test -a shop --release v2',
       `machine: slipway: deploy=${bad} environment=test release=v2 status=reverted`,
     ])
     const [back] = await spine.deploys.list((await spine.environment('test')).id, { limit: 1 })
     expect(back).toMatchObject({ kind: 'rollback', state: 'live', requestedBy: 'slipway', reverts: bad, holds: false })
-    const events = await spine.db.query<{ kind: string }>('select kind from events where deploy_id = $1', [bad])
-    expect(events.map(({ kind }) => kind)).toContain('deploy.reverted')
+    const events = await spine.db.query<{ kind: string }>('select kind, actor from events where deploy_id = $1', [bad])
+    expect(events).toContainEqual({ kind: 'deploy.reverted', actor: 'slipway' })
     await until(() => !spine.runtime.names().includes(web('v2')))
   })
 
