@@ -7,7 +7,7 @@ import type { Database } from '../postgres/database.ts'
 import { compareVariables, type ReleaseComparison, type Releases, type ReleaseSummary } from '../releases/index.ts'
 import type { Vars } from '../vars/index.ts'
 import { noteRollback } from './notes.ts'
-import { type CommandSince, findEarlier, listCommandsSince } from './store.ts'
+import { type CommandSince, findEarlier, findLeft, listCommandsSince } from './store.ts'
 
 export type { CommandSince } from './store.ts'
 
@@ -99,8 +99,9 @@ async function choose(
   { id, app, name }: Environment,
   { release, keepVariables }: RollbackWish,
 ): Promise<{ from: number; to: number }> {
-  const from = (await releases.current(id))?.number ?? null
-  if (from === null) {
+  const current = await releases.current(id)
+  const from = current?.number ?? null
+  if (current === null || from === null) {
     throw new SlipwayError(
       'conflict',
       `Nothing was deployed to ${name} of ${app} yet, so there is nothing to go back to.`,
@@ -113,8 +114,11 @@ async function choose(
   }
   const to = release ?? (await findEarlier(db, { environmentId: id, current: from, keepsVariables: keepVariables }))
   if (to !== null) return { from, to }
+  const left = current.deploy?.kind === 'rollback' ? await findLeft(db, id, from) : null
+  const forward =
+    left === null ? '' : `To return to what was gone back from: slipway rollback ${name} v${left} -a ${app}. `
   throw new SlipwayError('conflict', `${name} has served nothing before v${from} that it could go back to.`, {
-    hint: `What there is: slipway releases list ${name} -a ${app}`,
+    hint: `${forward}What there is: slipway releases list ${name} -a ${app}`,
   })
 }
 

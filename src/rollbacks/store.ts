@@ -38,6 +38,18 @@ export async function findEarlier(
   return rows[0]?.number ?? null
 }
 
+/** The release that served right before this one; null: its image is gone, or none did. */
+export async function findLeft(q: Queryable, environmentId: number, number: number): Promise<number | null> {
+  const rows = await q.query<{ number: number; removed: boolean }>(
+    `select r.number, b.image_removed_at is not null as removed from releases r join builds b on b.id = r.build_id
+     where r.environment_id = $1 and r.number < $2
+       and exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live')
+     order by r.number desc limit 1`,
+    [environmentId, number],
+  )
+  return rows[0] === undefined || rows[0].removed ? null : rows[0].number
+}
+
 /** A release command that ran for another build since one first served: what it did to the data stays done. */
 export interface CommandSince {
   readonly label: string

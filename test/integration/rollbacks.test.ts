@@ -53,6 +53,9 @@ describe('a rollback', () => {
     await expect(goBack()).rejects.toMatchObject({
       code: 'conflict',
       message: 'live has served nothing before v5 that it could go back to.',
+      hint: expect.stringMatching(
+        /^To return to what was gone back from: slipway rollback live v4 -a shop\. What there is/,
+      ),
     })
     // By its name everything that has served is reached, also forward.
     await goBack({ release: 3 })
@@ -209,6 +212,7 @@ describe('a rollback is refused', () => {
     await expect(goBack()).rejects.toMatchObject({
       code: 'conflict',
       message: 'live has served nothing before v1 that it could go back to.',
+      hint: 'What there is: slipway releases list live -a shop',
     })
     await expect(goBack({ release: 1 })).rejects.toMatchObject({ code: 'conflict', message: 'v1 is what live serves.' })
     await expect(goBack({ release: 99 })).rejects.toMatchObject({
