@@ -2,7 +2,7 @@ import type { DeployPlan } from './api-types.ts'
 import { exits } from './failure.ts'
 import type { Output } from './output.ts'
 import type { Session } from './session.ts'
-import { printDifferences } from './print-differences.ts'
+import { printDifferences, printLock } from './print-differences.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 
 interface Wish {
@@ -56,6 +56,6 @@ function printPlan(out: Output, plan: DeployPlan): void {
   if (buildVariables.length > 0)
     out.line(`Other in the image than in ${environment.name}: ${buildVariables.join(', ')}`)
   for (const warning of warnings) out.line(`Warning: ${warning}`)
-  if (environment.lock !== null) out.line(`${environment.name} is locked: “${environment.lock.reason}”`)
+  printLock(out, environment.name, environment.lock)
   if (environment.held) out.line(`Pushes to ${environment.name} are held; after this they are deployed again.`)
 }

@@ -1,5 +1,5 @@
 import { shortCommit } from '../kernel/short-commit.ts'
-import type { ReleaseComparison } from './api-types.ts'
+import type { Environment, ReleaseComparison } from './api-types.ts'
 import type { Output } from './output.ts'
 
 /** What differs, by what it is of; `titles` are those of the commits, and what is said when there is nothing. */
@@ -27,6 +27,13 @@ export function printDifferences(
   }
   if (commits === null) out.note('What lies between their commits is not known: one is not in the repository any more.')
   else if (sections.every(([, lines]) => lines.length === 0)) out.line(titles.nothing)
+}
+
+/** What a lock does to what is planned. */
+export function printLock(out: Output, environment: string, lock: Environment['lock']): void {
+  if (lock === null) return
+  const effect = lock.waits ? 'this would wait until it is unlocked' : 'this would be refused'
+  out.line(`${environment} is locked by ${lock.by}: “${lock.reason}”; ${effect}.`)
 }
 
 type Commits = NonNullable<ReleaseComparison['commits']>['added']

@@ -128,6 +128,27 @@ describe('a rollback on a terminal', () => {
   })
 })
 
+describe('of a locked environment', () => {
+  it('plans say what the lock would do to them', async () => {
+    for (const [lock, said] of [
+      [[], /is locked by admin: “the sale”; this would be refused\.\n$/],
+      [['--wait'], /is locked by admin: “the sale”; this would wait until it is unlocked\.\n$/],
+    ] as const) {
+      for (const [locked, plan] of [
+        ['test', ['rollback', 'test', '--plan']],
+        ['live', ['promote', 'test', 'live', '--plan']],
+      ] as const) {
+        await slipway('lock', locked, '--reason', 'the sale', ...lock)
+        expect((await slipway(...plan)).stdout).toMatch(said)
+        await slipway('unlock', locked)
+      }
+    }
+    await slipway('lock', 'test', '--reason', 'the sale', '--allow-rollbacks')
+    expect((await slipway('rollback', 'test', '--plan')).stdout).not.toContain('locked')
+    await slipway('unlock', 'test')
+  })
+})
+
 describe('promotions', () => {
   it('are planned without doing anything, and stand in line with the address of their deploy', async () => {
     const plan = await call('GET', 'live/promotion-plan?from=test')
@@ -135,7 +156,7 @@ describe('promotions', () => {
       200,
       {
         from: { environment: 'test', release: 'v2', commit: otherCommit },
-        ...{ to: 'live', comparison: null, buildVariables: [], commands: [], endsHold: false },
+        ...{ to: 'live', comparison: null, buildVariables: [], commands: [], endsHold: false, lock: null },
       },
     ])
     const begun = await call('POST', 'live/promotions', { from: 'test', release: 'v2' })

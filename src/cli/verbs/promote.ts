@@ -14,7 +14,7 @@ import {
   withJson,
 } from '../session.ts'
 import { finishRequest } from './deploys.ts'
-import { printDifferences } from '../print-differences.ts'
+import { printDifferences, printLock } from '../print-differences.ts'
 
 interface PromoteOptions extends CommonOptions {
   readonly plan?: boolean
@@ -65,6 +65,7 @@ async function promoteRelease(
     .call<PromotionPlan>('GET', `${path}/promotion-plan?from=${encodeURIComponent(from)}`)
   printPlan(out, plan, options)
   if (options.plan === true) {
+    printLock(out, to, plan.lock)
     out.data(plan)
     return exits.done
   }
@@ -82,7 +83,7 @@ async function promoteRelease(
   return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/promotions`, body), options)
 }
 
-function printPlan(out: Output, plan: PromotionPlan, { rebuild }: PromoteOptions): void {
+function printPlan(out: Output, plan: PromotionPlan, { rebuild, anyway }: PromoteOptions): void {
   const { from, to, comparison, buildVariables, commands, endsHold } = plan
   const what = `${from.environment} ${from.release} (${shortCommit(from.commit)})`
   out.line(
@@ -98,7 +99,9 @@ function printPlan(out: Output, plan: PromotionPlan, { rebuild }: PromoteOptions
   out.line()
   out.line(`Image: ${rebuild === true ? 'built again' : 'the same, nothing is built'}; variables: those of ${to}`)
   out.line(`Release commands: ${commands.length === 0 ? 'none' : commands.join(', ')}`)
-  if (buildVariables.length > 0)
-    out.line(`Built with other values than ${to} has: ${buildVariables.join(', ')} (--anyway or --rebuild)`)
+  if (buildVariables.length > 0 && rebuild !== true) {
+    const refused = anyway === true ? '' : '. It is refused without --anyway or --rebuild'
+    out.line(`The image was built with other values than ${to} has: ${buildVariables.join(', ')}${refused}`)
+  }
   if (endsHold) out.line(`Pushes to ${to} are held; after this they are deployed again.`)
 }

@@ -13,7 +13,7 @@ import {
   withJson,
 } from '../session.ts'
 import { finishRequest } from './deploys.ts'
-import { printDifferences } from '../print-differences.ts'
+import { printDifferences, printLock } from '../print-differences.ts'
 import { readChoice } from '../release-words.ts'
 
 interface RollbackOptions extends CommonOptions {
@@ -68,6 +68,7 @@ async function goBack(
   // Who is not asked reads them in the log of the deploy.
   if (options.plan === true || asks) for (const note of plan.notes) out.line(note)
   if (options.plan === true) {
+    if (plan.lock?.allowsRollbacks !== true) printLock(out, plan.comparison.to.environment, plan.lock)
     out.data(plan)
     return exits.done
   }

@@ -3,6 +3,7 @@ import type { PromotionPlan } from '../../../promotions/index.ts'
 import { compareCommits } from '../../../releases/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
+import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 import { environmentParams, name, nothing, releaseNumber } from '../../schemas.ts'
 import { presentQueued, queuedDeploy } from '../deploys/presenter.ts'
 import { comparisonSchema, presentComparison } from '../releases/presenter.ts'
@@ -18,15 +19,17 @@ export const promotionPlanSchema = z.strictObject({
   commands: z.array(z.string()),
   /** Pushes to the target are held, and will not be any more. */
   endsHold: z.boolean(),
+  /** Somebody holds the target’s deploys back; null: nobody does. */
+  lock: environmentSchema.shape.lock,
 })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'promotions' | 'deploys' | 'commits'>
+type Needs = Pick<HttpNeeds, 'environments' | 'promotions' | 'deploys' | 'commits' | 'facts'>
 
 export function promotionRoutes(needs: Needs): Route[] {
   return [planRoute(needs), beginRoute(needs)]
 }
 
-function planRoute({ environments, promotions, commits }: Needs): Route {
+function planRoute({ environments, promotions, commits, facts }: Needs): Route {
   return defineRoute({
     method: 'get',
     path: '/apps/:app/environments/:environment/promotion-plan',
@@ -50,6 +53,7 @@ function planRoute({ environments, promotions, commits }: Needs): Route {
           to: target.name,
           comparison: await present(commits, { app: target.app, plan, names }),
           ...{ buildVariables: [...buildVariables], commands: [...commands], endsHold },
+          lock: presentEnvironment(target, facts).lock,
         },
       }
     },

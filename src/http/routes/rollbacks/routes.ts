@@ -4,6 +4,7 @@ import type { RollbackPlan } from '../../../rollbacks/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { environmentParams, flag, isoTime, nothing, releaseNumber, time } from '../../schemas.ts'
+import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 import { presentQueued, queuedDeploy } from '../deploys/presenter.ts'
 import { comparisonSchema, presentComparison } from '../releases/presenter.ts'
 
@@ -26,15 +27,17 @@ export const rollbackPlanSchema = z.strictObject({
   }),
   /** What is to be known, in sentences. */
   notes: z.array(z.string()),
+  /** Somebody holds the environment’s deploys back; null: nobody does. */
+  lock: environmentSchema.shape.lock,
 })
 
-type Needs = Pick<HttpNeeds, 'environments' | 'rollbacks' | 'deploys' | 'commits'>
+type Needs = Pick<HttpNeeds, 'environments' | 'rollbacks' | 'deploys' | 'commits' | 'facts'>
 
 export function rollbackRoutes(needs: Needs): Route[] {
   return [planRoute(needs), beginRoute(needs)]
 }
 
-function planRoute({ environments, rollbacks, commits }: Needs): Route {
+function planRoute({ environments, rollbacks, commits, facts }: Needs): Route {
   return defineRoute({
     method: 'get',
     path: '/apps/:app/environments/:environment/rollback-plan',
@@ -62,6 +65,7 @@ function planRoute({ environments, rollbacks, commits }: Needs): Route {
           comparison: presentComparison(plan.comparison, names, history),
           commandsSince: presentCommands(plan.commands),
           notes: [...plan.notes],
+          lock: presentEnvironment(environment, facts).lock,
         },
       }
     },
