@@ -6,14 +6,10 @@ import { askSecret, readAllOfStdin } from '../prompt.ts'
 /* Names and values of variables as people give them: asked, piped, from a file. Whatever is wrong is told before anything is changed. */
 
 /** A file that is empty by accident, or a pipe from a command that failed, must not take a value away. */
-export async function askValue(name: string, raw: boolean): Promise<string> {
+export async function askValue(name: string, raw: boolean, ifNone = `If it is to be empty: ${name}=`): Promise<string> {
   const value = process.stdin.isTTY ? await askSecret(`${name}: `) : await readValue(name, raw)
   if (value !== '') return value
-  throw new Failure(
-    exits.wrongUse,
-    `Nothing was given as the value of ${name}. Nothing was changed.`,
-    `If it is to be empty: ${name}=`,
-  )
+  throw new Failure(exits.wrongUse, `Nothing was given as the value of ${name}. Nothing was changed.`, ifNone)
 }
 
 async function readValue(name: string, raw: boolean): Promise<string> {

@@ -2,6 +2,7 @@ import { parseVariableName, parseVariableValue } from '../../kernel/variables.ts
 import type { Revoked } from '../api-types.ts'
 import { exits, Failure } from '../failure.ts'
 import type { Output } from '../output.ts'
+import { readRelease } from '../release-words.ts'
 import type { CommonOptions, Session } from '../session.ts'
 import { askValue, checked } from './input.ts'
 import { placeOf } from './read.ts'
@@ -20,10 +21,14 @@ export async function revokeVariable(session: Session, [given]: [string], option
   }
   const { app, environment, path } = await placeOf(session, undefined, options)
   const value = at === -1 ? null : given.slice(at + 1)
-  const next = options.remove === true ? null : (value ?? (await askValue(name, options.raw === true)))
+  const of = options.of === undefined ? {} : { of: readRelease(options.of) }
+  const next =
+    options.remove === true
+      ? null
+      : (value ?? (await askValue(name, options.raw === true, 'If there is no new one: --remove')))
   const revoked = await session.client().call<Revoked>('POST', `${path}/${encodeURIComponent(name)}/revocation`, {
     ...(next === null ? { remove: true } : { value: checked(() => parseVariableValue(name, next)) }),
-    ...(options.of === undefined ? {} : { of: options.of }),
+    ...of,
   })
   session.out.data(revoked)
   tellRevoked(session.out, revoked, { app, environment, isRemoved: next === null })

@@ -117,8 +117,12 @@ export function rowOf({ environment, running, lastDeploy, undeployed, unapplied,
   ]
 }
 
-function nameOf({ name, lock, maintenance }: Status['environment']): string {
-  const told = [...(lock === null ? [] : ['locked']), ...(maintenance === null ? [] : ['maintenance'])]
+function nameOf({ name, held, lock, maintenance }: Status['environment']): string {
+  const told = [
+    ...(held ? ['held'] : []),
+    ...(lock === null ? [] : ['locked']),
+    ...(maintenance === null ? [] : ['maintenance']),
+  ]
   return told.length === 0 ? name : `${name} (${told.join(', ')})`
 }
 

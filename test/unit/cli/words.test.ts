@@ -6,7 +6,14 @@ type Status = Parameters<typeof rowOf>[0]
 
 const status = (fields: object): Status =>
   ({
-    environment: { name: 'qa', url: 'http://qa--shop.localhost', state: 'active' },
+    environment: {
+      name: 'qa',
+      url: 'http://qa--shop.localhost',
+      state: 'active',
+      held: false,
+      lock: null,
+      maintenance: null,
+    },
     running: null,
     lastDeploy: null,
     undeployed: null,
@@ -19,6 +26,11 @@ describe('the table of environments', () => {
   it('tells a stopped environment from one that never ran', () => {
     const stopped = status({ environment: { name: 'qa', url: '', state: 'stopped' } })
     expect([rowOf(stopped)[4], rowOf(status({}))[4]]).toEqual(['stopped', '-'])
+  })
+
+  it('says what holds pushes, deploys and visitors back', () => {
+    const environment = { name: 'qa', url: '', state: 'active', held: true, lock: {}, maintenance: {} }
+    expect(rowOf(status({ environment }))[0]).toBe('qa (held, locked, maintenance)')
   })
 
   it('says that the followed branch is not there', () => {
