@@ -50,9 +50,6 @@ const optionElsewhere = new Map<string, string>([
   ...['--force', '-f'].map(
     (option) => [`promote ${option}`, 'To take the image although its build variables differ: --anyway'] as const,
   ),
-  ...['-y', '--yes', '--confirm'].map(
-    (option) => [`rollback ${option}`, 'Nobody is asked. To look first: --plan'] as const,
-  ),
   ...['-m', '--message'].map((option) => [`lock ${option}`, 'Why it is locked: --reason TEXT'] as const),
   ...['-t', '--tail'].map((option) => [`logs ${option}`, 'To go on with what comes: -f'] as const),
   ...['-m', '--reason'].map((option) => [`maintenance on ${option}`, 'What visitors read: --message TEXT'] as const),
