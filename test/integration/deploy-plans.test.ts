@@ -35,12 +35,20 @@ describe('the plan of a deploy', () => {
     })
     await spine.log(await spine.deploy('test', commitOf('a')))
     await set('test', { name: 'GREETING', value: 'hello' })
+    const command = (label: string, on: ('deploy' | 'promote')[]) => ({ label, run: 'true', on, timeoutMs: 5_000 })
+    const commands = [
+      command('migrations', ['deploy', 'promote']),
+      command('seed', ['deploy']),
+      command('warm', ['promote']),
+    ]
+    spine.config = { ...spine.config, releaseCommands: commands }
     const before = await counts()
     expect(await plan('test', 'a')).toMatchObject({
       current: { number: 1 },
       image: { build: 1, release: 1, environment: 'test' },
       variables: { added: ['GREETING'], removed: [], changed: [] },
       buildVariables: [],
+      commands: ['migrations', 'seed'],
     })
     expect(await plan('live', 'a')).toMatchObject({ current: null, image: { build: 1, environment: 'test' } })
     expect(await plan('test', 'b')).toMatchObject({ image: null })

@@ -1,4 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { readReleaseSpec } from '../../src/deploys/release-spec.ts'
+import { findAskedRelease } from '../../src/deploys/wake/asked-store.ts'
+import { insertWaking, recordAsleep, recordAwake } from '../../src/deploys/wake/awake-store.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { labelNames } from '../../src/runtime/index.ts'
@@ -10,13 +13,17 @@ import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 let spine: Spine
 let id: number
 let hasMemory: boolean
+/** What happens between the asking for a release and its start. */
+let onMemory: () => Promise<void>
 
 beforeEach(async () => {
   hasMemory = true
+  onMemory = async () => undefined
   spine = await makeSpine({
     releaseIdleMs: 1_000,
     memory: {
       async assertForStart() {
+        await onMemory()
         if (!hasMemory) throw new SlipwayError('unavailable', 'The server has too little memory to start it.')
       },
     },
@@ -206,11 +213,14 @@ describe('a release that is asked for', () => {
     }
     await use(1, 0)
     const target = await targetOf(1)
-    await until('its address is taken away', async () => {
+    const removeHost = spine.router.removeHost.bind(spine.router)
+    spine.router.removeHost = async (host) => {
       // As it is put to sleep a request has just come.
-      if (!(await leads(1)) && target !== undefined) spine.router.setOpenConnections(target, 1)
-      return !(await leads(1))
-    })
+      if (host === v(1) && target !== undefined) spine.router.setOpenConnections(target, 1)
+      return removeHost(host)
+    }
+    await until('its address is taken away', async () => !(await leads(1)))
+    spine.router.removeHost = removeHost
     expect(await ask(v(1))).toBe('ending')
     if (target !== undefined) spine.router.setOpenConnections(target, 0)
     await until('v1 sleeps', async () => (await states(1)) === 'retired')
@@ -263,10 +273,75 @@ describe('a release that is asked for', () => {
     for (const number of [1, 2, 3, 4, 5, 6]) {
       await until(`v${number} is retired`, async () => (await states(number)) === 'retired')
     }
-    expect(await Promise.all([1, 2, 3, 4, 5, 6].map((number) => ask(v(number))))).toEqual(Array(6).fill('starting'))
-    await until('one is refused', async () =>
-      (await Promise.all([1, 2, 3, 4, 5, 6].map((n) => ask(v(n))))).includes('many'),
+    let most = 0
+    let starting = 0
+    const start = spine.runtime.start.bind(spine.runtime)
+    spine.runtime.start = async (spec, signal) => {
+      most = Math.max(most, (starting += 1))
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      return start(spec, signal).finally(() => (starting -= 1))
+    }
+    const six = [1, 2, 3, 4, 5, 6]
+    expect(await Promise.all(six.map((number) => ask(v(number))))).toEqual(Array(6).fill('starting'))
+    const areAwake = async (): Promise<number> => (await Promise.all(six.map(leads))).filter(Boolean).length
+    await until('five are awake', async () => (await areAwake()) === 5)
+    const answers = await Promise.all(six.map((n) => ask(v(n))))
+    expect(answers.toSorted()).toEqual(['many', ...Array<string>(5).fill('starting')])
+    // Two at a time.
+    expect(most).toBe(2)
+  })
+
+  it('is not started by whoever asks for all: twenty stand in line', async () => {
+    await twoReleases()
+    await spine.db.query(
+      `with more as (
+         insert into releases (environment_id, number, build_id)
+         select r.environment_id, n, r.build_id from releases r, generate_series(101, 121) n where r.number = 1 returning id, build_id
+       )
+       insert into deploys (environment_id, kind, commit, requested_by, state, finished_at, build_id, release_id)
+       select $1, 'deploy', $2, 'ada', 'live', now(), build_id, id from more`,
+      [id, commitOf('a')],
     )
+    const gate = Promise.withResolvers<void>()
+    onMemory = async () => {
+      await gate.promise
+      throw new SlipwayError('unavailable', 'The server has too little memory to start it.')
+    }
+    for (let number = 101; number <= 120; number += 1) expect(await ask(v(number))).toBe('starting')
+    expect([await ask(v(121)), await ask(v(120))]).toEqual(['busy', 'starting'])
+    gate.resolve()
+    await until('they are refused', async () => (await ask(v(120))) === 'memory')
+    expect(isAlone()).toBe(true)
+  })
+
+  it('is not started when its environment was stopped since', async () => {
+    await twoReleases()
+    let isStopped = false
+    onMemory = async () => {
+      await spine.deploys.stopServing(id, 'ada')
+      isStopped = true
+    }
+    expect(await ask(v(1))).toBe('starting')
+    await until('it is stopped', () => isStopped)
+    await until('nothing runs', () => spine.runtime.names().length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect([spine.runtime.names(), await states(1), await hosts()]).toEqual([[], 'retired', ['test--shop.localhost']])
+  })
+
+  it('has one instance, whichever deploy started it, and none that was told to end', async () => {
+    await goLive('a')
+    await spine.log(await spine.request('restart', 'test', commitOf('a')))
+    await until('what ran before is retired', async () => isAlone() && (await states(1)) === 'retired serving')
+    const asked = await findAskedRelease(spine.db, { label: 'test--shop', number: 1 })
+    if (asked === null) throw new Error('there is no v1')
+    const spec = await readReleaseSpec(await spine.deploys.get(asked.madeBy), spine.tools)
+    const begin = () => spine.db.transaction((tx) => insertWaking(tx, asked, { spec, range: spine.tools.range }))
+    expect(await begin()).toBeNull()
+    await spine.db.query(`update instances set state = 'retired'`)
+    const begun = await begin()
+    const record = () => spine.db.transaction((tx) => recordAwake(tx, begun?.instanceId ?? 0))
+    expect(await recordAsleep(spine.db, begun?.instanceId ?? 0)).toBe(true)
+    expect([await record(), await states(1)]).toEqual([false, 'draining retired'])
   })
 
   it('keeps its image', async () => {
@@ -443,6 +518,7 @@ describe('the releases of live', () => {
       apply: (environmentId) => spine.deploys.applyExposure(environmentId),
     })
     await protection.setReleaseAddresses(live, 'public')
+    const woken = () => spine.db.query(`select 1 from events where kind = 'release.woken'`)
     for (const commit of ['a', 'b']) await spine.log(await spine.deploy('live', commitOf(commit)))
     await until('v1 is retired', async () => (await states(1)) === 'retired')
     expect(await ask('v1--shop.localhost')).toBe('starting')
@@ -453,5 +529,25 @@ describe('the releases of live', () => {
     expect(await ask('v1--shop.localhost')).toBe('unknown')
     await use(1, 0).catch(() => undefined)
     await until('v1 is gone', async () => isAlone() && (await states(1)) === 'retired')
+    expect(await woken()).toHaveLength(1)
+    // Also one that was just being started then, or was about to be.
+    const start = spine.runtime.start.bind(spine.runtime)
+    let starts = 0
+    for (const when of ['before', 'while'] as const) {
+      await protection.setReleaseAddresses(live, 'public')
+      const off = () => protection.setReleaseAddresses(live, 'off')
+      onMemory = when === 'before' ? off : async () => undefined
+      spine.runtime.start = async (spec, signal) => {
+        starts += 1
+        if (when === 'while') await off()
+        return start(spec, signal)
+      }
+      expect(await ask('v1--shop.localhost')).toBe('starting')
+      await until('they are off', async () => (await ask('v1--shop.localhost')) === 'unknown')
+      await until('v1 is gone', async () => isAlone() && (await states(1)) === 'retired')
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      expect([when, starts, await hosts()]).toEqual([when, when === 'while' ? 1 : 0, ['shop.localhost']])
+    }
+    expect(await woken()).toHaveLength(1)
   })
 })

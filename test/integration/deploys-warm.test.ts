@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeDeployReads, makeLocks } from '../../src/deploys/index.ts'
 import type { FailedAnswers } from '../../src/deploys/warm/count-answers.ts'
+import { endWatch, listWatched } from '../../src/deploys/warm/watch-store.ts'
 import { environmentKey } from '../../src/routing/index.ts'
 import { makeMoves } from '../support/releases-of-spine.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
@@ -204,6 +205,43 @@ describe('keep_warm', () => {
   })
 })
 
+describe('what is warm', () => {
+  it('stays so for as long as it is checked', async () => {
+    spine.config = {
+      ...spine.config,
+      keepWarmMs: 4_000,
+      health: { ...spine.config.health, path: '/', deadlineMs: 15_000 },
+    }
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    spine.answer = 500
+    const back = await goBack(before)
+    await delay(5_000)
+    spine.answer = 200
+    await live(back)
+    expect((await spine.deploys.get(back)).instancesOf).not.toBe(back)
+  })
+
+  it('is what takes requests, of another release than the one that serves', async () => {
+    spine.config = {
+      ...{ ...spine.config, keepWarmMs: 600_000 },
+      processes: [
+        { name: 'web', run: null, instances: 1 },
+        { name: 'worker', run: 'work', instances: 1 },
+      ],
+    }
+    await live(await spine.push('test', commitOf('a')))
+    const warm = async () =>
+      spine.db.query(
+        `select r.number, i.process from instances i join releases r on r.id = i.release_id where i.warm_until > now()`,
+      )
+    await live(await spine.request('restart', 'test', commitOf('a')))
+    expect(await warm()).toEqual([])
+    await live(await spine.push('test', commitOf('b')))
+    expect(await warm()).toEqual([{ number: 1, process: 'web' }])
+  })
+})
+
 describe('watch', () => {
   let failed = 0
   const failedAnswers: FailedAnswers = { count: () => ({ read: () => failed, end: () => undefined }) }
@@ -263,6 +301,24 @@ describe('watch', () => {
       message: 'v2 was gone back from by itself while it was watched.',
       hint: 'To try its commit once more: slipway deploy test --commit bbbbbbbbbb -a shop',
     })
+  })
+
+  it('is of what serves, in environments that run, and ends once; nothing is gone back from that does not serve', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    const replaced = await spine.push('test', commitOf('b'))
+    await live(replaced)
+    const serving = await spine.push('test', commitOf('c'))
+    await live(serving)
+    const watched = async () => (await listWatched(spine.db)).map(({ id }) => id)
+    expect(await watched()).toEqual([serving])
+    const reverting = await spine.request('rollback', 'test', commitOf('a'), {
+      ...{ from: { releaseId: before, variables: 'release' }, reverts: replaced },
+    })
+    expect(await spine.log(reverting)).toContain('error: test was to go back from what does not serve any more.')
+    await spine.deploys.stopServing((await spine.environment('test')).id, 'ada')
+    expect(await watched()).toEqual([])
+    const end = () => spine.db.transaction((tx) => endWatch(tx, serving, 'because'))
+    expect([await end(), await end()]).toEqual([true, false])
   })
 
   it('goes back in a locked environment, too, and from one while another cannot', async () => {

@@ -66,7 +66,14 @@ describe('the maintenance page', () => {
     expect(keys.get(`e${live.id}`)).not.toEqual(before)
   })
 
-  it('survives a restart of Slipway and a proxy that has lost it, and goes with its environment’s rules', async () => {
+  it('ends in the proxy, too, when only that has not heard of its end', async () => {
+    await maintenance.begin(test, usual, by)
+    await spine.db.query('delete from environment_maintenance where environment_id = $1', [test.id])
+    expect(await maintenance.end(test, by)).toBe(false)
+    expect(await told(test)).toBeUndefined()
+  })
+
+  it('survives a restart of Slipway and a proxy that has lost it', async () => {
     await maintenance.begin(test, { message: 'soon', allow: [] }, by)
     await spine.router.addHost('test--shop.localhost', `e${test.id}`)
     await spine.router.setRules(test.id, null)
@@ -103,5 +110,13 @@ describe('the maintenance page', () => {
     spine.router.failNext('setRules')
     const failed = maintenance.begin(test, { message: 'other', allow: [] }, by)
     await expect(failed).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining('recorded') })
+  })
+
+  it('goes with its environment, and does not come back with a comparison', async () => {
+    await maintenance.begin(test, usual, by)
+    await spine.db.query(`update environments set state = 'removing' where id = $1`, [test.id])
+    await spine.deploys.takeDown({ ...test, app: 'shop' }, AbortSignal.timeout(20_000))
+    expect(await told(test)).toBeUndefined()
+    expect(await spine.deploys.findDifferences()).toEqual([])
   })
 })

@@ -171,5 +171,8 @@ describe('a promotion is refused', () => {
       message: 'The image of test v1 is gone: somebody removed it from the engine.',
       hint: 'To build its commit again, with the variables of today: slipway promote test live -a shop --rebuild',
     })
+    expect((await spine.log(await promote({ rebuild: true }))).at(-1)).toMatch(
+      /environment=live release=v1 status=live/,
+    )
   })
 })

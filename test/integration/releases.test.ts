@@ -261,9 +261,14 @@ Configuration:
       { kind: 'release.pinned', environment: 'test', actor: 'admin', data: { release: 2 } },
     ])
     expect(before).toEqual([])
+    // Nothing is told of a pin that was there.
+    expect(await server.pool.query(`select 1 from events where kind = 'release.pinned'`)).toHaveLength(1)
     const gone = await slipway('releases', 'pin', 'v1')
     expect([gone.code, gone.stderr]).toEqual([5, expect.stringContaining('is gone')])
     expect((await slipway('releases', 'pin', 'v99')).code).toBe(4)
+    // What is not to be kept needs no image.
+    await server.pool.query('update releases set pinned = true where environment_id = $1 and number = 1', [test])
+    expect((await slipway('releases', 'unpin', 'v1')).code).toBe(0)
     expect((await slipway('activity')).stdout).toContain('pinned v2 of test: its image is kept')
   })
 

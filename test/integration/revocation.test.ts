@@ -9,6 +9,7 @@ import {
   makeReleaseVariables,
   makeRevocation,
   makeSecretsSource,
+  makeVars,
   openKeys,
   type Revoked,
 } from '../../src/vars/index.ts'
@@ -185,6 +186,11 @@ describe('a value that leaked', () => {
     await expect(set('KEY', leaked, 'live', { build: true })).rejects.toMatchObject({ code: 'conflict' })
     await expect(revoke('test', leaked)).rejects.toMatchObject({ code: 'conflict' })
     await set('OTHER', leaked)
+    // Another app's variables are its own affair.
+    const environments = makeEnvironments({ db: spine.db })
+    await environments.createApp('other')
+    const foreign = await environments.get('other', 'test')
+    await spine.vars.change(foreign.id, { set: [{ name: 'KEY', value: leaked }], unset: [] }, 'ada')
     // Nor does a release that somebody makes from what they had read before.
     const { id } = await spine.environment('test')
     const variables = makeReleaseVariables({ ...parts(), masks: noMasks })
@@ -223,9 +229,62 @@ describe('a value that leaked', () => {
     await live(first)
     expect((await revoke('test')).images).toEqual([{ environment: 'test', release: 1 }])
     expect(await envOf(first)).toMatchObject({ KEY: next })
+    expect(
+      await spine.db.query(
+        `select 1 from variables v join releases r on r.environment_id = v.environment_id
+         where encode(v.mark, 'hex') is distinct from r.variable_marks ->> v.name`,
+      ),
+    ).toEqual([])
     const second = await spine.deploy('test', commitOf('a'))
     await live(second)
     expect(spine.builder.args.get((await spine.deploys.get(second)).buildId ?? 0)).toEqual({ KEY: next })
+  })
+
+  it('is not named where such an image is gone, nor where the environment is going', async () => {
+    await set('KEY', leaked, 'test', { build: true })
+    await set('KEY', leaked, 'live', { build: true })
+    await live(await spine.deploy('test', commitOf('a')))
+    await spine.db.query('update builds set image_removed_at = now()')
+    await spine.db.query(`update environments set state = 'removing' where name = 'live'`)
+    const { environments, images } = await revoke('test')
+    expect(environments.map(({ environment }) => environment)).toEqual(['test'])
+    expect(images).toEqual([])
+  })
+
+  it('that is too short to be masked may be set again: it is in everybody’s variables', async () => {
+    await set('KEY', 'short', 'test', {})
+    await revoke('test')
+    await set('KEY', 'short', 'test', {})
+    expect(await valueOf('test')).toBe('short')
+  })
+
+  it('is not taken for what somebody has set meanwhile', async () => {
+    await set('KEY', leaked)
+    const [changed, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const slow = makeVars({
+      ...{ keys: spine.keys, masks: noMasks },
+      db: {
+        ...spine.db,
+        transaction: (work) =>
+          spine.db.transaction(async (tx) => {
+            const done = await work(tx)
+            changed.resolve()
+            await gate.promise
+            return done
+          }),
+      },
+    })
+    const { id } = await spine.environment('test')
+    const change = slow.change(id, { set: [{ name: 'KEY', value: 'another one' }], unset: [] }, 'bert')
+    await changed.promise
+    const refused = expect(revoke('test')).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'KEY was changed in test meanwhile. Nothing was revoked.',
+    })
+    await delay(300)
+    gate.resolve()
+    await Promise.all([change, refused])
+    expect([await valueOf('test'), await events()]).toEqual(['another one', []])
   })
 
   it('is changed everywhere or nowhere', async () => {
@@ -346,6 +405,10 @@ describe('while something is made or started', () => {
     const id = await begin()
     await spine.db.query(`update deploys set step = 'swap' where id = $1`, [id])
     expect((await revoke('test')).begun).toEqual([{ deployId: id, environment: 'test', ends: false }])
+    await spine.db.query(`update deploys set step = 'release-commands' where id = $1`, [id])
+    // One that starts nothing yet reads what is there when it does.
+    await spine.db.query(`update deploys set step = 'build' where id = $1`, [id])
+    expect((await revoke('test', 'and another one')).begun).toEqual([])
     await spine.db.query(`update deploys set step = 'release-commands' where id = $1`, [id])
     await spine.deploys.cancel(id, 'ada')
     await spine.log(id)

@@ -86,6 +86,17 @@ describe('a rollback', () => {
     })
   })
 
+  it('goes back to other variables of the same image, unless those of today are kept', async () => {
+    await set('GREETING', 'then')
+    await goLive('a')
+    await set('GREETING', 'now')
+    await goLive('a')
+    expect((await plan()).comparison).toMatchObject({ to: { number: 1 }, isSameImage: true })
+    await expect(plan({ keepVariables: true })).rejects.toMatchObject({
+      message: 'live has served nothing before v2 that it could go back to.',
+    })
+  })
+
   it('lists by name what goes back: variables, configuration, processes; and says which release commands ran since', async () => {
     await set('KEPT', 'x')
     await set('CHANGED', 'then')
@@ -148,6 +159,17 @@ describe('a rollback', () => {
     await spine.log(await spine.request('deploy', 'live', commitOf('a'), again))
     await goLive('c')
     expect((await plan({ release: 1 })).commands).toMatchObject({ total: 2, first: [{ release: 4 }, { release: 2 }] })
+  })
+
+  it('counts release commands from when it first served there, not from when it failed or served elsewhere', async () => {
+    const migrations = { label: 'migrations', run: 'true', on: ['deploy' as const], timeoutMs: 5_000 }
+    spine.config = { ...spine.config, releaseCommands: [migrations] }
+    await spine.log(await spine.deploy('test', commitOf('a')))
+    spine.answer = 500
+    expect((await spine.log(await spine.deploy('live', commitOf('a')))).at(-1)).toMatch(/release=v1 status=failed/)
+    spine.answer = 200
+    for (const letter of 'bac') await goLive(letter)
+    expect((await plan({ release: 3 })).commands).toMatchObject({ total: 1, first: [{ release: 4 }] })
   })
 
   it('masks the secrets of then in what is printed', async () => {
@@ -234,6 +256,8 @@ describe('a rollback is refused', () => {
       hint: 'To build its commit again, with the variables of today: slipway releases rebuild v2 live -a shop. The one before it can be gone back to: slipway rollback live v1 -a shop',
     })
     await spine.db.query('update builds set image_removed_at = now() where id = $1', [builds[0]?.id])
+    // One that is not kept is not offered.
+    await expect(plan()).rejects.toMatchObject({ hint: expect.not.stringContaining('The one before it') })
     await expect(plan({ release: 1 })).rejects.toMatchObject({
       message: 'The image of v1 is gone: it was too old to be kept (SLIPWAY_KEEP_RELEASES says how many are).',
       hint: 'To build its commit again, with the variables of today: slipway releases rebuild v1 live -a shop',

@@ -40,6 +40,7 @@ describe('what the hosts of an environment lead to', () => {
   it.each<[string, Change, [string, string | null]]>([
     ['nothing is set', {}, ['e7/i/7', null]],
     ['it has a password', { rules: password }, ['e7/pi/7', 'r12/p/7']],
+    ['only addresses may come', { rules: address }, ['e7/ai/7', 'r12/a/7']],
     ['only its releases have a password', { rules: password, onlyReleases: true }, ['e7/i/7', 'r12/p/7']],
     ['releases are off', { rules: password, releaseAddresses: 'off' }, ['e7/pi/7', null]],
     ['releases are public', { releaseAddresses: 'public' }, ['e7/i/7', 'r12']],

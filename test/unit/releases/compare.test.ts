@@ -1,7 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
 import { parseAppConfig } from '../../../src/builds/app-config.ts'
 import { compareCommits } from '../../../src/releases/compare-commits.ts'
-import { compareConfigurations, compareProcesses, compareVariables } from '../../../src/releases/compare.ts'
+import {
+  compareConfigurations,
+  compareProcesses,
+  compareVariables,
+  cutDifferences,
+} from '../../../src/releases/compare.ts'
 import { configurationAsWritten } from '../../../src/releases/configuration.ts'
 
 const configOf = (yaml: string) => parseAppConfig(yaml, null).config
@@ -76,6 +81,14 @@ cron: [{ label: clean-up, schedule: "@daily", run: clean }]`
   })
 })
 
+describe('of what differs', () => {
+  it('the first hundred are told, and how many there are', () => {
+    const all = Array.from({ length: 101 }, (_, i) => ({ path: `args.${i}`, from: null, to: 'x' }))
+    const { total, first } = cutDifferences(all)
+    expect([total, first.length, first[0], first[99]]).toEqual([101, 100, all[0], all[99]])
+  })
+})
+
 describe('commits', () => {
   const history = (counts: { added: number; left: number } | null) => ({
     asked: [] as unknown[],
@@ -87,7 +100,12 @@ describe('commits', () => {
   })
 
   it('are told in both directions', async () => {
-    const told = await compareCommits(history({ added: 80, left: 1 }), 'shop', { from: 'a', to: 'b' })
+    const both = history({ added: 80, left: 1 })
+    const told = await compareCommits(both, 'shop', { from: 'a', to: 'b' })
+    expect(both.asked).toEqual([
+      { from: 'a', to: 'b', limit: 50 },
+      { from: 'b', to: 'a', limit: 50 },
+    ])
     expect(told).toEqual({ added: { total: 80, first: ['a..b'] }, removed: { total: 1, first: ['b..a'] } })
   })
 
