@@ -118,7 +118,9 @@ export function makeHistory(world: World): History {
     }
     // What it takes over while it is told to stop is for the next one, which asks nobody.
     const wasWorking = life.isWorking()
-    life.deploys.stop().then(() => {
+    // A signal is heard between two pieces of work, never in the middle of one.
+    const stopped = Promise.resolve().then(() => life.deploys.stop())
+    stopped.then(() => {
       for (const id of (wasWorking && life.held()) || [])
         world.violate(`life ${life.number} stopped and did not give deploy ${id} back`)
       end()
