@@ -62,6 +62,8 @@ export interface BuiltImage {
   /** TCP ports of EXPOSE, ascending. */
   readonly exposedPorts: readonly number[]
   readonly healthcheck: ImageHealthcheck | null
+  /** Names of variables that it was built with, of which a value was revoked since: it may hold that. Left out: none was. */
+  readonly revoked?: readonly string[]
 }
 
 export interface ImageHealthcheck {

@@ -28,6 +28,7 @@ export { baseLabel, type WrittenDockerfile, type WrittenStep, writeDockerfile } 
 export { type IgnoreRules, readIgnoreRules } from './ignore-rules.ts'
 export { type DiskPlace, type DiskRoom, makeDiskRoom } from './disk-room.ts'
 export { holdImage, type Images, makeImages, tryHoldImage } from './images.ts'
+export { getBuild } from './store.ts'
 export type { BuildSettings } from './make-build.ts'
 export type { BuildPlan } from './read-plan.ts'
 export type { Source, WantedFile } from './source.ts'

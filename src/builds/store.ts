@@ -87,7 +87,8 @@ const mostKept = 3
 
 export async function listKeptBuilds(q: Queryable, key: string): Promise<Build[]> {
   const rows = await q.query<BuildRow>(
-    `select ${columns} from builds where key = $1 and state = 'succeeded' and image_removed_at is null order by id desc limit ${mostKept}`,
+    `select ${columns} from builds where key = $1 and state = 'succeeded' and image_removed_at is null
+       and image -> 'revoked' is null order by id desc limit ${mostKept}`,
     [key],
   )
   return rows.map(toBuild)

@@ -1,5 +1,6 @@
 import type { Build, BuildPlan, Builds } from '../builds/index.ts'
 import {
+  assertNotRevoked,
   type DeployRequest,
   findImageOrigin,
   type ImageOrigin,
@@ -130,7 +131,9 @@ async function findServing({ releases, builds }: Parts, { id, app, name }: Envir
     })
   }
   const isGone = current.imageRemovedAt !== null
-  if (!isGone && (await builds.hasImage(await builds.get(current.buildId)))) return current
-  const from = { number: current.number, environment: name }
-  throw imageGoneError({ app, environment: name, commit: current.commit, from, isOld: isGone })
+  const build = await builds.get(current.buildId)
+  const of = { app, environment: name, commit: current.commit, from: { number: current.number, environment: name } }
+  if (isGone || !(await builds.hasImage(build))) throw imageGoneError({ ...of, isOld: isGone })
+  assertNotRevoked(of, build.image)
+  return current
 }

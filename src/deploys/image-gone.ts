@@ -1,11 +1,15 @@
+import type { BuiltImage } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 import { type Deploy, nameOrigin, type Origin } from './deploy.ts'
 
 /** What something was to start from, and where. */
-export interface GoneImage extends Pick<Deploy, 'app' | 'environment' | 'commit'> {
+export interface WantedImage extends Pick<Deploy, 'app' | 'environment' | 'commit'> {
   /** The release that has it. */
   readonly from: Pick<Origin, 'number' | 'environment'>
+}
+
+export interface GoneImage extends WantedImage {
   /** It was given up for its age; else somebody removed it from the engine. */
   readonly isOld?: boolean
   /** The number of an older release of the environment whose image is there. */
@@ -27,7 +31,23 @@ export function imageGoneError(gone: GoneImage): SlipwayError {
   })
 }
 
-function wayToRebuild({ app, environment, from, commit }: GoneImage): string {
+/**
+ * Throws `conflict` for an image that was built with a value that was revoked since: nobody can tell where in it that is. What serves
+ * already is kept up all the same.
+ */
+export function assertNotRevoked(wanted: WantedImage, image: Pick<BuiltImage, 'revoked'> | null): void {
+  const names = image?.revoked ?? []
+  if (names.length === 0) return
+  const what = names.length === 1 ? `a value of ${names[0]}` : `values of ${names.join(', ')}`
+  const release = nameOrigin(wanted.from, wanted.environment)
+  throw new SlipwayError(
+    'conflict',
+    `The image of ${release} was built with ${what} that was revoked since, and may hold it.`,
+    { hint: `To build its commit again, with the variables of today: ${wayToRebuild(wanted)}` },
+  )
+}
+
+function wayToRebuild({ app, environment, from, commit }: WantedImage): string {
   if (from.number === null || from.environment === null)
     return `slipway deploy ${environment} --commit ${shortCommit(commit)} -a ${app}`
   if (from.environment === environment) return `slipway releases rebuild v${from.number} ${environment} -a ${app}`

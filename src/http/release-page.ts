@@ -101,6 +101,11 @@ const refusals: Readonly<Record<WakeRefusal, (answer: Refused) => Told>> = {
     lines: ['Somebody has removed its image from the server.', ...offerRebuild(answer)],
     link: linkRebuilt(answer),
   }),
+  revoked: (answer) => ({
+    title: `v${answer.release.number} is not started any more`,
+    lines: ['Its image was built with a value that was revoked since.', ...offerRebuild(answer)],
+    link: linkRebuilt(answer),
+  }),
   memory: ({ release: { number } }) => ({
     title: `v${number} cannot be started now`,
     lines: ['The server has too little memory for another release. Please try again later.'],

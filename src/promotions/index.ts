@@ -1,5 +1,11 @@
 import type { Builds } from '../builds/index.ts'
-import { type DeployRequest, type Deploys, imageGoneError, type QueuedDeploy } from '../deploys/index.ts'
+import {
+  assertNotRevoked,
+  type DeployRequest,
+  type Deploys,
+  imageGoneError,
+  type QueuedDeploy,
+} from '../deploys/index.ts'
 import type { Environment } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Database } from '../postgres/database.ts'
@@ -186,8 +192,10 @@ async function assertImage(
   source: ReleaseSummary,
 ): Promise<void> {
   const isGone = source.imageRemovedAt !== null
-  if (!isGone && (await builds.hasImage(await builds.get(source.buildId)))) return
   const { app, name: environment } = target
   const origin = { number: source.number, environment: from.name }
-  throw imageGoneError({ app, environment, commit: source.commit, from: origin, isOld: isGone })
+  const of = { app, environment, commit: source.commit, from: origin }
+  const build = await builds.get(source.buildId)
+  if (isGone || !(await builds.hasImage(build))) throw imageGoneError({ ...of, isOld: isGone })
+  assertNotRevoked(of, build.image)
 }

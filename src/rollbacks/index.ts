@@ -1,5 +1,11 @@
 import type { Builds } from '../builds/index.ts'
-import { type DeployRequest, type Deploys, imageGoneError, type QueuedDeploy } from '../deploys/index.ts'
+import {
+  assertNotRevoked,
+  type DeployRequest,
+  type Deploys,
+  imageGoneError,
+  type QueuedDeploy,
+} from '../deploys/index.ts'
 import type { Environment } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
@@ -136,12 +142,13 @@ async function assertServed(parts: Parts, environment: Environment, target: Rele
     })
   }
   const isGone = target.imageRemovedAt !== null
-  if (!isGone && (await parts.builds.hasImage(await parts.builds.get(target.buildId)))) return
+  const build = await parts.builds.get(target.buildId)
+  const of = { app, environment: name, commit: target.commit, from: { number: target.number, environment: name } }
+  if (!isGone && (await parts.builds.hasImage(build))) return assertNotRevoked(of, build.image)
   const older = await findEarlier(
     parts.db,
     { environmentId: id, current: target.number, keepsVariables: false },
     { kept: true },
   )
-  const from = { number: target.number, environment: name }
-  throw imageGoneError({ app, environment: name, commit: target.commit, from, isOld: isGone, instead: older })
+  throw imageGoneError({ ...of, isOld: isGone, instead: older })
 }

@@ -142,13 +142,35 @@ export async function listRunning(
   )
 }
 
+/** Of these builds those that one of these releases was the first of: they were given what it had. */
+export async function listMadeFor(
+  tx: Transaction,
+  { buildIds, releaseIds }: { buildIds: readonly number[]; releaseIds: readonly number[] },
+): Promise<number[]> {
+  const rows = await tx.query<{ id: number }>(
+    // Not min(id): see findMaker.
+    `select build_id as id from releases where build_id = any($1) group by build_id having min(id + 0) = any($2)`,
+    [buildIds, releaseIds],
+  )
+  return rows.map(({ id }) => id)
+}
+
+/** Nothing but what serves already starts from the images of these builds any more. */
+export async function markImages(tx: Transaction, buildIds: readonly number[], name: string): Promise<void> {
+  await tx.query(
+    `update builds set image = image || jsonb_build_object('revoked', coalesce(image -> 'revoked', '[]') || to_jsonb($2::text))
+     where id = any($1) and state = 'succeeded' and not coalesce(image -> 'revoked' ? $2, false)`,
+    [buildIds, name],
+  )
+}
+
 /** The releases that have one of these images, as long as that is kept. */
 export async function listReleasesOf(
   tx: Transaction,
   buildIds: readonly number[],
-): Promise<{ environment: string; release: number }[]> {
+): Promise<{ id: number; environment: string; release: number }[]> {
   return tx.query(
-    `select e.name as environment, r.number as release from releases r
+    `select r.id, e.name as environment, r.number as release from releases r
      join builds b on b.id = r.build_id join environments e on e.id = r.environment_id
      where r.build_id = any($1) and b.image_removed_at is null order by e.id, r.number desc`,
     [buildIds],

@@ -132,7 +132,8 @@ async function revokeIn(
   }
   const late = await replaceInReleases(parts, tx, leak, holders)
   const replaced = [...early, ...late]
-  const releaseIds = replaced.map(({ id }) => id)
+  const images = await markImages(tx, leak, replaced)
+  const releaseIds = [...new Set([...replaced, ...images].map(({ id }) => id))]
   onReplaced(releaseIds)
   const variables = await replaceInVariables(parts, tx, { leak, holders, by })
   const isSecret = variables.isSecret || replaced.some(({ secret }) => secret)
@@ -143,7 +144,10 @@ async function revokeIn(
   const begun = found.map(({ environmentId, ...deploy }) => {
     return { ...deploy, environment: holders.find(({ id }) => id === environmentId)?.name ?? '-' }
   })
-  const running = await revocations.listRunning(tx, releaseIds)
+  const running = await revocations.listRunning(
+    tx,
+    replaced.map(({ id }) => id),
+  )
   const environments = holders.map(({ id, name }) => ({
     environment: name,
     variable: variables.changed.has(id),
@@ -158,9 +162,22 @@ async function revokeIn(
     const environmentId = holders[i]?.id as number
     await appendEvent(tx, { kind: 'vars.revoked', appId: wish.appId, environmentId, by, data })
   }
-  const built = replaced.filter(({ mark: its }) => its === leak.marks[1]).map(({ buildId }) => buildId)
-  const images = built.length === 0 ? [] : await revocations.listReleasesOf(tx, [...new Set(built)])
-  return { leak, holders, isSecret, releaseIds, revoked: { environments, begun, images } }
+  const named = images.map(({ environment, release }) => ({ environment, release }))
+  return { leak, holders, isSecret, releaseIds, revoked: { environments, begun, images: named } }
+}
+
+/** From now on nothing new starts from the images that were built with it. Returns the releases that have one. */
+async function markImages(
+  tx: Transaction,
+  { name, marks }: Leak,
+  replaced: readonly ReplacedIn[],
+): ReturnType<typeof revocations.listReleasesOf> {
+  const given = replaced.filter(({ mark }) => mark === marks[1])
+  if (given.length === 0) return []
+  const buildIds = [...new Set(given.map(({ buildId }) => buildId))]
+  const made = await revocations.listMadeFor(tx, { buildIds, releaseIds: given.map(({ id }) => id) })
+  await revocations.markImages(tx, made, name)
+  return revocations.listReleasesOf(tx, made)
 }
 
 async function readLeak({ keys }: Parts, tx: Transaction, wish: RevocationWish): Promise<Leak> {

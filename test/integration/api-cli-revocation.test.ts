@@ -90,7 +90,7 @@ live still runs with the old value (v2). Start it anew: slipway restart live -a 
     expect(done.stdout).toBe(
       `Revoked the value of KEY that test of ${app} had: removed from the variables of test and releases (test 1).
 test still runs with the old value (v1). Start it anew: slipway deploy test -a ${app}
-Images that were built with it hold it as long as they are kept: those of test v1.
+Images that were built with it hold it as long as they are kept; nothing is gone back to, promoted or woken from them any more: those of test v1.
 `,
     )
     expect((await vars('get', 'KEY')).code).toBe(4)

@@ -70,7 +70,7 @@ function tellRevoked(
     const more = images.total - images.first.length
     const named = images.first.map((image) => `${image.environment} ${image.release}`).join(', ')
     out.line(
-      `Images that were built with it hold it as long as they are kept: those of ${named}${more > 0 ? ` and ${more} more` : ''}.`,
+      `Images that were built with it hold it as long as they are kept; nothing is gone back to, promoted or woken from them any more: those of ${named}${more > 0 ? ` and ${more} more` : ''}.`,
     )
   }
   out.note('What has it elsewhere is not reached from here: make the old value worthless where it came from.')

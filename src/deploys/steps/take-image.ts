@@ -1,9 +1,9 @@
-import { holdImage } from '../../builds/index.ts'
+import { getBuild, holdImage } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Transaction } from '../../postgres/database.ts'
 import { createRelease } from '../../releases/index.ts'
 import type { Snapshot } from '../../vars/index.ts'
-import { imageGoneError } from '../image-gone.ts'
+import { assertNotRevoked, imageGoneError } from '../image-gone.ts'
 import { type Deploy, nameOrigin, type Origin } from '../deploy.ts'
 import { lockLine } from '../line-store.ts'
 import { getDeploy, recordRelease } from '../store.ts'
@@ -27,6 +27,8 @@ export const takeImage: Step = async ({ deploy, own, log, tools }) => {
     // Nobody changes the environment's variables, or takes a value out of its releases, between what is read and what is kept.
     await lockLine(tx, environmentId)
     await holdImage(tx, buildId)
+    // A value that it was built with may have been revoked while this stood in line.
+    assertNotRevoked({ ...deploy, from }, (await getBuild(tx, buildId)).image)
     const snapshot = await readSnapshot(tx, { deploy, from, tools })
     const release = await createRelease(tx, environmentId, buildId)
     await tools.variables?.keep(tx, release.id, snapshot)

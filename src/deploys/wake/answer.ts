@@ -20,12 +20,16 @@ export type ReleaseAnswer =
 
 /**
  * `failed`: it was tried a moment ago, and did not start or pass its checks; `memory`: the host has too little; `many`: as many of the
- * environment are awake as may be; `busy`: too many others are being started; `image`: somebody has removed its image by hand.
+ * environment are awake as may be; `busy`: too many others are being started; `image`: somebody has removed its image by hand; `revoked`: a
+ * value that it was built with was.
  */
-export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy' | 'image'
+export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy' | 'image' | 'revoked'
 
 /** What is to be done when a release is asked for. */
-export type WakeDecision = Extract<ReleaseAnswer, { kind: 'unknown' | 'gone' | 'starting' | 'ending' }>['kind'] | 'wake'
+export type WakeDecision =
+  | Extract<ReleaseAnswer, { kind: 'unknown' | 'gone' | 'starting' | 'ending' }>['kind']
+  | 'wake'
+  | 'revoked'
 
 /**
  * The proxy has let the visitor in by the rules of the environment; which of its releases have an address is looked up once more, for the
@@ -36,7 +40,8 @@ export function decideAnswer(release: AskedRelease, exposures: Exposures): WakeD
   // Its image goes as that of others does, but nobody has ever seen it at an address.
   if (!release.wasLive) return 'unknown'
   if (release.instance !== null) return release.instance === 'draining' ? 'ending' : 'starting'
-  return release.isKept ? 'wake' : 'gone'
+  if (!release.isKept) return 'gone'
+  return release.holdsRevoked ? 'revoked' : 'wake'
 }
 
 /** What is known of the requests to an instance: null is unknown, not none. */

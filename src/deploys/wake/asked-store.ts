@@ -17,6 +17,8 @@ export interface AskedRelease {
   readonly buildId: number
   /** Its image is there. */
   readonly isKept: boolean
+  /** A value that its image was built with was revoked since. */
+  readonly holdsRevoked: boolean
   /** A deploy of it went live, for however long: it has passed its checks and its release commands have run. */
   readonly wasLive: boolean
   /** The first deploy of it: what its instances belong to. */
@@ -38,7 +40,7 @@ export async function findAskedRelease(
   const rows = await q.query<AskedRelease>(
     `select r.id as "releaseId", r.number, a.name as app, e.name as environment, e.id as "environmentId", e.label, e.live,
        e.state = 'active' as "isActive", b.commit, r.created_at as "createdAt", b.id as "buildId",
-       b.state = 'succeeded' and b.image_removed_at is null as "isKept",
+       b.state = 'succeeded' and b.image_removed_at is null as "isKept", b.image -> 'revoked' is not null as "holdsRevoked",
        exists (select 1 from deploys d where d.release_id = r.id and d.state in ('live', 'reverted')) as "wasLive",
        r.variables_revoked_at::text as "revokedAt",
        (select min(d.id) from deploys d where d.release_id = r.id) as "madeBy",

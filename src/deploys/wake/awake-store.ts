@@ -20,7 +20,7 @@ export interface Waking {
 /**
  * Begins: the image stays, and the row is there before the container is. Null when it may not be any more: the environment was stopped,
  * its releases have no addresses, a value
- * of the release was revoked since it was asked for, or it has an instance already.
+ * of the release or of its image was revoked since it was asked for, or it has an instance already.
  */
 export async function insertWaking(
   tx: Transaction,
@@ -40,6 +40,7 @@ export async function insertWaking(
      select $1, $2, 'web', 1, $3, $4, $5, 'waking'
      where not exists (select 1 from instances where release_id = $1 and state <> 'retired')
        and (select variables_revoked_at::text from releases where id = $1) is not distinct from $6
+       and not exists (select 1 from releases r join builds b on b.id = r.build_id where r.id = $1 and b.image -> 'revoked' is not null)
      on conflict (deploy_id, process, position) do update set
        release_id = excluded.release_id, port = excluded.port, drain_ms = excluded.drain_ms, stop_ms = excluded.stop_ms, state = 'waking', created_at = now(),
        container_id = null, drain_until = null, down_since = null, end_count = 0, ends = '{}', last_exit_code = null,

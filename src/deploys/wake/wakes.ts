@@ -94,6 +94,8 @@ export function makeWakes({
         case 'starting':
         case 'ending':
           return { kind: decision, release }
+        case 'revoked':
+          return refuse(release, 'revoked')
         case 'wake':
           return begin(release)
       }

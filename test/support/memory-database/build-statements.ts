@@ -84,16 +84,13 @@ export const buildStatements: Statements = {
         .map(idOf),
 
   // No image is given up here.
-  "from builds where key = $1 and state = 'succeeded' and image_removed_at is null order by id desc limit 3": (
-    t,
-    work,
-    [key],
-  ) =>
-    t.builds
-      .select(work, (row) => row.key === key && row.state === 'succeeded')
-      .toSorted((a, b) => b.id - a.id)
-      .slice(0, 3)
-      .map(columnsOf),
+  "from builds where key = $1 and state = 'succeeded' and image_removed_at is null and image -> 'revoked' is null order by id desc limit 3":
+    (t, work, [key]) =>
+      t.builds
+        .select(work, (row) => row.key === key && row.state === 'succeeded')
+        .toSorted((a, b) => b.id - a.id)
+        .slice(0, 3)
+        .map(columnsOf),
 
   "select state = 'succeeded' and image_removed_at is null as there from builds where id = $1 for key share": (
     t,

@@ -14,6 +14,7 @@ const release = {
   createdAt: new Date('2026-11-03T10:00:00Z'),
   buildId: 4,
   isKept: false,
+  holdsRevoked: false,
   wasLive: true,
   madeBy: 5,
   rebuiltAs: null,
@@ -53,7 +54,15 @@ describe('the page of a release that does not run', () => {
     expect(presentRelease({ kind: 'ending', release }).lines[0]).toMatch(/begun\. After that/)
   })
 
-  it.each(['failed', 'memory', 'many', 'busy', 'image'] as const)(
+  it('offers one anew that was built with a value that was revoked', () => {
+    const page = presentRelease({ kind: 'refused', release, why: 'revoked', rebuiltUrl: null })
+    expect([page.title, page.lines[1]]).toEqual([
+      'v3 is not started any more',
+      expect.stringContaining('slipway releases rebuild v3 test -a shop'),
+    ])
+  })
+
+  it.each(['failed', 'memory', 'many', 'busy', 'image', 'revoked'] as const)(
     'says why one is not started, and does not ask again by itself: %s',
     (why) => {
       const page = presentRelease({ kind: 'refused', release, why, rebuiltUrl: null })

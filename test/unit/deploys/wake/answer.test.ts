@@ -16,6 +16,7 @@ const release: AskedRelease = {
   createdAt: new Date('2026-11-03T10:00:00Z'),
   buildId: 4,
   isKept: true,
+  holdsRevoked: false,
   wasLive: true,
   madeBy: 5,
   rebuiltAs: null,
@@ -32,6 +33,8 @@ describe('what is said for a release that does not run', () => {
   it.each<[string, Partial<AskedRelease>, Exposures, string]>([
     ['one whose image is there is woken', {}, new Map(), 'wake'],
     ['one whose image is not there is gone', { isKept: false }, new Map(), 'gone'],
+    ['one that was built with a value that was revoked is not', { holdsRevoked: true }, new Map(), 'revoked'],
+    ['… gone', { holdsRevoked: true, isKept: false }, new Map(), 'gone'],
     ['one that never went live is not known', { wasLive: false }, new Map(), 'unknown'],
     ['nor what is gone of it', { wasLive: false, isKept: false }, new Map(), 'unknown'],
     ['nor one of an environment that is stopped', { isActive: false }, new Map(), 'unknown'],
