@@ -20,6 +20,12 @@ export function commandsOccasion(kind: DeployKind): 'deploy' | 'promote' | null 
   return kind === 'promotion' ? 'promote' : 'deploy'
 }
 
+/** What a deploy of this kind goes through: each step is recorded twice, and one that does nothing would be waited for all the same. */
+export function stepsOf(kind: DeployKind): readonly DeployStep[] {
+  const runsCommands = !isOfSameRelease(kind) && commandsOccasion(kind) !== null
+  return deploySteps.filter((step) => runsCommands || step !== 'release-commands')
+}
+
 /** Whether pushes are held once such a deploy is live: a person's own ends that; null: as before. */
 export function holdAfter({ kind, holds }: Pick<Deploy, 'kind' | 'holds'>): boolean | null {
   if (holds) return true

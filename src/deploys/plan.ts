@@ -1,7 +1,9 @@
-import { type DeployStep, deploySteps } from './deploy.ts'
+import type { DeployStep } from './deploy.ts'
 
 /** What is known of a running deploy when the next thing to do is decided. */
 export interface Observed {
+  /** That it goes through, in their order. */
+  readonly steps: readonly DeployStep[]
   readonly done: readonly DeployStep[]
   /** Why it failed is recorded; what it had started may not be removed yet. */
   readonly failed: boolean
@@ -20,9 +22,9 @@ export type Next = { readonly do: DeployStep | 'wait' } | { readonly end: 'faile
  * whoever started in between has put the proxy back to what the database says. A cancel counts until then; after it the way
  * back is a rollback.
  */
-export function planNext({ done, failed, cancelRequested, superseded, awaitsOthers }: Observed): Next {
+export function planNext({ steps, done, failed, cancelRequested, superseded, awaitsOthers }: Observed): Next {
   if (failed) return { end: 'failed' }
   if (cancelRequested) return { end: superseded ? 'superseded' : 'cancelled' }
-  const step = deploySteps.find((each) => !done.includes(each)) ?? 'swap'
+  const step = steps.find((each) => !done.includes(each)) ?? 'swap'
   return { do: step === 'swap' && awaitsOthers ? 'wait' : step }
 }

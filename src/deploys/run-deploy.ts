@@ -4,7 +4,7 @@ import { faultPoint } from '../kernel/fault-point.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
 import type { Agreements } from './agree.ts'
 import { listSiblings } from './agreement-store.ts'
-import { type Deploy, type DeployStep, hasEnded } from './deploy.ts'
+import { type Deploy, type DeployStep, hasEnded, stepsOf } from './deploy.ts'
 import { endLive, endWithout } from './end-deploy.ts'
 import type { DeployLog, DeployLogs } from './log.ts'
 import { planNext } from './plan.ts'
@@ -69,6 +69,7 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
       if (hasEnded(deploy.state)) return await store.listDrainingDeploys(tools.db, deploy.environmentId)
       run.agreements.note(deploy)
       const next = planNext({
+        steps: stepsOf(deploy.kind),
         done,
         failed: deploy.error !== null,
         cancelRequested: deploy.cancelRequested,

@@ -99,7 +99,7 @@ export function makeReleases({ db, holdImage }: Parts): Releases {
     current: (environmentId) => store.findCurrent(db, environmentId),
     marksOf: async (releaseId) => (await store.readContent(db, releaseId)).marks,
     async compare(fromPlace, toPlace) {
-      const [from, to] = [await find(fromPlace), await find(toPlace)]
+      const [from, to] = await Promise.all([find(fromPlace), find(toPlace)])
       const [before, after] = await Promise.all([store.readContent(db, from.id), store.readContent(db, to.id)])
       return {
         from,

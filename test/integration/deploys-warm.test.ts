@@ -64,6 +64,12 @@ describe('keep_warm', () => {
     const log = await spine.log(back)
     expect(log).toContain('detail: What ran of v1 is still warm: it serves again, and nothing is started')
     expect(log.at(-1)).toMatch(/release=v3 status=live/)
+    // What does nothing is not waited for.
+    const steps = await spine.db.query<{ step: string }>(
+      'select step from deploy_steps where deploy_id = $1 order by started_at',
+      [back],
+    )
+    expect(steps.map(({ step }) => step)).toEqual(['build', 'start', 'check', 'swap'])
     expect(await containerOf(web('v1'))).toBe(container)
     expect(await ledTo()).toEqual({ set: `d${first}`, size: 1 })
     await until(() => spine.runtime.names().length === 1)

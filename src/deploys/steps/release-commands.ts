@@ -1,7 +1,7 @@
 import type { ReleaseCommand } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { labelNames } from '../../runtime/index.ts'
-import { commandsOccasion, isOfSameRelease } from '../deploy.ts'
+import { commandsOccasion } from '../deploy.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
 import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../commands-store.ts'
@@ -13,8 +13,6 @@ import { lost, type Step, type StepContext, stopping } from './step.ts'
  */
 export const releaseCommands: Step = async (context) => {
   const { deploy, tools, log } = context
-  // They ran when the release was made.
-  if (isOfSameRelease(deploy.kind)) return
   const occasion = commandsOccasion(deploy.kind)
   if (occasion === null) return
   const spec = await readReleaseSpec(deploy, tools)

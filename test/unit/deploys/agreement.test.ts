@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { longestWaitMs, planAgreement, type Sibling, tellBroken } from '../../../src/deploys/agreement.ts'
-import { type DeployState, type DeployStep, hasEnded, mayMove } from '../../../src/deploys/deploy.ts'
+import { type DeployState, type DeployStep, hasEnded, mayMove, stepsOf } from '../../../src/deploys/deploy.ts'
 import { findAhead, placeOf, planArrival } from '../../../src/deploys/line.ts'
 import { planNext } from '../../../src/deploys/plan.ts'
 
@@ -139,7 +139,8 @@ function makeLines() {
     const entry = find(first.id)
     if (entry.state === 'waiting') move(entry, 'running')
     const { done, failed, cancelRequested, superseded, push, agreed } = entry
-    const next = planNext({ done, failed, cancelRequested, superseded, awaitsOthers: push !== null && !agreed })
+    const steps = stepsOf('push')
+    const next = planNext({ steps, done, failed, cancelRequested, superseded, awaitsOthers: push !== null && !agreed })
     if ('end' in next) return move(entry, next.end)
     if (next.do === 'wait') return
     if (next.do === 'swap' && push !== null)

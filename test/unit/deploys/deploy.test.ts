@@ -9,6 +9,7 @@ import {
   mayMove,
   nameOrigin,
   renderLine,
+  stepsOf,
 } from '../../../src/deploys/deploy.ts'
 import { planNext } from '../../../src/deploys/plan.ts'
 
@@ -56,7 +57,13 @@ describe('what a kind of deploy does', () => {
 })
 
 describe('planNext', () => {
-  const going = { failed: false, cancelRequested: false, superseded: false, awaitsOthers: false }
+  const going = {
+    steps: stepsOf('push'),
+    failed: false,
+    cancelRequested: false,
+    superseded: false,
+    awaitsOthers: false,
+  }
 
   it('does the steps in their order', () => {
     const done: (typeof deploySteps)[number][] = []
@@ -65,6 +72,14 @@ describe('planNext', () => {
       done.push(step)
     }
     expect(done).toEqual(['build', 'release-commands', 'start', 'check', 'swap'])
+  })
+
+  it('leaves out release commands where none would run', () => {
+    for (const kind of ['rollback', 'restart', 'scale', 'start'] as const) {
+      expect(stepsOf(kind)).toEqual(['build', 'start', 'check', 'swap'])
+      expect(planNext({ ...going, steps: stepsOf(kind), done: ['build'] })).toEqual({ do: 'start' })
+    }
+    for (const kind of ['push', 'deploy', 'promotion'] as const) expect(stepsOf(kind)).toEqual(deploySteps)
   })
 
   it('swaps again when the end was not recorded: the proxy was put back in between', () => {
