@@ -64,8 +64,8 @@ export function makeImages(deps: { db: Database; builder: Builder; logger: Logge
  */
 export async function holdImage(tx: Transaction, buildId: number): Promise<void> {
   if (await store.lockImage(tx, buildId)) return
-  throw new SlipwayError('conflict', `The image of build ${buildId} is gone: it was too old to be kept.`, {
-    hint: 'To build its commit again and deploy that: slipway releases rebuild v12. More releases are kept with SLIPWAY_KEEP_RELEASES.',
+  throw new SlipwayError('conflict', 'The image is gone: it was too old to be kept.', {
+    hint: 'To build its commit again and deploy that: slipway releases rebuild. More releases are kept with SLIPWAY_KEEP_RELEASES.',
   })
 }
 

@@ -65,11 +65,11 @@ const mostDeploys = 20
 
 interface Parts {
   readonly db: Database
-  /** Throws `conflict` when the image of this build is gone; else it stays until the transaction ends. */
-  readonly holdImage: (tx: Transaction, buildId: number) => Promise<void>
+  /** False when the image of this build is gone; else it stays until the transaction ends. */
+  readonly tryHoldImage: (tx: Transaction, buildId: number) => Promise<boolean>
 }
 
-export function makeReleases({ db, holdImage }: Parts): Releases {
+export function makeReleases({ db, tryHoldImage }: Parts): Releases {
   const find = async (place: ReleasePlace): Promise<store.ReleaseSummary> => {
     const found = await store.findSummary(db, place)
     if (found === null) throw missingError(place)
@@ -115,7 +115,7 @@ export function makeReleases({ db, holdImage }: Parts): Releases {
         const found = await store.lockPin(tx, place)
         if (found === null) throw missingError(place)
         if (found.pinned === pinned) return
-        if (pinned) await holdImage(tx, found.buildId)
+        if (pinned && !(await tryHoldImage(tx, found.buildId))) throw goneError(place)
         await store.recordPin(tx, found.id, pinned)
         const { appId } = found
         const kind = pinned ? 'release.pinned' : 'release.unpinned'
@@ -124,6 +124,12 @@ export function makeReleases({ db, holdImage }: Parts): Releases {
       return find(place)
     },
   }
+}
+
+function goneError({ environment, number }: ReleasePlace): SlipwayError {
+  return new SlipwayError('conflict', `The image of v${number} is gone: it was too old to be kept.`, {
+    hint: `To build its commit again, and deploy that: slipway releases rebuild v${number} ${environment}. How many are kept says SLIPWAY_KEEP_RELEASES.`,
+  })
 }
 
 function missingError({ environment, number }: ReleasePlace): SlipwayError {

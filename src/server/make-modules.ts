@@ -3,7 +3,7 @@ import { makeAccounts } from '../accounts/index.ts'
 import { makeActivity } from '../activity/index.ts'
 import { makeBuilder } from '../adapters/docker/index.ts'
 import { makeGitCli } from '../adapters/git-cli/git-cli.ts'
-import { holdImage, makeBuilds } from '../builds/index.ts'
+import { makeBuilds, tryHoldImage } from '../builds/index.ts'
 import { makeCron } from '../cron/index.ts'
 import { makeDeployReads, makeDeploys, makeLocks, makeProcesses } from '../deploys/index.ts'
 import { makeEnvironments } from '../environments/index.ts'
@@ -141,7 +141,7 @@ function makeAround({ settings, db, engine, logger }: Ground, below: Nouns & Bui
     endJobs: async (id, signal) => void (await Promise.all([cron.end(id, signal), runs.end(id)])),
     removeLogs: (environment) => logs.journals.remove(environment),
   })
-  const releases = makeReleases({ db, holdImage })
+  const releases = makeReleases({ db, tryHoldImage })
   const nightly = makeNights({ settings, db, engine, logger }, { retention, git, environments })
   return {
     git,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type DeployPlans, makeDeployPlans } from '../../src/deploy-plans/index.ts'
 import { makeReleases } from '../../src/releases/index.ts'
-import { holdImage } from '../../src/builds/index.ts'
+import { tryHoldImage } from '../../src/builds/index.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -11,7 +11,7 @@ beforeEach(async () => {
   spine = await makeSpine()
   const { variables, builds } = spine.tools
   if (variables === undefined) throw new Error('the spine has variables')
-  const releases = makeReleases({ db: spine.db, holdImage })
+  const releases = makeReleases({ db: spine.db, tryHoldImage })
   plans = makeDeployPlans({ db: spine.db, builds, releases, vars: spine.vars, variables })
 })
 afterEach(() => spine.close())

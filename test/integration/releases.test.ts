@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals'
-import { holdImage } from '../../src/builds/index.ts'
+import { tryHoldImage } from '../../src/builds/index.ts'
 import { makeReleases } from '../../src/releases/index.ts'
 import { type ApiServer, otherCommit, someCommit, unreadable } from '../support/api-server.ts'
 import { httpCall } from '../support/http-call.ts'
@@ -264,7 +264,10 @@ Configuration:
     // Nothing is told of a pin that was there.
     expect(await server.pool.query(`select 1 from events where kind = 'release.pinned'`)).toHaveLength(1)
     const gone = await slipway('releases', 'pin', 'v1')
-    expect([gone.code, gone.stderr]).toEqual([5, expect.stringContaining('is gone')])
+    expect([gone.code, gone.stderr]).toEqual([
+      5,
+      expect.stringMatching(/The image of v1 is gone: .*\n.*slipway releases rebuild v1 test\./),
+    ])
     expect((await slipway('releases', 'pin', 'v99')).code).toBe(4)
     // What is not to be kept needs no image.
     await server.pool.query('update releases set pinned = true where environment_id = $1 and number = 1', [test])
@@ -341,7 +344,7 @@ describe('10,000 releases', () => {
           return []
         },
       }
-      await makeReleases({ db: { ...server.pool, ...explaining }, holdImage }).list(many, {
+      await makeReleases({ db: { ...server.pool, ...explaining }, tryHoldImage }).list(many, {
         limit: 20,
         ...(before === undefined ? {} : { before }),
       })
@@ -360,7 +363,7 @@ describe('10,000 releases', () => {
   })
 
   it('are all reached, page by page', async () => {
-    const releases = makeReleases({ db: server.pool, holdImage })
+    const releases = makeReleases({ db: server.pool, tryHoldImage })
     const numbers: number[] = []
     const begunMs = performance.now()
     for (let before: number | undefined; ; before = numbers.at(-1)) {

@@ -1,7 +1,7 @@
 import { makeActivity } from '../../src/activity/index.ts'
 import { makeAccounts, newToken } from '../../src/accounts/index.ts'
 import type { Finding } from '../../src/doctor/index.ts'
-import { type Builder, holdImage, makeBuilds } from '../../src/builds/index.ts'
+import { type Builder, tryHoldImage, makeBuilds } from '../../src/builds/index.ts'
 import { makeCron } from '../../src/cron/index.ts'
 import { type Environments, makeEnvironments } from '../../src/environments/index.ts'
 import { type HttpAppOptions, makeHttpApp } from '../../src/http/app.ts'
@@ -114,7 +114,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
     deploys: { tellPlaces: async () => undefined, wake: () => state.deploys.wake() },
     mask,
   })
-  const releases = makeReleases({ db: pool, holdImage })
+  const releases = makeReleases({ db: pool, tryHoldImage })
   const builds = makeBuilds({
     ...{ db: pool, source: { archive: unused, readFiles: unused, surveyTree: unused } },
     builder: { has: async () => true } as unknown as Builder,

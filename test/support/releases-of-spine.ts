@@ -1,4 +1,4 @@
-import { holdImage } from '../../src/builds/index.ts'
+import { tryHoldImage } from '../../src/builds/index.ts'
 import { makePromotions, type Promotions } from '../../src/promotions/index.ts'
 import { makeReleases } from '../../src/releases/index.ts'
 import { makeRollbacks, type Rollbacks } from '../../src/rollbacks/index.ts'
@@ -9,6 +9,6 @@ export function makeMoves(spine: Spine): { rollbacks: Rollbacks; promotions: Pro
   const { db, vars } = spine
   const { builds, variables } = spine.tools
   if (variables === undefined) throw new Error('a spine has variables')
-  const parts = { db, vars, builds, deploys: spine.deploys, releases: makeReleases({ db, holdImage }) }
+  const parts = { db, vars, builds, deploys: spine.deploys, releases: makeReleases({ db, tryHoldImage }) }
   return { rollbacks: makeRollbacks(parts), promotions: makePromotions({ ...parts, variables }) }
 }
