@@ -105,7 +105,9 @@ const releaseCommand = z.strictObject({
   label: line(60).optional(),
   run: command,
   on: z
-    .array(z.enum(['deploy', 'promote'], { error: 'must be deploy or promote' }))
+    .array(z.enum(['deploy', 'promote'], { error: 'must be deploy or promote' }), {
+      error: 'must be a list such as [deploy, promote]',
+    })
     .min(1, 'must name deploy, promote or both')
     .default(['deploy', 'promote']),
   timeout: durationMs({ from: '1s', to: '24h' }).prefault('30m'),

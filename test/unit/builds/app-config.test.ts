@@ -165,6 +165,11 @@ drain: -1s
       'port: 80\nrelease: [ { run: a, timeout: 23h }, { run: b, timeout: 61m } ]',
       /^line 2: release may take at most 24h together/,
     ],
+    [
+      'a text for a list',
+      'release: [ { run: a, on: promote } ]',
+      'line 1: release.1.on must be a list such as [deploy, promote]',
+    ],
     ['a wrong member of a list', 'release: [ { run: a, on: [deploy, push] } ]', /^line 1: release.1.on.2 /],
   ])('refuses %s', (_, text, expected) => {
     const [first = ''] = mistakesIn(text)
