@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Deploy, Overview, Status } from '../api-types.ts'
 import { describeState } from '../describe-deploy.ts'
+import { describeReason } from '../describe-release.ts'
 import { exits, Failure } from '../failure.ts'
 import { detachOnInterrupt } from '../follow-deploy.ts'
 import { describeProtection } from './envs.ts'
@@ -253,7 +254,9 @@ function placeOf(ahead: number | null): string {
   return ahead === 0 ? 'next' : `after ${ahead} other${ahead === 1 ? '' : 's'}`
 }
 
-function describeDeploy(deploy: Deploy): string {
+export function describeDeploy(deploy: Deploy): string {
+  const { environment, from } = deploy
   const release = deploy.release === null ? '' : ` (${deploy.release})`
-  return `${deploy.id} ${describeState(deploy)}${release}, by ${deploy.requestedBy}, ${ago(deploy.finishedAt ?? deploy.createdAt)}`
+  const why = from === null ? '' : `, ${describeReason({ deploy: { ...deploy, from, rebuildOf: null }, environment })}`
+  return `${deploy.id} ${describeState(deploy)}${release}${why}, by ${deploy.requestedBy}, ${ago(deploy.finishedAt ?? deploy.createdAt)}`
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { usageFailure } from '../../../src/cli/usage-failure.ts'
-import { rowOf } from '../../../src/cli/verbs/status.ts'
+import { describeDeploy, rowOf } from '../../../src/cli/verbs/status.ts'
 
 type Status = Parameters<typeof rowOf>[0]
 
@@ -39,6 +39,15 @@ describe('the table of environments', () => {
     expect(rowOf(status({ running, messages }))[6]).toBe('no branch')
     expect(rowOf(status({ running }))[6]).toBe('?')
   })
+})
+
+it('a deploy that took an image is told with where from: also one that nobody asked for', () => {
+  const deploy = {
+    ...{ id: 40, kind: 'rollback', environment: 'live', state: 'live', serves: true, release: 'v8' },
+    ...{ from: { environment: 'live', release: 'v6' }, requestedBy: 'slipway', createdAt: '', finishedAt: '' },
+  } as unknown as Parameters<typeof describeDeploy>[0]
+  expect(describeDeploy(deploy)).toMatch(/^40 live \(v8\), rollback to v6, by slipway, /)
+  expect(describeDeploy({ ...deploy, from: null })).toMatch(/^40 live \(v8\), by slipway, /)
 })
 
 describe('an unknown command', () => {
