@@ -209,9 +209,11 @@ async function cancelDeploy(
     out.line(asked)
     return exits.done
   }
-  out.note(asked)
   const onLeave = 'is still asked to end'
-  const ended = await followDeploy(session, id, { after: logAfter, linesAreData: false, patient: true, onLeave })
+  const following = followDeploy(session, id, { after: logAfter, linesAreData: false, patient: true, onLeave })
+  // Once it follows: whoever reads this may leave at once.
+  out.note(asked)
+  const ended = await following
   if (ended === null) return exits.detached
   out.data(ended)
   out.line(describeEnd(ended))
