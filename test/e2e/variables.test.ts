@@ -1,6 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
+import { dockerOf } from '../support/docker.ts'
 import { withOwnSlipway } from '../support/own-slipway.ts'
 import { type Clone, type Slipway, waitFor } from '../support/slipway.ts'
 import { type Cli, type CliResult } from '../support/slipway-cli.ts'
@@ -79,6 +80,16 @@ describe('variables', () => {
       'test still runs with the old value (v2). Start it anew: slipway restart test -a shop',
     )
     expect(await body('/odd')).toBe(odd)
+    // The engine would bring it back as it was.
+    const docker = dockerOf('/var/run/docker.sock')
+    const filters = { label: [`slipway.installation=${slipway.installation}`, 'slipway.version=v2'] }
+    const [container] = await docker.listContainers({ filters })
+    process.kill((await docker.getContainer(container?.Id ?? '').inspect()).State.Pid, 'SIGKILL')
+    await waitFor('it to be started again', 20_000, async () => {
+      const { status, body: now } = await slipway.get('test--shop.localhost', '/odd')
+      if (status === 200) expect(now).toBe(`${odd} (new)`)
+      return status === 200
+    })
     expect((await cli.run(['restart', 'test', '-a', 'shop'])).code).toBe(0)
     expect(await body('/odd')).toBe(`${odd} (new)`)
     expect((await cli.run(['rollback', 'test', 'v1', '-a', 'shop'])).code).toBe(0)
