@@ -245,7 +245,7 @@ async function enqueue(
     ])
     await appendEvent(tx, { kind: 'deploy.superseded', ...subject, deployId: id })
   }
-  await logs.append(tx, deployId, [
+  await logs.begin(tx, deployId, [
     { kind: 'step', text: headingOf(deploy) },
     ...(request.notes ?? []).map((text) => ({ kind: 'detail' as const, text })),
     ...(state === 'stopped' ? [{ kind: 'detail' as const, text: startsAgain(deploy) }] : []),

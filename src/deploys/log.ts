@@ -42,6 +42,8 @@ export interface DeployLog {
 export interface DeployLogs {
   /** For the worker that runs the deploy. Whoever lost it writes nothing more: `LostDeployError`. */
   open(own: Own): Promise<DeployLog>
+  /** The first lines of a deploy, in the transaction that makes it. */
+  begin(tx: Transaction, deployId: number, lines: readonly NewLine[]): Promise<void>
   /** Adds lines to a deploy that nobody runs (it waits, or is just being ended). */
   append(tx: Transaction, deployId: number, lines: readonly NewLine[]): Promise<void>
   /** Tells readers to look again; call after a transaction that appended or ended something. */
@@ -66,6 +68,7 @@ export function makeDeployLogs(db: Database, { clock = systemClock, masks }: Log
       const [masker, bytes] = await Promise.all([maskerOf(db, masks, own.id), countOutputBytes(db, own.id)])
       return openLog({ db, clock, masker, notify: () => notify(own.id) }, own, bytes)
     },
+    begin: (tx, deployId, lines) => insertLines(tx, deployId, { first: 1, lines }),
     async append(tx, deployId, lines) {
       await insertLines(tx, deployId, { first: (await lastSeq(tx, deployId)) + 1, lines })
     },

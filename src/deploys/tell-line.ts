@@ -14,6 +14,8 @@ export async function tellLine(tx: Transaction, logs: DeployLogs, environmentId:
   const line = await listLine(tx, environmentId)
   const told: number[] = []
   for (const { id } of line.filter(waits)) {
+    // On the way of every deploy: one that is next is asked nothing.
+    if (describeWait(line, { id, environment: '', lock }) === null) continue
     const { environment } = await getDeploy(tx, id)
     const text = describeWait(line, { id, environment, lock })
     if (text === null || !(await recordWait(tx, id, text))) continue
