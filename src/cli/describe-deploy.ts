@@ -1,4 +1,5 @@
 import type { Deploy } from './api-types.ts'
+import { describeReason } from './describe-release.ts'
 
 /** A deploy's state as people read it: what it waits for, what it is at, and of those that went live which one still is. */
 export function describeState({ state, step, serves, waitingFor, cancelRequested }: Deploy): string {
@@ -7,6 +8,11 @@ export function describeState({ state, step, serves, waitingFor, cancelRequested
   if (cancelRequested) return `${state} (to be cancelled)`
   if (waitingFor !== null) return waitingFor.charAt(0).toLowerCase() + waitingFor.slice(1)
   return state === 'running' && step !== null ? `running (${step})` : state
+}
+
+/** Why there is a deploy: `push to develop`, `rollback to v6`. */
+export function describeWhy(deploy: Deploy): string {
+  return describeReason({ deploy: { ...deploy, rebuildOf: null }, environment: deploy.environment })
 }
 
 /** How a deploy that was to end has ended, and how long it had run. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { CancelledDeploy, Deploy, LogEventData, QueuedDeploy } from '../api-types.ts'
-import { describeEnd, describeState } from '../describe-deploy.ts'
+import { describeEnd, describeState, describeWhy } from '../describe-deploy.ts'
 import { readEvents } from '../event-stream.ts'
 import { exits, Failure } from '../failure.ts'
 import { exitOfFollowed, followDeploy } from '../follow-deploy.ts'
@@ -155,7 +155,7 @@ function printDeploy(out: Output, deploy: Deploy): void {
     ['Image', deploy.from === null ? null : `that of ${deploy.from.environment} ${deploy.from.release}`],
     ['Branch', deploy.branch],
     ['Commit', deploy.commit],
-    ['Asked for', `by ${deploy.requestedBy}, ${ago(deploy.createdAt)}`],
+    ['Asked for', `by ${deploy.requestedBy}, ${ago(deploy.createdAt)}: ${describeWhy(deploy)}`],
     ['Begun', deploy.startedAt === null ? null : ago(deploy.startedAt)],
     ['Ended', deploy.finishedAt === null ? null : ago(deploy.finishedAt)],
     ['Replaced by', deploy.supersededBy === null ? null : `deploy ${deploy.supersededBy}`],

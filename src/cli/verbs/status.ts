@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Deploy, Overview, Status } from '../api-types.ts'
-import { describeState } from '../describe-deploy.ts'
-import { describeReason } from '../describe-release.ts'
+import { describeState, describeWhy } from '../describe-deploy.ts'
 import { exits, Failure } from '../failure.ts'
 import { detachOnInterrupt } from '../follow-deploy.ts'
 import { describeProtection } from './envs.ts'
@@ -255,8 +254,7 @@ function placeOf(ahead: number | null): string {
 }
 
 export function describeDeploy(deploy: Deploy): string {
-  const { environment, from } = deploy
   const release = deploy.release === null ? '' : ` (${deploy.release})`
-  const why = from === null ? '' : `, ${describeReason({ deploy: { ...deploy, from, rebuildOf: null }, environment })}`
+  const why = deploy.from === null ? '' : `, ${describeWhy(deploy)}`
   return `${deploy.id} ${describeState(deploy)}${release}${why}, by ${deploy.requestedBy}, ${ago(deploy.finishedAt ?? deploy.createdAt)}`
 }

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals'
-import { describeState } from '../../../src/cli/describe-deploy.ts'
+import { describeState, describeWhy } from '../../../src/cli/describe-deploy.ts'
 
 type Fields = Parameters<typeof describeState>[0]
 
@@ -21,4 +21,13 @@ it.each<[Partial<Fields>, string]>([
   [{ state: 'failed', step: 'check', cancelRequested: true }, 'failed'],
 ])('says what a deploy is at: %j', (fields, said) => {
   expect(describeState(deploy(fields))).toBe(said)
+})
+
+it.each<[Partial<Fields>, string]>([
+  [{ kind: 'push', branch: 'develop', from: null }, 'push to develop'],
+  [{ kind: 'deploy', branch: 'develop', from: null }, 'deploy'],
+  [{ kind: 'rollback', from: { environment: 'live', release: 'v6' } }, 'rollback to v6'],
+  [{ kind: 'promotion', from: { environment: 'test', release: 'v2' } }, 'promotion of test v2'],
+])('says why there is a deploy: %j', (fields, said) => {
+  expect(describeWhy(deploy({ environment: 'live', ...fields }))).toBe(said)
 })
