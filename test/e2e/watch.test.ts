@@ -66,7 +66,7 @@ printf 'HTTP/1.0 %s\\r\\nContent-Length: 0\\r\\n\\r\\n' "$code"
       answer,
       'slipway.yml': config('watch: { for: 2m, errors: 20% }'),
     })
-    expect(output).toContain('Watched for 2 min 0 s')
+    expect(output).toContain('Watched for 2 min: ')
     const visitor = visit(slipway.port, host, ['one'])
     await waitFor(
       'going back by itself',
