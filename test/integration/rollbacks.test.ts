@@ -95,6 +95,12 @@ describe('a rollback', () => {
     await expect(plan({ keepVariables: true })).rejects.toMatchObject({
       message: 'live has served nothing before v2 that it could go back to.',
     })
+    // So it is when only the settings of today were applied to what served.
+    await set('GREETING', 'later')
+    const [serving] = await spine.db.query<{ id: number }>('select release_id as id from routes')
+    const reused = { from: { releaseId: serving?.id ?? 0, variables: 'environment' as const } }
+    await spine.log(await spine.request('deploy', 'live', commitOf('a'), reused))
+    expect((await plan()).comparison).toMatchObject({ from: { number: 3 }, to: { number: 2 } })
   })
 
   it('lists by name what goes back: variables, configuration, processes; and says which release commands ran since', async () => {
