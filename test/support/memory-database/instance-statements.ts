@@ -13,7 +13,7 @@ function instanceOf(t: Tables, work: Work, i: InstanceRow): object {
     ...{ label: e.label, live: e.live, process: i.process, position: i.position, containerId: i.container_id },
     ...{ address: ad?.address ?? null, port: i.port, state: i.state, stopMs: i.stop_ms },
     // PostgreSQL's `greatest` passes over null.
-    ...{ warmLeftMs: 0, isRevoked: false, startedFor: null },
+    ...{ warmLeftMs: 0, isRevoked: false, startedFor: null, variablesRevision: null },
     drainLeftMs: Math.max(0, i.drain_until === null ? 0 : i.drain_until - work.nowMs),
     ...{ downSince: null, endCount: 0, lastExitCode: null, lastOutOfMemory: false },
     ...{ crashLoopSince: null, startAttempts: 0, startDueMs: 0 },
