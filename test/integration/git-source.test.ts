@@ -101,6 +101,22 @@ describe('what lies between two commits', () => {
     await expect(repositories.describeCommits(app, ['--all'])).rejects.toMatchObject({ code: 'bad_request' })
     await expect(repositories.countBetween(app, '--all', head)).rejects.toMatchObject({ code: 'bad_request' })
   })
+
+  it('is told whatever a commit says of its time, and whatever signs stand in its words', async () => {
+    const tree = (await clone.git('rev-parse', 'HEAD^{tree}')).output.trim()
+    for (const [seconds, at] of [
+      ['99999999999999', '9999-12-31T23:59:59.000Z'],
+      ['253402300800', '9999-12-31T23:59:59.000Z'],
+      ['1000000000', '2001-09-09T01:46:40.000Z'],
+    ] as const) {
+      const input = `tree ${tree}\nauthor Ada\u001f7\u001fx <a@b> ${seconds} +0000\ncommitter Ada <a@b> ${seconds} +0000\n\na\u001fb\n`
+      const written = execFileSync('git', ['-C', clone.path, 'hash-object', '-t', 'commit', '-w', '--stdin'], { input })
+      await clone.git('reset', '-q', '--hard', written.toString().trim())
+      const id = await bring()
+      const found = (await cli.repositories.describeCommits(app, [id])).get(id)
+      expect([found?.at.toISOString(), found?.author]).toEqual([at, 'Ada'])
+    }
+  })
 })
 
 describe('reading a commit', () => {

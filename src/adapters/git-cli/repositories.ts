@@ -160,8 +160,11 @@ async function mayHaveRefs(path: string, prefix: string): Promise<boolean> {
   )
 }
 
-/** Of authors and subjects only the beginning: both may be as long as their pusher likes. */
-const commitFormat = '%H%x1f%<(200,trunc)%an%x1f%ct%x1f%<(300,trunc)%s'
+/** Of authors and subjects only the beginning: both may be as long as their pusher likes. They come last: both may hold the sign between. */
+const commitFormat = '%H%x1f%ct%x1f%<(200,trunc)%an%x1f%<(300,trunc)%s'
+
+/** A commit may say any time; one after the year 9999 cannot be told, and is that. */
+const lastSecond = 253_402_300_799
 
 const logOfCommits = ['log', '-z', '--encoding=UTF-8', `--format=${commitFormat}`]
 
@@ -179,11 +182,11 @@ function readCommits(text: string): Commit[] {
     .split('\0')
     .filter((record) => record !== '')
     .map((record) => {
-      const [id = '', author = '', seconds = '0', subject = ''] = record.split('\u001f')
+      const [id = '', seconds = '0', author = '', subject = ''] = record.split('\u001f')
       return {
         id,
         author: author.trim().slice(0, 200),
-        at: new Date(Number(seconds) * 1000),
+        at: new Date(Math.min(Math.max(0, Number(seconds)), lastSecond) * 1000),
         subject: subject.trim().slice(0, 300),
       }
     })
