@@ -140,6 +140,9 @@ export interface RouteSwitch {
   readonly keepWarmMs: number
 }
 
+/** What served stays ready for a way back, but for what was started with a value that was revoked since. */
+const staysWarm = `i.state = 'serving' and i.process = 'web' and not coalesce(r.variables_revoked_at > i.created_at, false)`
+
 /**
  * The deploy's instances serve now; those of the environment's other deploys drain from now on, also what was warm until now.
  * Returns the deploys that drain.
@@ -157,8 +160,8 @@ export async function switchRoute(
   await tx.query(`update instances set state = 'serving' where deploy_id = $1 and state = 'starting'`, [deployId])
   const drained = await tx.query<{ deploy_id: number }>(
     `update instances i set state = 'draining',
-       warm_until = now() + case when i.state = 'serving' and i.process = 'web' then $3::float8 else 0 end * interval '1 millisecond',
-       drain_until = now() + (i.drain_ms + case when i.state = 'serving' and i.process = 'web' then $3::float8 else 0 end)
+       warm_until = now() + case when ${staysWarm} then $3::float8 else 0 end * interval '1 millisecond',
+       drain_until = now() + (i.drain_ms + case when ${staysWarm} then $3::float8 else 0 end)
          * interval '1 millisecond'
      from releases r
      where r.id = i.release_id and r.environment_id = $1 and i.deploy_id <> $2

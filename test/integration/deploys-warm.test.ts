@@ -187,6 +187,16 @@ describe('keep_warm', () => {
     await until(() => !spine.runtime.names().includes(web('v1')))
   })
 
+  it('never begins for what was started with a value that leaked before the swap', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await spine.db.query('update releases set variables_revoked_at = clock_timestamp() where id = $1', [before])
+    await live(await spine.push('test', commitOf('b')))
+    await until(() => !spine.runtime.names().includes(web('v1')))
+    const back = await goBack(before)
+    await live(back)
+    expect((await spine.deploys.get(back)).instancesOf).toBe(back)
+  })
+
   it('starts the workers of what serves again', async () => {
     spine.config = {
       ...spine.config,
