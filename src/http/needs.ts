@@ -113,8 +113,8 @@ export interface Running {
 export interface BesideRelease {
   readonly release: number
   readonly deployId: number
-  /** `awake`: somebody asked for it at its own address. */
-  readonly state: 'starting' | 'draining' | 'awake'
+  /** `awake`: somebody asked for it at its own address; `warm`: it is kept as it was, for a way back. */
+  readonly state: 'starting' | 'draining' | 'warm' | 'awake'
   readonly instances: readonly RunningInstance[]
 }
 

@@ -2,7 +2,7 @@ import type { DeployReads, Deploys, InstanceRecord } from '../deploys/index.ts'
 import { withTimeout } from '../kernel/timeout.ts'
 import { type Instance, type Runtime, tryConnect } from '../runtime/index.ts'
 import { type InstanceUse, measureUse, type ReadUse } from './instance-use.ts'
-import type { RunningInstance, RunningReleases } from './needs.ts'
+import type { BesideRelease, RunningInstance, RunningReleases } from './needs.ts'
 
 interface Parts {
   readonly reads: Pick<DeployReads, 'findServing'>
@@ -51,12 +51,19 @@ export function makeRunningReleases(parts: Parts): RunningReleases {
         beside: [...sets.values()].flatMap((set) => {
           const [first] = set
           if (first === undefined || first.deployId === serving?.deployId) return []
-          const state = first.state === 'draining' || first.state === 'awake' ? first.state : ('starting' as const)
-          return [{ release: first.releaseNumber, deployId: first.deployId, state, instances: of(set) }]
+          return [
+            { release: first.releaseNumber, deployId: first.deployId, state: stateOfSet(set), instances: of(set) },
+          ]
         }),
       }
     },
   }
+}
+
+function stateOfSet(set: readonly InstanceRecord[]): BesideRelease['state'] {
+  if (set.some(({ warmLeftMs }) => warmLeftMs > 0)) return 'warm'
+  const state = set[0]?.state
+  return state === 'draining' || state === 'awake' ? state : 'starting'
 }
 
 async function lookAt(

@@ -39,6 +39,16 @@ describe('what runs', () => {
     { ...up, ...v12, process: 'worker', position: 1, containerId: 'a', address: '10.0.0.6', port: 80 },
     { ...up, downSince: new Date(2), ...v12, process: 'worker', position: 2, containerId: null, address: null },
     { ...up, ...v11, process: 'web', position: 1, containerId: 'old', address: null },
+    {
+      ...up,
+      ...v11,
+      ...{ deployId: 5, releaseNumber: 10 },
+      process: 'web',
+      position: 1,
+      containerId: 'old',
+      address: null,
+      warmLeftMs: 9,
+    },
   ]
   const seen: Record<string, Partial<Instance> | null | Error> = {
     a: { state: 'running', restarts: 2, startedAt: new Date(5) },
@@ -94,7 +104,10 @@ describe('what runs', () => {
       ],
     })
     const old = { name: 'v11 web.1', state: 'running', restarts: 0, startedAt: new Date(1), crash: null }
-    expect(beside).toEqual([{ release: 11, deployId: 6, state: 'draining', instances: [{ ...old, use: null }] }])
+    expect(beside).toEqual([
+      { release: 11, deployId: 6, state: 'draining', instances: [{ ...old, use: null }] },
+      { release: 10, deployId: 5, state: 'warm', instances: [{ ...old, name: 'v10 web.1', use: null }] },
+    ])
     since = new Date()
     const fresh = (await running.find(1)).serving?.instances.map(({ name, state }) => `${name} ${state}`)
     expect(fresh).toEqual(

@@ -61,8 +61,8 @@ export const statusSchema = z.strictObject({
     z.strictObject({
       release: z.string(),
       deploy: z.number().int(),
-      /** `awake`: somebody asked for it at its own address. */
-      state: z.enum(['starting', 'draining', 'awake']),
+      /** `awake`: somebody asked for it at its own address; `warm`: it is kept as it was, for a way back. */
+      state: z.enum(['starting', 'draining', 'warm', 'awake']),
       instances: z.array(instanceSchema),
     }),
   ),
