@@ -24,14 +24,17 @@ for (const target of process.argv.slice(1)) {
 
 const metadataAddress = '169.254.169.254'
 
+/** Who asks while it is tried hears of the same: the names in the network are there once. */
 export function makeCanary(bridges: readonly BridgePlan[]): () => Promise<void> {
-  return async () => {
+  let running: Promise<void> | null = null
+  const probe = async (): Promise<void> => {
     const reached = (await Promise.all(bridges.map(probeFrom))).flat()
     if (reached.length === 0) return
     throw new SlipwayError('unavailable', `The firewall does not hold: an app could reach ${reached.join(' and ')}.`, {
       hint: 'Another firewall lets it through before Slipway’s rules. See: iptables -S INPUT, iptables -S DOCKER-USER, nft list ruleset',
     })
   }
+  return () => (running ??= probe().finally(() => (running = null)))
 }
 
 /** What was reached from the bridge that must not be. */

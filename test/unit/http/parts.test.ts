@@ -45,7 +45,7 @@ describe('what runs', () => {
       ...{ deployId: 5, releaseNumber: 10 },
       process: 'web',
       position: 1,
-      containerId: 'old',
+      containerId: 'warm',
       address: null,
       warmLeftMs: 9,
     },
@@ -55,6 +55,7 @@ describe('what runs', () => {
     b: null,
     c: new SlipwayError('unavailable', 'The engine does not answer.'),
     old: { state: 'running', restarts: 0, startedAt: new Date(1) },
+    warm: { state: 'running', restarts: 0, startedAt: new Date(1) },
   }
 
   it('is what serves and what drains beside it; an engine that says nothing makes an instance unknown, never gone', async () => {
