@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { readReleaseSpec } from '../../src/deploys/release-spec.ts'
 import { findAskedRelease } from '../../src/deploys/wake/asked-store.ts'
 import { insertWaking, recordAsleep, recordAwake } from '../../src/deploys/wake/awake-store.ts'
+import { makeEnvironments } from '../../src/environments/index.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { labelNames } from '../../src/runtime/index.ts'
@@ -345,6 +346,37 @@ describe('a release that is asked for', () => {
     const record = () => spine.db.transaction((tx) => recordAwake(tx, begun?.instanceId ?? 0))
     expect(await recordAsleep(spine.db, begun?.instanceId ?? 0)).toBe(true)
     expect([await record(), await states(1)]).toEqual([null, 'draining retired'])
+  })
+
+  it('keeps none of another app from starting, however long those of its own take', async () => {
+    await goLive('a', 'b', 'c', 'd')
+    const environments = makeEnvironments({ db: spine.db })
+    await environments.createApp('cafe')
+    const { id: cafe } = await environments.get('cafe', 'test')
+    for (const letter of ['e', 'f']) {
+      const wish = { kind: 'push', branch: 'main', commit: commitOf(letter), requestedBy: 'ada', pushId: null } as const
+      const queued = await spine.db.transaction((tx) => spine.deploys.request(tx, { environmentId: cafe, ...wish }))
+      spine.deploys.wake()
+      expect((await spine.log(queued.deployId)).at(-1)).toMatch(/status=live$/)
+    }
+    await until('the old ones are retired', () => spine.runtime.names().length === 2)
+    const gate = Promise.withResolvers<void>()
+    const held: string[] = []
+    const start = spine.runtime.start.bind(spine.runtime)
+    spine.runtime.start = async (spec, signal) => {
+      if (spec.labels[labelNames.app] === 'shop') {
+        held.push(spec.name)
+        await gate.promise
+      }
+      return start(spec, signal)
+    }
+    for (const number of [1, 2, 3]) expect(await ask(v(number))).toBe('starting')
+    await until('two of them are being started', () => held.length === 2)
+    expect(await ask('v1--test--cafe.localhost')).toBe('starting')
+    await until('that of the other app is awake', async () => (await hosts()).includes('v1--test--cafe.localhost'))
+    expect(held).toHaveLength(2)
+    gate.resolve()
+    await until('the third is started', () => held.length === 3)
   })
 
   it('keeps its image', async () => {

@@ -5,6 +5,7 @@ import type { InstanceRecord } from '../instances.ts'
 export interface AskedRelease {
   readonly releaseId: number
   readonly number: number
+  readonly appId: number
   readonly app: string
   readonly environment: string
   readonly environmentId: number
@@ -38,7 +39,7 @@ export async function findAskedRelease(
   { label, number }: { readonly label: string; readonly number: number },
 ): Promise<AskedRelease | null> {
   const rows = await q.query<AskedRelease>(
-    `select r.id as "releaseId", r.number, a.name as app, e.name as environment, e.id as "environmentId", e.label, e.live,
+    `select r.id as "releaseId", r.number, a.id as "appId", a.name as app, e.name as environment, e.id as "environmentId", e.label, e.live,
        e.state = 'active' as "isActive", b.commit, r.created_at as "createdAt", b.id as "buildId",
        b.state = 'succeeded' and b.image_removed_at is null as "isKept", b.image -> 'revoked' is not null as "holdsRevoked",
        exists (select 1 from deploys d where d.release_id = r.id and d.state in ('live', 'reverted')) as "wasLive",

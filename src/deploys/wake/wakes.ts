@@ -1,7 +1,7 @@
 import { actAs, slipway } from '../../kernel/actor.ts'
 import { makeBackground } from '../../kernel/background.ts'
 import { makeMutex } from '../../kernel/mutex.ts'
-import { makeSlots } from '../../kernel/slots.ts'
+import { makeSlots, type Slots } from '../../kernel/slots.ts'
 import { findExposures } from '../exposures-store.ts'
 import type { Tools } from '../steps/index.ts'
 import { decideAnswer, type ReleaseAnswer, type WakeRefusal } from './answer.ts'
@@ -21,8 +21,9 @@ export interface Wakes {
   stop(): Promise<void>
 }
 
-const startsAtOnce = 2
-const mostInLine = 20
+/** Of all apps, and of one: whose releases take an hour to fail keeps nobody else's from starting. */
+const startsAtOnce = { all: 4, app: 2 }
+const mostInLine = { all: 40, app: 20 }
 /** One that could not be woken is not tried again before this. */
 const againMs = 30_000
 
@@ -39,22 +40,28 @@ export function makeWakes({
   const stop = new AbortController()
   const { signal } = stop
   const background = makeBackground({ logger: tools.logger, signal })
-  const slots = makeSlots(startsAtOnce)
+  const slots = makeSlots(startsAtOnce.all)
+  const slotsOf = new Map<number, Slots>()
   const inTurn = makeMutex()
-  const waking = new Set<number>()
+  /** By release: of which app. */
+  const waking = new Map<number, number>()
+  const countOf = (appId: number): number => [...waking.values()].filter((its) => its === appId).length
   const refused = new Map<number, { readonly why: WakeRefusal; readonly untilMs: number }>()
   let isStarted = false
 
   const wake = async (release: AskedRelease): Promise<void> => {
-    const { releaseId } = release
-    let giveBack: (() => void) | null = null
+    const { releaseId, appId } = release
+    const given: (() => void)[] = []
+    const its = slotsOf.get(appId) ?? makeSlots(startsAtOnce.app)
+    slotsOf.set(appId, its)
     try {
-      giveBack = await slots.take(signal)
+      for (const each of [its, slots]) given.push(await each.take(signal))
       const why = await wakeRelease({ tools, inTurn, retire, signal }, release)
       if (why !== null) refused.set(releaseId, { why, untilMs: tools.clock.monotonicMs() + againMs })
     } finally {
-      giveBack?.()
+      for (const giveBack of given) giveBack()
       waking.delete(releaseId)
+      if (countOf(appId) === 0) slotsOf.delete(appId)
     }
   }
 
@@ -65,14 +72,15 @@ export function makeWakes({
   }
 
   const begin = (release: AskedRelease): ReleaseAnswer => {
-    const { releaseId } = release
+    const { releaseId, appId } = release
     if (waking.has(releaseId)) return { kind: 'starting', release }
     const nowMs = tools.clock.monotonicMs()
     for (const [id, { untilMs }] of refused) if (untilMs <= nowMs) refused.delete(id)
     const before = refused.get(releaseId)
     if (before !== undefined) return refuse(release, before.why)
-    if (!isStarted || waking.size >= mostInLine) return refuse(release, 'busy')
-    waking.add(releaseId)
+    const isFull = waking.size >= mostInLine.all || countOf(appId) >= mostInLine.app
+    if (!isStarted || isFull) return refuse(release, 'busy')
+    waking.set(releaseId, appId)
     background.run(
       'waking a release failed',
       actAs(slipway, () => wake(release)),

@@ -4,6 +4,7 @@ import { presentRelease, renderReleasePage, renderReleaseText } from '../../../s
 const release = {
   releaseId: 12,
   number: 3,
+  appId: 1,
   app: 'shop',
   environment: 'test',
   environmentId: 7,

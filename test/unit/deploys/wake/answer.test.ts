@@ -6,6 +6,7 @@ import type { AskedRelease } from '../../../../src/deploys/wake/asked-store.ts'
 const release: AskedRelease = {
   releaseId: 12,
   number: 3,
+  appId: 1,
   app: 'shop',
   environment: 'test',
   environmentId: 7,
