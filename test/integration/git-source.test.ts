@@ -103,6 +103,7 @@ describe('what lies between two commits', () => {
   })
 
   it('is told whatever a commit says of its time, and whatever signs stand in its words', async () => {
+    await clone.commit('c.txt', '1')
     const tree = (await clone.git('rev-parse', 'HEAD^{tree}')).output.trim()
     for (const [seconds, at] of [
       ['99999999999999', '9999-12-31T23:59:59.000Z'],
