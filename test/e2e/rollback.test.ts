@@ -74,7 +74,7 @@ describe('releases, by the lines of the README', () => {
       /\nv2 +serves +kept .*\nv1 +has served +kept .* promotion of test v1 /,
     )
     expect(await line('slipway releases show v2 live')).toMatch(/Variables +GREETING, STRIPE_KEY\n/)
-    const differs = await line('slipway releases diff v1 v2 -e live')
+    const differs = await line('slipway releases diff v1 v2 live')
     expect(differs).toMatch(/Break the shop {2}\(Ada\)[^]*added: GREETING, STRIPE_KEY/)
     expect(await line('slipway releases pin v1 live')).toContain('is kept however old it gets')
     expect(await line('slipway releases unpin v1 live')).toContain('not pinned any more')

@@ -268,6 +268,19 @@ describe('a release that is asked for', () => {
     expect((await spine.deploys.reconcile()).mended).toEqual([])
   })
 
+  it('is not tried again at once when nothing can be asked of the engine', async () => {
+    await twoReleases()
+    let tries = 0
+    spine.tools.builds.hasImage = async () => {
+      tries += 1
+      throw new SlipwayError('unavailable', 'The engine does not answer.')
+    }
+    expect(await ask(v(1))).toBe('starting')
+    await until('it has failed', async () => (await ask(v(1))) === 'failed')
+    for (let reload = 0; reload < 5; reload += 1) expect(await ask(v(1))).toBe('failed')
+    expect(tries).toBe(1)
+  })
+
   it('is one of five at most in an environment', async () => {
     await goLive('a', 'b', 'c', 'd', 'e', 'f', '0')
     await until('the old ones are retired', isAlone)

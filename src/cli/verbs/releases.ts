@@ -81,8 +81,9 @@ export function addReleaseVerbs(program: Command, run: Run): void {
     verb('diff', 'what the second has that the first has not, and the other way round')
       .argument('<from>', 'v11, or with its environment test:v12')
       .argument('<to>', 'v12, or with its environment live:v7')
-      .action(run<[string, string], CommonOptions>(compareReleases)),
-    'slipway releases diff v11 v12 -e live',
+      .argument(...placeArgument)
+      .action(run<[string, string, string | undefined], CommonOptions>(compareReleases)),
+    'slipway releases diff v11 v12 live',
     'slipway releases diff live:v7 test:v12',
   )
 }
@@ -215,11 +216,11 @@ async function rebuildRelease(session: Session, words: ReleaseWords, options: Re
 
 async function compareReleases(
   session: Session,
-  [fromText, toText]: [string, string],
+  [fromText, toText, name]: [string, string, string | undefined],
   options: CommonOptions,
 ): Promise<void> {
   const { out } = session
-  const usual = chooseEnvironment(undefined, options)
+  const usual = chooseEnvironment(name, options)
   const placeOf = (text: string) => readPlace([text.includes(':') ? text : `${usual}:${text}`], {})
   const [from, to] = [placeOf(fromText), placeOf(toText)]
   const path = `${environmentPath(await session.app(), to.environment)}/releases/${to.release}/comparison`

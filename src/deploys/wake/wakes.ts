@@ -54,10 +54,16 @@ export function makeWakes({
     const given: (() => void)[] = []
     const its = slotsOf.get(appId) ?? makeSlots(startsAtOnce.app)
     slotsOf.set(appId, its)
+    const refuseFor = (why: WakeRefusal): void =>
+      void refused.set(releaseId, { why, untilMs: tools.clock.monotonicMs() + againMs })
     try {
       for (const each of [its, slots]) given.push(await each.take(signal))
       const why = await wakeRelease({ tools, inTurn, retire, signal }, release)
-      if (why !== null) refused.set(releaseId, { why, untilMs: tools.clock.monotonicMs() + againMs })
+      if (why !== null) refuseFor(why)
+    } catch (error) {
+      // What is away would be asked again with each reload of the page that waits.
+      refuseFor('failed')
+      throw error
     } finally {
       for (const giveBack of given) giveBack()
       waking.delete(releaseId)

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
-import type { Deploys } from '../../../src/deploys/index.ts'
+import type { Deploy, Deploys } from '../../../src/deploys/index.ts'
 import { renderMetrics } from '../../../src/http/metrics.ts'
 import { makeReadiness } from '../../../src/http/readiness.ts'
-import { healthOf } from '../../../src/http/routes/status/presenter.ts'
+import { healthOf, presentLast } from '../../../src/http/routes/status/presenter.ts'
 import { makeRunningReleases } from '../../../src/http/running-releases.ts'
 import { until } from '../../../src/http/streams.ts'
 import { SlipwayError } from '../../../src/kernel/errors.ts'
@@ -20,6 +20,27 @@ describe('health of a release', () => {
     [['running', 'unknown'], 'unknown'],
   ] as const)('%j is %s', (states, health) => {
     expect(healthOf(states)).toBe(health)
+  })
+})
+
+describe('the last deploy', () => {
+  const deploy = (id: number, state: Deploy['state'], endedS: number | null = null): Deploy =>
+    ({
+      id,
+      state,
+      from: null,
+      createdAt: new Date(0),
+      startedAt: null,
+      finishedAt: endedS === null ? null : new Date(endedS * 1000),
+    }) as Deploy
+  const idOf = (...newestFirst: Deploy[]): number | undefined => presentLast(newestFirst)?.id
+
+  it('is the one that runs, else the one that ended last, whoever came first', () => {
+    expect(idOf(deploy(3, 'waiting'), deploy(2, 'running'), deploy(1, 'live', 9))).toBe(2)
+    expect(idOf(deploy(3, 'live', 5), deploy(2, 'live', 9), deploy(1, 'live', 1))).toBe(2)
+    expect(idOf(deploy(2, 'waiting'), deploy(1, 'live', 1))).toBe(1)
+    expect(idOf(deploy(2, 'waiting'), deploy(1, 'waiting'))).toBe(2)
+    expect(presentLast([])).toBeNull()
   })
 })
 

@@ -138,6 +138,14 @@ export function healthOf(states: readonly InstanceState[]): 'up' | 'partly' | 'd
   return up === due.length ? 'up' : 'partly'
 }
 
+/** Numbers say who came first, not who was last: a rollback goes ahead of what waits, and what waited goes on behind it. */
+export function presentLast(newestFirst: readonly Deploy[]) {
+  const endedMs = ({ finishedAt }: Deploy): number => finishedAt?.getTime() ?? 0
+  const [newest] = newestFirst.toSorted((a, b) => endedMs(b) - endedMs(a))
+  const last = newestFirst.find(({ state }) => state === 'running') ?? newest
+  return last === undefined ? null : presentDeploy(last)
+}
+
 export function presentLine(newestFirst: readonly Deploy[], lock: EnvironmentLock | null) {
   return newestFirst
     .filter((deploy) => !hasEnded(deploy.state))

@@ -5,11 +5,11 @@ import type { EnvironmentStatus } from '../../../status/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { appParams, environmentParams, flag, isoTime, nothing } from '../../schemas.ts'
-import { presentDeploy } from '../deploys/presenter.ts'
 import { presentEnvironment } from '../environments/presenter.ts'
 import {
   overviewSchema,
   presentBeside,
+  presentLast,
   presentLine,
   presentOverview,
   presentRunning,
@@ -44,7 +44,7 @@ export function statusRoutes({ environments, deploys, running, statuses, commits
       commits: undeployed.map((one) => ({ ...one, at: isoTime(one.at) })),
       running: serving === null ? null : presentRunning(serving),
       beside: beside.map(presentBeside),
-      lastDeploy: recent[0] === undefined ? null : presentDeploy(recent[0]),
+      lastDeploy: presentLast(recent),
       line: presentLine(recent, environment.lock),
     }
   }
