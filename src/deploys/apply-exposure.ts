@@ -3,7 +3,7 @@ import { findExposures } from './exposures-store.ts'
 import { drainAwake, findRouteOf, listInstancesOfEnvironment, type Route } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import { releasesOf, routesOf } from './routes-of.ts'
-import type { Tools } from './steps/index.ts'
+import type { Tools } from './steps/step.ts'
 
 /**
  * Makes the proxy hold who may ask for an environment's sites, as the database has it. Rules are there before a host names them

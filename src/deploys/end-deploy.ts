@@ -59,12 +59,13 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending, term: T
   const drained = await db.transaction(async (tx) => {
     const { id: deployId, environmentId, releaseId } = deploy
     const { instancesOf } = deploy
+    // Before its instances, as a revocation locks them.
+    await store.settleEnvironment(tx, deploy)
     if (instancesOf !== deployId) await serveAgain(tx, deploy)
     const to = { environmentId, releaseId: releaseId as number, deployId: instancesOf, keepWarmMs }
     const draining = await switchRoute(tx, to)
     if (watch !== null) await watchStore.recordWatched(tx, own, watch.ms)
     const reverted = await recordReverted(tx, deploy, logs)
-    await store.settleEnvironment(tx, deploy)
     await tools.onLive?.(tx, { environmentId, deployId })
     await log.writeWith(tx, lines)
     await store.recordEnd(tx, own, 'live')

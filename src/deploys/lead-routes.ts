@@ -1,7 +1,7 @@
 import type { Exposures } from './exposures.ts'
 import type { Route } from './instances.ts'
 import { type Member, routesOf } from './routes-of.ts'
-import type { Tools } from './steps/index.ts'
+import type { Tools } from './steps/step.ts'
 
 /** Makes the proxy hold where one route leads (its hosts and rules stay), in an order in which it never leads to a place that is empty. */
 export async function leadTo(

@@ -6,7 +6,7 @@ import { findRouteOf, type InstanceRecord, isWeb, listInstancesOfDeploy, markRet
 import { leadTo } from './lead-routes.ts'
 import { releasesOf } from './routes-of.ts'
 import type { Deploy } from './deploy.ts'
-import type { Tools } from './steps/index.ts'
+import type { Tools } from './steps/step.ts'
 import { untilCold } from './warm/warm.ts'
 
 /** How often a draining set's open connections are counted. In the background: nobody waits for it. */

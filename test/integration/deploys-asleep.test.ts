@@ -422,6 +422,24 @@ describe('a release that is awake', () => {
     expect(await leads(1)).toBe(true)
   })
 
+  it('ends when a deploy needs its memory', async () => {
+    hasMemory = false
+    await use(1, 0)
+    const remove = spine.runtime.remove.bind(spine.runtime)
+    spine.runtime.remove = async (containerId) => {
+      await remove(containerId)
+      hasMemory = true
+    }
+    const log = await spine.log(await spine.push('test', commitOf('c')))
+    expect(log.join('\n')).toContain('One old release that ran for its own address ended')
+    expect(log.at(-1)).toMatch(/status=live$/)
+    expect(await leads(1)).toBe(false)
+    hasMemory = false
+    await until('v2 is retired', async () => (await states(2)) === 'retired')
+    hasMemory = false
+    expect((await spine.log(await spine.push('test', commitOf('d')))).at(-1)).toMatch(/status=failed$/)
+  })
+
   it('ends with its environment when that is stopped', async () => {
     await use(1, 0)
     await spine.deploys.stopServing(id, 'ada')

@@ -5,7 +5,7 @@ import { type InstanceRecord, insertInstance, isWeb, listInstancesOfDeploy, reco
 import { planInstances } from '../plan-instances.ts'
 import { type ReleaseSpec, readReleaseSpec } from '../release-spec.ts'
 import { readScale } from '../scale-store.ts'
-import { wantedMemory } from '../wanted-memory.ts'
+import { makeRoom } from '../wake/make-room.ts'
 import { takeWarm } from '../warm/warm.ts'
 import type { Step, StepContext } from './step.ts'
 
@@ -21,10 +21,7 @@ export const start: Step = async (context) => {
   if (counts !== null) log.write('detail', counts)
   for (const instance of instances) {
     const container = spec.instance(instance)
-    if (instance.containerId === null) {
-      const { memoryBytes } = container.limits
-      await tools.memory?.assertForStart(wantedMemory(tools.db, deploy.environmentId, memoryBytes))
-    }
+    if (instance.containerId === null) await makeRoom(context, container.limits.memoryBytes)
     if (!isWeb(instance)) continue
     await assertHeld()
     faultPoint('deploy.start.before')

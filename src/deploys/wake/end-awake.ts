@@ -1,5 +1,5 @@
 import { listAwakeOf } from '../instances.ts'
-import type { Tools } from '../steps/index.ts'
+import type { Tools } from '../steps/step.ts'
 import { recordAsleep } from './awake-store.ts'
 import { putToSleep } from './lead-awake.ts'
 

@@ -2,7 +2,7 @@ import { releaseKey, releaseSet } from '../../routing/index.ts'
 import { haveAddresses, hostEntriesOf } from '../exposures.ts'
 import { findExposures } from '../exposures-store.ts'
 import { type InstanceRecord, listInstancesOfDeploy } from '../instances.ts'
-import type { Tools } from '../steps/index.ts'
+import type { Tools } from '../steps/step.ts'
 import type { AskedRelease } from './asked-store.ts'
 import { recordAsleep, recordAwake, tellRelease } from './awake-store.ts'
 

@@ -1,5 +1,6 @@
 import { actAs, slipway } from '../../kernel/actor.ts'
 import { makeBackground } from '../../kernel/background.ts'
+import type { Clock } from '../../kernel/clock.ts'
 import { makeMutex } from '../../kernel/mutex.ts'
 import { makeSlots, type Slots } from '../../kernel/slots.ts'
 import { findExposures } from '../exposures-store.ts'
@@ -46,7 +47,7 @@ export function makeWakes({
   /** By release: of which app. */
   const waking = new Map<number, number>()
   const countOf = (appId: number): number => [...waking.values()].filter((its) => its === appId).length
-  const refused = new Map<number, { readonly why: WakeRefusal; readonly untilMs: number }>()
+  const refusals = makeRefusals(tools.clock)
   let isStarted = false
 
   const wake = async (release: AskedRelease): Promise<void> => {
@@ -54,15 +55,12 @@ export function makeWakes({
     const given: (() => void)[] = []
     const its = slotsOf.get(appId) ?? makeSlots(startsAtOnce.app)
     slotsOf.set(appId, its)
-    const refuseFor = (why: WakeRefusal): void =>
-      void refused.set(releaseId, { why, untilMs: tools.clock.monotonicMs() + againMs })
     try {
       for (const each of [its, slots]) given.push(await each.take(signal))
       const why = await wakeRelease({ tools, inTurn, retire, signal }, release)
-      if (why !== null) refuseFor(why)
+      if (why !== null) refusals.add(releaseId, why)
     } catch (error) {
-      // What is away would be asked again with each reload of the page that waits.
-      refuseFor('failed')
+      refusals.add(releaseId, 'failed')
       throw error
     } finally {
       for (const giveBack of given) giveBack()
@@ -80,10 +78,8 @@ export function makeWakes({
   const begin = (release: AskedRelease): ReleaseAnswer => {
     const { releaseId, appId } = release
     if (waking.has(releaseId)) return { kind: 'starting', release }
-    const nowMs = tools.clock.monotonicMs()
-    for (const [id, { untilMs }] of refused) if (untilMs <= nowMs) refused.delete(id)
-    const before = refused.get(releaseId)
-    if (before !== undefined) return refuse(release, before.why)
+    const before = refusals.find(releaseId)
+    if (before !== null) return refuse(release, before)
     const isFull = waking.size >= mostInLine.all || countOf(appId) >= mostInLine.app
     if (!isStarted || isFull) return refuse(release, 'busy')
     waking.set(releaseId, appId)
@@ -122,6 +118,22 @@ export function makeWakes({
     async stop() {
       stop.abort()
       await background.settled()
+    },
+  }
+}
+
+/** Why releases were not woken a moment ago: nothing is tried again with each reload of the page that waits. */
+function makeRefusals(clock: Clock): {
+  add: (releaseId: number, why: WakeRefusal) => void
+  find: (releaseId: number) => WakeRefusal | null
+} {
+  const refused = new Map<number, { readonly why: WakeRefusal; readonly untilMs: number }>()
+  return {
+    add: (releaseId, why) => void refused.set(releaseId, { why, untilMs: clock.monotonicMs() + againMs }),
+    find(releaseId) {
+      const nowMs = clock.monotonicMs()
+      for (const [id, { untilMs }] of refused) if (untilMs <= nowMs) refused.delete(id)
+      return refused.get(releaseId)?.why ?? null
     },
   }
 }
