@@ -330,7 +330,10 @@ describe('watch', () => {
     const reverting = await spine.request('rollback', 'test', commitOf('a'), {
       ...{ from: { releaseId: before, variables: 'release' }, reverts: replaced },
     })
-    expect(await spine.log(reverting)).toContain('error: test was to go back from what does not serve any more.')
+    expect(await spine.log(reverting)).toContain(
+      'error: test was to go back from what does not serve any more: something newer took its place.',
+    )
+    expect((await spine.deploys.get(reverting)).state).toBe('superseded')
     await spine.deploys.stopServing((await spine.environment('test')).id, 'ada')
     expect(await watched()).toEqual([])
     const end = () => spine.db.transaction((tx) => endWatch(tx, serving, 'because'))

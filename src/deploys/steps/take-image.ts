@@ -39,7 +39,8 @@ export const takeImage: Step = async ({ deploy, own, log, tools }) => {
 /** Something newer may have gone live since it was decided to go back. */
 async function assertStillReverts({ reverts, environment }: Deploy, { db }: Tools): Promise<void> {
   if (reverts === null || (await getDeploy(db, reverts)).serves) return
-  throw new SlipwayError('conflict', `${environment} was to go back from what does not serve any more.`)
+  const why = `${environment} was to go back from what does not serve any more: something newer took its place.`
+  throw new SlipwayError('superseded', why)
 }
 
 interface Reading {
