@@ -1,10 +1,9 @@
 import type { Build, BuildPlan, Builds } from '../builds/index.ts'
 import {
-  assertNotRevoked,
+  assertImage,
   type DeployRequest,
   findImageOrigin,
   type ImageOrigin,
-  imageGoneError,
   type ProcessCount,
   wantedProcesses,
 } from '../deploys/index.ts'
@@ -130,10 +129,6 @@ async function findServing({ releases, builds }: Parts, { id, app, name }: Envir
       hint: `Deploy first: slipway deploy ${name} -a ${app}`,
     })
   }
-  const isGone = current.imageRemovedAt !== null
-  const build = await builds.get(current.buildId)
-  const of = { app, environment: name, commit: current.commit, from: { number: current.number, environment: name } }
-  if (isGone || !(await builds.hasImage(build))) throw imageGoneError({ ...of, isOld: isGone })
-  assertNotRevoked(of, build.image)
+  await assertImage(builds, { ...current, app, environment: name, from: { number: current.number, environment: name } })
   return current
 }

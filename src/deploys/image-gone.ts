@@ -1,4 +1,4 @@
-import type { BuiltImage } from '../builds/index.ts'
+import type { Builds, BuiltImage } from '../builds/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
 import { type Deploy, nameOrigin, type Origin } from './deploy.ts'
@@ -29,6 +29,24 @@ export function imageGoneError(gone: GoneImage): SlipwayError {
   return new SlipwayError('conflict', `The image of ${nameOrigin(from, environment)} is gone: ${why}.`, {
     hint: `To build its commit again, with the variables of today: ${wayToRebuild(gone)}${older}`,
   })
+}
+
+export interface KeptImage extends WantedImage {
+  readonly buildId: number
+  /** Null: it was not given up. */
+  readonly imageRemovedAt: Date | null
+}
+
+/** Throws `conflict`, with the way to build its commit again, when nothing may be started from this image any more. */
+export async function assertImage(
+  builds: Pick<Builds, 'get' | 'hasImage'>,
+  { buildId, imageRemovedAt, ...wanted }: KeptImage,
+  findInstead: () => Promise<number | null> = () => Promise.resolve(null),
+): Promise<void> {
+  const isOld = imageRemovedAt !== null
+  const build = await builds.get(buildId)
+  if (isOld || !(await builds.hasImage(build))) throw imageGoneError({ ...wanted, isOld, instead: await findInstead() })
+  assertNotRevoked(wanted, build.image)
 }
 
 /**

@@ -10,7 +10,7 @@ export type {
   QueuedDeploy,
 } from './deploy.ts'
 export { buildHeading, hasEnded, isBuildHeading, renderLine } from './deploy.ts'
-export { assertNotRevoked, imageGoneError } from './image-gone.ts'
+export { assertImage } from './image-gone.ts'
 export { findImageOrigin, type ImageOrigin } from './image-origin-store.ts'
 export { type ProcessCount, wantedProcesses } from './wanted-processes.ts'
 export { countAhead } from './line.ts'

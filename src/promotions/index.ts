@@ -1,11 +1,5 @@
 import type { Builds } from '../builds/index.ts'
-import {
-  assertNotRevoked,
-  type DeployRequest,
-  type Deploys,
-  imageGoneError,
-  type QueuedDeploy,
-} from '../deploys/index.ts'
+import { assertImage, type DeployRequest, type Deploys, type QueuedDeploy } from '../deploys/index.ts'
 import type { Environment } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Database } from '../postgres/database.ts'
@@ -89,7 +83,10 @@ export function makePromotions(parts: Parts): Promotions {
       const { source, buildVariables } = await plan(target, wish)
       if (anyway && rebuild) throw new SlipwayError('bad_request', 'Either the image as it is, or a new one: not both.')
       if (buildVariables.length > 0 && !anyway && !rebuild) throw otherVariablesError(target, wish.from, buildVariables)
-      if (!rebuild) await assertImage(parts, target, wish.from, source)
+      if (!rebuild) {
+        const from = { number: source.number, environment: wish.from.name }
+        await assertImage(builds, { ...source, app: target.app, environment: target.name, from })
+      }
       const request: DeployRequest = {
         environmentId: target.id,
         kind: 'promotion',
@@ -183,19 +180,4 @@ function otherVariablesError(target: Environment, from: Environment, names: read
       hint: `To take the image as it is: ${again} --anyway. To build its commit again for ${target.name}: ${again} --rebuild`,
     },
   )
-}
-
-async function assertImage(
-  { builds }: Parts,
-  target: Environment,
-  from: Environment,
-  source: ReleaseSummary,
-): Promise<void> {
-  const isGone = source.imageRemovedAt !== null
-  const { app, name: environment } = target
-  const origin = { number: source.number, environment: from.name }
-  const of = { app, environment, commit: source.commit, from: origin }
-  const build = await builds.get(source.buildId)
-  if (isGone || !(await builds.hasImage(build))) throw imageGoneError({ ...of, isOld: isGone })
-  assertNotRevoked(of, build.image)
 }

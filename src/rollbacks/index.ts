@@ -1,11 +1,5 @@
 import type { Builds } from '../builds/index.ts'
-import {
-  assertNotRevoked,
-  type DeployRequest,
-  type Deploys,
-  imageGoneError,
-  type QueuedDeploy,
-} from '../deploys/index.ts'
+import { assertImage, type DeployRequest, type Deploys, type QueuedDeploy } from '../deploys/index.ts'
 import type { Environment } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
 import { shortCommit } from '../kernel/short-commit.ts'
@@ -141,14 +135,8 @@ async function assertServed(parts: Parts, environment: Environment, target: Rele
       hint: `To try its commit once more: slipway deploy ${name} --commit ${shortCommit(target.commit)} -a ${app}`,
     })
   }
-  const isGone = target.imageRemovedAt !== null
-  const build = await parts.builds.get(target.buildId)
-  const of = { app, environment: name, commit: target.commit, from: { number: target.number, environment: name } }
-  if (!isGone && (await parts.builds.hasImage(build))) return assertNotRevoked(of, build.image)
-  const older = await findEarlier(
-    parts.db,
-    { environmentId: id, current: target.number, keepsVariables: false },
-    { kept: true },
+  const from = { number: target.number, environment: name }
+  await assertImage(parts.builds, { ...target, app, environment: name, from }, () =>
+    findEarlier(parts.db, { environmentId: id, current: target.number, keepsVariables: false }, { kept: true }),
   )
-  throw imageGoneError({ ...of, isOld: isGone, instead: older })
 }
