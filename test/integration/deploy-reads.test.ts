@@ -1,24 +1,11 @@
-import { afterAll, beforeAll, expect, it } from '@jest/globals'
+import { expect, it } from '@jest/globals'
 import { makeDeployReads } from '../../src/deploys/reads.ts'
-import { makeEnvironments } from '../../src/environments/index.ts'
-import { silentLogger } from '../../src/kernel/logger.ts'
-import { makePool, type Pool } from '../../src/postgres/index.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import type { Pool } from '../../src/postgres/index.ts'
+import { withOwnPool } from '../support/own-pool.ts'
 
-let database: TestDatabase
 let pool: Pool
 let environmentId: number
-beforeAll(async () => {
-  database = await createTestDatabase()
-  pool = makePool(database.connection, { logger: silentLogger, size: 2 })
-  const environments = makeEnvironments({ db: pool })
-  await environments.createApp('shop')
-  environmentId = (await environments.get('shop', 'live')).id
-})
-afterAll(async () => {
-  await pool.close()
-  await database.drop()
-})
+withOwnPool((own) => void ({ pool, environmentId } = own))
 
 const insert = async (sql: string, values: unknown[] = []): Promise<number> =>
   (await pool.query<{ id: number }>(`${sql} returning id`, values))[0]?.id ?? 0

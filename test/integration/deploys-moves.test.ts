@@ -1,15 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { failWaiting } from '../../src/deploys/agreement-store.ts'
 import { type DeployState, hasEnded, mayMove } from '../../src/deploys/deploy.ts'
 import { claimNextDeploy, requestCancel, supersedeWaiting } from '../../src/deploys/line-store.ts'
 import { recordEnd } from '../../src/deploys/store.ts'
 import { recordReverted } from '../../src/deploys/warm/watch-store.ts'
-import { makeEnvironments } from '../../src/environments/index.ts'
-import { silentLogger } from '../../src/kernel/logger.ts'
-import { makePool, type Pool, type Transaction } from '../../src/postgres/index.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import type { Pool, Transaction } from '../../src/postgres/index.ts'
+import { withOwnPool } from '../support/own-pool.ts'
 import { root } from '../support/root.ts'
 
 /*
@@ -33,20 +31,9 @@ const movers: Readonly<Record<string, Mover>> = {
   ...Object.fromEntries(states.map((to) => [`recordEnd ${to}`, (tx, id) => recordEnd(tx, { id, worker }, to)])),
 }
 
-let database: TestDatabase
 let pool: Pool
 let environmentId: number
-beforeAll(async () => {
-  database = await createTestDatabase()
-  pool = makePool(database.connection, { logger: silentLogger, size: 2 })
-  const environments = makeEnvironments({ db: pool })
-  await environments.createApp('shop')
-  environmentId = (await environments.get('shop', 'live')).id
-})
-afterAll(async () => {
-  await pool.close()
-  await database.drop()
-})
+withOwnPool((own) => void ({ pool, environmentId } = own))
 
 /** What a deploy in that state is in after the statement. */
 async function move(from: DeployState, mover: Mover): Promise<DeployState> {
