@@ -52,9 +52,12 @@ export interface StartedFor {
 
 const selectStartedFor = `case when o.id is not null then json_build_object('releaseId', o.id, 'number', o.number) end as "startedFor"`
 
+/** Of an instance `i` of the release `r`: a value was taken out of its release since it was started. */
+const isRevoked = 'coalesce(r.variables_revoked_at > i.created_at, false)'
+
 const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "releaseNumber", i.deploy_id as "deployId",
     r.environment_id as "environmentId", e.label, e.live, i.process, i.position, i.container_id as "containerId", host(ad.address) as address,
-    ${selectStartedFor}, coalesce(r.variables_revoked_at > i.created_at, false) as "isRevoked", i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
+    ${selectStartedFor}, ${isRevoked} as "isRevoked", i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
     coalesce(greatest(0, extract(epoch from i.warm_until - now()) * 1000), 0)::float8 as "warmLeftMs", i.stop_ms as "stopMs",
     i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
     i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",
@@ -141,7 +144,7 @@ export interface RouteSwitch {
 }
 
 /** What served stays ready for a way back, but for what was started with a value that was revoked since. */
-const staysWarm = `i.state = 'serving' and i.process = 'web' and not coalesce(r.variables_revoked_at > i.created_at, false)`
+const staysWarm = `i.state = 'serving' and i.process = 'web' and not ${isRevoked}`
 
 /**
  * The deploy's instances serve now; those of the environment's other deploys drain from now on, also what was warm until now.

@@ -391,7 +391,7 @@ describe('exit codes', () => {
     [2, ['envs', 'set', '-a', 'shop', '--deploy-on-push'], 'Which environment?'],
     [2, ['envs', 'set', 'live', '-a', 'shop', '--branch', 'a..b'], 'cannot be the name of a branch'],
     [2, ['deploy', '-a', 'shop', '--commit', '--help-me'], 'Give a branch, a tag, or the first 4'],
-    [4, ['deploy', '-a', 'shop', '--commit', 'v12'], 'slipway releases rebuild v12 -e test -a shop'],
+    [4, ['deploy', '-a', 'shop', '--commit', 'v12'], 'slipway releases rebuild v12 test -a shop'],
     [2, ['deploys', 'log', '../1'], 'not the number of a deploy'],
     [2, ['logs', '-a', 'shop', '-n', '0'], 'not a number from 1'],
     [2, ['apps', 'create', 'Shop'], 'cannot be the name of an app'],

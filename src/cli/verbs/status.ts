@@ -181,9 +181,7 @@ function printStatus(out: Output, status: Status): void {
 const shownAbove = new Set(['succeeded', 'failed', 'ended', 'locked', 'maintenance'])
 
 /** What somebody should do something about. */
-const pressing = new Set([
-  ...['maintenance', 'locked', 'crashed', 'revoked', 'failed', 'commands-ran', 'rewritten', 'no-branch'],
-])
+const pressing = new Set('maintenance locked crashed revoked failed commands-ran rewritten no-branch'.split(' '))
 
 function describeLock({ by, since, reason, waits, allowsRollbacks }: NonNullable<Lock>): string {
   const how = `${waits ? 'deploys wait' : 'deploys are refused'}${allowsRollbacks ? ', rollbacks are not' : ''}`

@@ -19,11 +19,11 @@ export async function makeRoom(context: StepContext, memoryBytes: number): Promi
     if (!(error instanceof SlipwayError) || error.code !== 'unavailable') throw error
     const ended = await endAllAwake(context)
     if (ended === 0) throw error
-    const what = ended === 1 ? 'One old release that ran' : `${ended} old releases that ran`
-    log.write(
-      'detail',
-      `${what} for ${ended === 1 ? 'its' : 'their'} own address ended: the server had too little memory beside`,
-    )
+    const what =
+      ended === 1
+        ? 'One old release that ran for its own address'
+        : `${ended} old releases that ran for their own addresses`
+    log.write('detail', `${what} ended: the server had too little memory for this besides`)
     await assert()
   }
 }

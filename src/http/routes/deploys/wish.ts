@@ -58,7 +58,7 @@ const isReleaseName = (text: string): boolean => /^v[1-9][0-9]{0,8}$/.test(text)
 function hintRelease(error: unknown, { name, app }: Environment, release: string): unknown {
   if (!(error instanceof SlipwayError && error.code === 'not_found')) return error
   return new SlipwayError('not_found', error.message, {
-    hint: `If you mean the release: slipway rollback ${name} ${release} -a ${app}, or to build its commit again: slipway releases rebuild ${release} -e ${name} -a ${app}`,
+    hint: `If you mean the release: slipway rollback ${name} ${release} -a ${app}, or to build its commit again: slipway releases rebuild ${release} ${name} -a ${app}`,
     cause: error,
   })
 }
