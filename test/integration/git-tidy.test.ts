@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, utimesSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { heldRefs } from '../../src/git/index.ts'
 import { type Clone, type GitServer } from '../support/git-server.ts'
@@ -123,10 +123,23 @@ describe('tidying a repository', () => {
     expect(left.map((path) => existsSync(path))).toEqual([false, false])
   })
 
+  it.each(['gc.pid.lock', 'packed-refs.lock', 'packed-refs.new'])(
+    'is not held up by a %s that a killed one left',
+    async (lock) => {
+      await clone.commit('a.txt', 'a')
+      await clone.git('push', '-q', '-o', 'skip-deploy', 'divio', 'main')
+      makeWorthWhile()
+      writeFileSync(join(repository(), lock), '')
+      age(join(repository(), lock), 1)
+      expect(await tidy()).toMatchObject({ packed: true })
+      expect(looseObjects()).toBe(0)
+    },
+  )
+
   it('can be broken off at any moment, and is done at the next time', async () => {
     const commit = await clone.commit('a.txt', 'a')
     await clone.git('push', '-q', '-o', 'skip-deploy', 'divio', 'main')
-    for (const afterMs of [1, 10, 20, 40, 80]) {
+    for (const afterMs of [1, 5, 10, 15, 20, 25, 30, 40, 60, 80]) {
       makeWorthWhile()
       await tidy(AbortSignal.timeout(afterMs)).catch(() => undefined)
       expect(isThere(commit)).toBe(true)

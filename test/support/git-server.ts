@@ -216,7 +216,7 @@ function leftFiles(dataDir: string): string[] {
   try {
     return readdirSync(join(dataDir, 'repositories'), { recursive: true })
       .map(String)
-      .filter((path) => /(?:^|\/)(?:tmp_|incoming-|\.tmp-|\.new-)|\.lock$/.test(path))
+      .filter((path) => /(?:^|\/)(?:tmp_|incoming-|\.tmp-|\.new-)|\.lock$|\/packed-refs\.new$/.test(path))
   } catch (error) {
     // A folder went while it was read.
     return [String(error)]

@@ -1,7 +1,7 @@
 import type { SpawnGit } from '../../git/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import { runGit } from './spawn-git.ts'
-import { removeLocks, sweepRepository } from './sweep.ts'
+import { sweepRepository } from './sweep.ts'
 
 /** A first packing of a large history takes minutes; more than this is not worth the disk's time. */
 const packLimitMs = 30 * 60_000
@@ -22,7 +22,7 @@ const settings = [
 ] as const
 
 export async function tidyRepository(spawnGit: SpawnGit, repository: string, signal: AbortSignal): Promise<void> {
-  await sweepRepository(repository, temporaryAgeMs)
+  await sweepRepository(repository, { temporaryMs: temporaryAgeMs })
   const run = async (...args: string[]): Promise<void> => {
     const { code, stderr, outOfMemory } = await runGit(spawnGit, args, { repository, signal, timeoutMs: packLimitMs })
     if (code === 0) return
@@ -39,9 +39,9 @@ export async function tidyRepository(spawnGit: SpawnGit, repository: string, sig
     await run('pack-refs', '--all')
     await run(...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]), 'gc', '--auto', '--quiet')
   } catch (error) {
-    // One in ten that are ended leaves its lock (measured), and until it goes no ref can be deleted, or that one not be moved. Nobody
-    // else has any: nobody pushes.
-    await removeLocks(repository)
+    // One in ten that are ended leaves a lock (measured), and until it goes no ref can be deleted, that one not be moved, or
+    // nothing be tidied; others leave packs half made. Nobody else has any: nobody pushes.
+    await sweepRepository(repository, { lockMs: 0 })
     throw error
   }
 }

@@ -3,28 +3,32 @@ import { join } from 'node:path'
 
 const lockAgeMs = 2_000
 
+/** With `packed-refs.new` no ref can be packed or deleted, with `gc.pid.lock` no `git gc` runs any more. */
+const locks = ['HEAD.lock', 'packed-refs.new', 'packed-refs.lock', 'config.lock', 'gc.pid.lock']
+
 /**
  * Removes what killed git children left, when no push is on its way. No ref's name can end in `.lock`, and git makes and
- * removes a lock within milliseconds. Temporary objects are of pushes whose server died: their clients know them as failed.
- * At start all of them go; later only those that have become as old as `temporaryAgeMs`.
+ * removes a lock within milliseconds; 0: whatever their age, when none is at work. Temporary objects are of pushes whose
+ * server died: their clients know them as failed. At start all of them go; later only those that have become as old as
+ * `temporaryMs`.
  */
-export async function sweepRepository(repository: string, temporaryAgeMs = 0): Promise<void> {
-  await removeLocks(repository, lockAgeMs)
+export async function sweepRepository(
+  repository: string,
+  { lockMs = lockAgeMs, temporaryMs = 0 }: { lockMs?: number; temporaryMs?: number } = {},
+): Promise<void> {
+  for (const name of locks) await removeOlder(join(repository, name), lockMs)
+  await sweepLocks(join(repository, 'refs'), lockMs)
+  await sweepFolder(join(repository, 'info'), /^refs_\w{6}$/, temporaryMs)
   const objects = join(repository, 'objects')
+  await sweepFolder(objects, /^(?:tmp_objdir-|incoming-)/, temporaryMs)
   for (const name of await list(objects)) {
-    if (/^(?:tmp_objdir-|incoming-)/.test(name)) await removeOlder(join(objects, name), temporaryAgeMs)
-    else if (/^[0-9a-f]{2}$|^pack$/.test(name)) {
-      for (const file of await list(join(objects, name))) {
-        if (/^\.?tmp[-_]/.test(file)) await removeOlder(join(objects, name, file), temporaryAgeMs)
-      }
-    }
+    if (/^[0-9a-f]{2}$|^pack$/.test(name)) await sweepFolder(join(objects, name), /^\.?tmp[-_]/, temporaryMs)
+    else if (name === 'info') await sweepFolder(join(objects, name), /^packs_\w{6}$/, temporaryMs)
   }
 }
 
-/** Those that git children left; 0: whatever their age, when none is at work. */
-export async function removeLocks(repository: string, ageMs = 0): Promise<void> {
-  for (const name of ['HEAD.lock', 'packed-refs.lock', 'config.lock']) await removeOlder(join(repository, name), ageMs)
-  await sweepLocks(join(repository, 'refs'), ageMs)
+async function sweepFolder(folder: string, temporary: RegExp, ageMs: number): Promise<void> {
+  for (const name of await list(folder)) if (temporary.test(name)) await removeOlder(join(folder, name), ageMs)
 }
 
 async function sweepLocks(folder: string, ageMs: number): Promise<void> {
