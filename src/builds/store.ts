@@ -1,5 +1,5 @@
 import { type ErrorCode, SlipwayError } from '../kernel/errors.ts'
-import type { Queryable, Transaction } from '../postgres/database.ts'
+import { prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import type { AppConfig } from './app-config.ts'
 import type { BuiltImage } from './builder.ts'
 
@@ -78,7 +78,7 @@ export async function findOrInsertBuild(tx: Transaction, build: NewBuild): Promi
 }
 
 export async function findBuild(q: Queryable, id: number): Promise<Build | null> {
-  const rows = await q.query<BuildRow>(`select ${columns} from builds where id = $1`, [id])
+  const rows = await q.query<BuildRow>(`select ${columns} from builds where id = $1`, [id], prepared)
   return rows[0] === undefined ? null : toBuild(rows[0])
 }
 

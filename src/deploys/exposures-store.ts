@@ -1,4 +1,4 @@
-import type { Queryable, Transaction } from '../postgres/database.ts'
+import { prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import { type Limits, type Maintenance, rangePrefixes, usualMessage } from '../routing/index.ts'
 import type { Exposure, Exposures } from './exposures.ts'
 
@@ -38,9 +38,11 @@ export async function listExposures(q: Queryable): Promise<Exposures> {
 
 export async function findExposures(q: Queryable, environmentId: number): Promise<Exposures> {
   return toExposures(
-    await q.query<Row>(`${selectExposures} join (${ruled}) r on r.environment_id = e.id where r.environment_id = $1`, [
-      environmentId,
-    ]),
+    await q.query<Row>(
+      `${selectExposures} join (${ruled}) r on r.environment_id = e.id where r.environment_id = $1`,
+      [environmentId],
+      prepared,
+    ),
   )
 }
 

@@ -1,4 +1,4 @@
-import type { Queryable, Transaction } from '../postgres/database.ts'
+import { prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import { variablesRevision } from '../vars/index.ts'
 
 /** One container of a release, from before it starts until it is retired. Its SQL too. The instances of one deploy belong together. */
@@ -71,9 +71,11 @@ const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "r
 
 /** Those that a deploy started, of all processes. */
 export async function listInstancesOfDeploy(q: Queryable, deployId: number): Promise<InstanceRecord[]> {
-  return q.query(`${selectInstance} where i.deploy_id = $1 and i.state <> 'retired' order by i.process, i.position`, [
-    deployId,
-  ])
+  return q.query(
+    `${selectInstance} where i.deploy_id = $1 and i.state <> 'retired' order by i.process, i.position`,
+    [deployId],
+    prepared,
+  )
 }
 
 /** Takes requests, and is checked for it. */

@@ -7,7 +7,7 @@ import {
   toLock,
 } from '../environments/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
-import type { Queryable, Transaction } from '../postgres/database.ts'
+import { prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import type { DeployRequest, DeployStep } from './deploy.ts'
 import { type InLine, placeOf } from './line.ts'
 
@@ -78,6 +78,7 @@ export async function listLine(q: Queryable, environmentId: number): Promise<InL
      from deploys d join environments e on e.id = d.environment_id left join builds b on b.id = d.build_id
      where d.environment_id = $1 and d.state in ('waiting', 'running') order by d.id`,
     [environmentId],
+    prepared,
   )
 }
 

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { type Clock, systemClock } from '../kernel/clock.ts'
 import { sanitizeLine } from '../kernel/terminal-text.ts'
-import type { Database, Queryable, Transaction } from '../postgres/database.ts'
+import { type Database, prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import type { Masker, Masks } from '../vars/index.ts'
 import { hasEnded, type LogKind, type LogLine } from './deploy.ts'
 import { LostDeployError, type Own } from './line-store.ts'
@@ -198,6 +198,7 @@ export async function lastSeq(q: Queryable, deployId: number): Promise<number> {
   const rows = await q.query<{ seq: number }>(
     'select coalesce(max(seq), 0)::int as seq from deploy_log where deploy_id = $1',
     [deployId],
+    prepared,
   )
   return rows[0]?.seq ?? 0
 }
@@ -240,6 +241,7 @@ async function insertOwnLines(
      )
      select id from own`,
     [own.id, first, kindsOf(lines), textsOf(lines), own.worker],
+    prepared,
   )
   if (owned.length === 0) throw new LostDeployError(own)
 }
@@ -255,5 +257,6 @@ export async function readLines(
   return q.query<LogLine>(
     'select seq, at, kind, text from deploy_log where deploy_id = $1 and seq > $2 order by seq limit $3',
     [deployId, after, limit],
+    prepared,
   )
 }

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../kernel/errors.ts'
-import type { Queryable, Transaction } from '../postgres/database.ts'
+import { prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import {
   type Deploy,
   type DeployKind,
@@ -109,7 +109,7 @@ function toOrigin({ variables_of: variables, ...row }: DeployRow): Origin | null
 }
 
 export async function findDeploy(q: Queryable, id: number): Promise<Deploy | null> {
-  const rows = await q.query<DeployRow>(`${selectDeploy} where d.id = $1`, [id])
+  const rows = await q.query<DeployRow>(`${selectDeploy} where d.id = $1`, [id], prepared)
   return rows[0] === undefined ? null : toDeploy(rows[0])
 }
 
@@ -139,6 +139,7 @@ export async function listStepsDone(q: Queryable, deployId: number): Promise<Dep
   const rows = await q.query<{ step: DeployStep }>(
     `select step from deploy_steps where deploy_id = $1 and outcome = 'done'`,
     [deployId],
+    prepared,
   )
   return rows.map((row) => row.step)
 }
@@ -181,6 +182,7 @@ export async function recordStepBegun(q: Queryable, own: Own, step: DeployStep):
      )
      select begins from own`,
     [own.id, own.worker, step],
+    prepared,
   )
   if (rows[0] === undefined) throw new LostDeployError(own)
   return rows[0].begins
@@ -198,6 +200,7 @@ export async function recordStepEnded(
      where s.deploy_id = $1 and s.step = $3 and d.id = s.deploy_id and d.lease_owner = $2 and d.state = 'running'
      returning (extract(epoch from now() - s.started_at) * 1000)::float8 as ms`,
     [own.id, own.worker, step, outcome],
+    prepared,
   )
   if (rows[0] === undefined) throw new LostDeployError(own)
   return rows[0].ms

@@ -1,8 +1,20 @@
 /** What modules know of PostgreSQL: parameterised SQL, transactions, notifications. Implemented by `pool.ts`. */
 export interface Queryable {
   /** Rows as the driver gives them; map them in the module's `store.ts`. bigint columns come as number. */
-  query<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>
+  query<Row extends object>(sql: string, values?: readonly unknown[], how?: QueryOptions): Promise<Row[]>
 }
+
+export interface QueryOptions {
+  /**
+   * Planned once for each connection instead of each time. For what is asked at every step of a deploy, joins much and finds
+   * its rows by their keys: there planning takes ten times as long as the rest (measured: a deploy with all that belongs to
+   * it in 0.4 ms instead of 4). Not for what is planned differently when tables have grown.
+   */
+  readonly prepared?: boolean
+}
+
+/** As the last argument of `query`. */
+export const prepared: QueryOptions = { prepared: true }
 
 export interface Transaction extends Queryable {
   readonly inTransaction: true

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isNativeError } from 'node:util/types'
 import pg from 'pg'
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
-import type { Database, ServerPlace, Term, Transaction } from './database.ts'
+import type { Database, QueryOptions, ServerPlace, Term, Transaction } from './database.ts'
 import { makeTerm } from './term.ts'
 
 /**
@@ -60,7 +61,7 @@ export function makePool(
   let term: Term | null = null
   let closing = false
   return {
-    query: (sql, values) => runQuery(pool, sql, values),
+    query: (sql, values, how) => runQuery(pool, sql, values, how),
     transaction: (work) => runTransaction(pool, work),
     async close() {
       closing = true
@@ -110,12 +111,23 @@ async function runQuery<Row extends object>(
   on: pg.Pool | pg.PoolClient,
   sql: string,
   values: readonly unknown[] = [],
+  how: QueryOptions = {},
 ): Promise<Row[]> {
+  const name = how.prepared === true ? { name: nameOf(sql) } : {}
   try {
-    return (await on.query<Row>(sql, [...values])).rows
+    return (await on.query<Row>({ ...name, text: sql, values: [...values] })).rows
   } catch (error) {
     throw databaseError(error)
   }
+}
+
+const names = new Map<string, string>()
+
+/** A prepared statement's: the same for the same text. */
+function nameOf(sql: string): string {
+  let name = names.get(sql)
+  if (name === undefined) names.set(sql, (name = createHash('sha256').update(sql).digest('base64url')))
+  return name
 }
 
 async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -125,7 +137,7 @@ async function runTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promi
   client.on('error', heard)
   const tx: Transaction = {
     inTransaction: true,
-    query: (sql, values) => runQuery(client, sql, values),
+    query: (sql, values, how) => runQuery(client, sql, values, how),
   }
   let broken = false
   try {

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../kernel/errors.ts'
-import type { Queryable, Transaction } from '../postgres/database.ts'
+import { prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 
 /** A build in one environment, with a number that is never used again. */
 export interface Release {
@@ -44,7 +44,7 @@ export async function createRelease(tx: Transaction, environmentId: number, buil
 }
 
 export async function getRelease(q: Queryable, id: number): Promise<Release> {
-  const rows = await q.query<ReleaseRow>(`select ${columns} from releases where id = $1`, [id])
+  const rows = await q.query<ReleaseRow>(`select ${columns} from releases where id = $1`, [id], prepared)
   if (rows[0] === undefined) throw new SlipwayError('not_found', `There is no release ${id}.`)
   return toRelease(rows[0])
 }

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../kernel/errors.ts'
-import type { Queryable, Transaction } from '../postgres/database.ts'
+import { prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import type { Present } from './variable.ts'
 
 export interface Sealed {
@@ -129,6 +129,7 @@ export async function findWithRelease(q: Queryable, releaseId: number): Promise<
        ${variablesRevision('releases')} as revision
      from releases where id = $1`,
     [releaseId],
+    prepared,
   )
   return rows[0] ?? null
 }

@@ -15,9 +15,12 @@ import type { Step } from './step.ts'
  */
 export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   const { router, addresses } = tools
-  const spec = await readReleaseSpec(deploy, tools)
   const { environmentId, label, live } = deploy
-  const exposures = await findExposures(tools.db, environmentId)
+  const [spec, exposures, instances] = await Promise.all([
+    readReleaseSpec(deploy, tools),
+    findExposures(tools.db, environmentId),
+    listInstancesOfDeploy(tools.db, deploy.instancesOf),
+  ])
   const route = {
     environmentId,
     label,
@@ -30,9 +33,7 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
     exposures,
     routes: [route],
     // All of them have passed their checks.
-    instances: (await listInstancesOfDeploy(tools.db, deploy.instancesOf)).map((instance) => {
-      return { ...instance, state: 'serving', downSince: null }
-    }),
+    instances: instances.map((instance) => ({ ...instance, state: 'serving', downSince: null })),
     hosts: addresses,
   })
   const to = wanted.keys.get(environmentKey(environmentId)) as RouteTarget
