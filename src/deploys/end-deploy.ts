@@ -62,7 +62,8 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending, term: T
     // Before its instances, as a revocation locks them.
     await store.settleEnvironment(tx, deploy)
     if (instancesOf !== deployId) await serveAgain(tx, deploy)
-    const to = { environmentId, releaseId: releaseId as number, deployId: instancesOf, keepWarmMs }
+    const isSameRelease = isOfSameRelease(deploy.kind)
+    const to = { environmentId, releaseId: releaseId as number, deployId: instancesOf, keepWarmMs, isSameRelease }
     const draining = await switchRoute(tx, to)
     if (watch !== null) await watchStore.recordWatched(tx, own, watch.ms)
     const reverted = await recordReverted(tx, deploy, logs)

@@ -143,18 +143,21 @@ export interface RouteSwitch {
   readonly deployId: number
   /** How long those of `web` that served stay as they are before they drain. */
   readonly keepWarmMs: number
+  /** It is the release that served: what was warm beside it stays so. */
+  readonly isSameRelease: boolean
 }
 
 /** What served stays ready for a way back, but for what was started with a value that was revoked since. */
 const staysWarm = `i.state = 'serving' and i.process = 'web' and not ${isRevoked}`
 
 /**
- * The deploy's instances serve now; those of the environment's other deploys drain from now on, also what was warm until now.
+ * The deploy's instances serve now; those of the environment's other deploys drain from now on, also what was warm until now,
+ * but for a start of the same release anew.
  * Returns the deploys that drain.
  */
 export async function switchRoute(
   tx: Transaction,
-  { environmentId, releaseId, deployId, keepWarmMs }: RouteSwitch,
+  { environmentId, releaseId, deployId, keepWarmMs, isSameRelease }: RouteSwitch,
 ): Promise<number[]> {
   await tx.query(
     `insert into routes (environment_id, release_id, deploy_id) values ($1, $2, $3)
@@ -170,9 +173,9 @@ export async function switchRoute(
          * interval '1 millisecond'
      from releases r
      where r.id = i.release_id and r.environment_id = $1 and i.deploy_id <> $2
-       and (i.state = 'serving' or (i.state = 'draining' and i.warm_until > now()))
+       and (i.state = 'serving' or (i.state = 'draining' and i.warm_until > now() and not $4))
      returning i.deploy_id`,
-    [environmentId, deployId, keepWarmMs],
+    [environmentId, deployId, keepWarmMs, isSameRelease],
   )
   return [...new Set(drained.map((row) => row.deploy_id))]
 }

@@ -383,6 +383,37 @@ describe('watch', () => {
     expect((await spine.deploys.get(bad)).error?.message).toContain('9 of 40 answers (23 %)')
   })
 
+  it('does not blame it for an engine that went down with all that ran, but for what it does after that', async () => {
+    await live(await spine.push('test', commitOf('a')))
+    const watched = await spine.push('test', commitOf('b'))
+    await live(watched)
+    const { id } = await spine.environment('test')
+    const ends = async () => (await spine.deploys.listInstances(id)).find((one) => one.deployId === watched)?.endCount
+    spine.runtime.restartEngine()
+    await until(async () => (await ends()) === 1)
+    await delay(2_500)
+    expect((await spine.deploys.get(watched)).state).toBe('live')
+    spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
+    await reverted(watched)
+    expect((await spine.deploys.get(watched)).error?.message).toBe('web.1 ended with exit code 3 while it was watched.')
+  })
+
+  it('goes on when it is started anew, and so does what is warm', async () => {
+    await live(await spine.push('test', commitOf('a')))
+    const bad = await spine.push('test', commitOf('b'))
+    await live(bad)
+    const warm = await containerOf(web('v1'))
+    const restarted = await spine.request('restart', 'test', commitOf('b'))
+    await live(restarted)
+    await until(() => !spine.runtime.names().includes(web('v2')))
+    await answered(restarted, { total: 40, failed: 20 })
+    await reverted(bad)
+    expect((await spine.deploys.get(bad)).error?.message).toContain('20 of 40 answers')
+    const [back] = await spine.deploys.list((await spine.environment('test')).id, { limit: 1 })
+    expect(back).toMatchObject({ kind: 'rollback', state: 'live', reverts: bad })
+    expect(await containerOf(web('v1'))).toBe(warm)
+  })
+
   it('tells, and leaves it, when nothing is warm any more to go back to', async () => {
     const before = await live(await spine.push('test', commitOf('a')))
     const bad = await spine.push('test', commitOf('b'))

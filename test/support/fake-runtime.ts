@@ -16,6 +16,8 @@ import type {
 export interface FakeRuntime extends Runtime {
   /** Ends an instance as if by itself. */
   end(containerId: string, how?: { exitCode?: number; outOfMemory?: boolean }): void
+  /** The engine goes down with all that runs, and starts again what it keeps running. */
+  restartEngine(): void
   writeLog(containerId: string, ...lines: string[]): void
   setListeners(containerId: string, listeners: readonly Listener[] | null): void
   /** Every call fails with `unavailable` while true. */
@@ -137,6 +139,15 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     tell('died', change(container, { state: 'exited', exitCode, outOfMemory }))
   }
 
+  function restartEngine(): void {
+    for (const container of containers.values()) {
+      const { containerId, isKept, state } = container.instance
+      if (state !== 'running') continue
+      end(containerId, { exitCode: 137 })
+      if (isKept) tell('started', change(container, { state: 'running', startedAt: new Date() }))
+    }
+  }
+
   function begin(argv: readonly string[], container: FakeContainer, options: RunOptions): Promise<number> {
     const ran = runHere(argv, options, (line) => {
       container.log.push(line)
@@ -163,6 +174,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
 
   return {
     kept,
+    restartEngine,
     envOf: (containerId) => find(containerId).env,
     names: () => [...containers.values()].map(({ instance }) => instance.name),
     end,

@@ -31,13 +31,15 @@ export interface OwnEngine {
 export interface EngineOptions {
   /** Its data are on a file system of this size. */
   readonly diskMb?: number
+  /** Without it, as engines are that somebody set up by hand, all containers go down with it; true when left out. */
+  readonly liveRestore?: boolean
 }
 
 /**
  * An engine that a test may stop and kill: its own data, processes and network namespace, so that it shares nothing with the
  * machine's.
  */
-export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<OwnEngine> {
+export async function startOwnEngine({ diskMb, liveRestore = true }: EngineOptions = {}): Promise<OwnEngine> {
   const folder = await mkdtemp(join(tmpdir(), 'slw-own-'))
   const space = `e${folder.slice(-6)}`
   const socketPath = join(folder, 'engine.sock')
@@ -69,7 +71,7 @@ export async function startOwnEngine({ diskMb }: EngineOptions = {}): Promise<Ow
       join(folder, 'pid'),
     ]
     const flags = [
-      '--live-restore',
+      ...(liveRestore ? ['--live-restore'] : []),
       '--icc=false',
       '--host',
       `unix://${socketPath}`,

@@ -2,12 +2,13 @@ import { asSlipwayError } from '../../kernel/errors.ts'
 import { appendEvent } from '../../kernel/events.ts'
 import type { Transaction } from '../../postgres/database.ts'
 import type { DeployRequest } from '../deploy.ts'
-import { type InstanceRecord, isWeb, listInstancesOfDeploy } from '../instances.ts'
+import { type InstanceRecord, isWeb, listInstancesOfDeploy, listInstancesOfEnvironment } from '../instances.ts'
 import { lockLine } from '../line-store.ts'
 import type { Tools } from '../steps/index.ts'
 import { type CountedAnswers, countAnswers } from './count-answers.ts'
+import { inspectAll } from './warm.ts'
 import { findWarmRelease } from './warm-store.ts'
-import { type Answers, type Ended, judgeWatch } from './watch.ts'
+import { type Ended, judgeWatch } from './watch.ts'
 import * as store from './watch-store.ts'
 
 const lookEveryMs = 1_000
@@ -22,34 +23,50 @@ interface WatchNeeds {
 /** Looks after all deploys that are watched, also those of an earlier life of the server. Ends with the signal. */
 export async function keepWatch(needs: WatchNeeds, signal: AbortSignal): Promise<void> {
   const { tools } = needs
-  const counting: Counting = new Map()
+  const known: Known = new Map()
   while (!signal.aborted) {
     try {
       const watched = await store.listWatched(tools.db)
-      for (const one of watched) await lookAt(needs, one, counting)
-      for (const [id, counted] of counting) {
-        if (watched.some((one) => one.id === id)) continue
-        counted.end()
-        counting.delete(id)
+      for (const one of watched) await lookAt(needs, one, known)
+      for (const [instancesOf, { answers }] of known) {
+        if (watched.some((one) => one.instancesOf === instancesOf)) continue
+        answers?.end()
+        known.delete(instancesOf)
       }
     } catch (error) {
       if (!signal.aborted) tools.logger.warn('what went live could not be watched', { error })
     }
     await tools.clock.sleep(lookEveryMs, signal).catch(() => undefined)
   }
-  for (const counted of counting.values()) counted.end()
+  for (const { answers } of known.values()) answers?.end()
 }
 
-type Counting = Map<number, CountedAnswers>
+/** What is known of those that serve, by the deploy that started them, since the first look. */
+type Known = Map<number, Seen>
+
+interface Seen {
+  readonly answers: CountedAnswers | null
+  /** Ends of an instance that were not its own doing, by its id. */
+  readonly excused: Map<number, number>
+  /** When what is warm was started last, as far as that excused anything; by the engine's clock. */
+  warmSinceMs: number
+}
 
 /** That one cannot be gone back from keeps nobody from looking at the others. */
-async function lookAt(needs: WatchNeeds, watched: store.Watched, counting: Counting): Promise<void> {
+async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): Promise<void> {
   const { tools } = needs
   const serving = (await listInstancesOfDeploy(tools.db, watched.instancesOf)).filter(
     ({ state }) => state === 'serving',
   )
-  const answers = await readAnswers(tools, watched, { serving, counting })
-  const why = judgeWatch(watched, { ended: serving.filter(({ endCount }) => endCount > 0).map(toEnded), answers })
+  const seen = known.get(watched.instancesOf) ?? begin(tools, watched, serving)
+  known.set(watched.instancesOf, seen)
+  const ended = serving.filter(({ id, endCount }) => endCount > (seen.excused.get(id) ?? 0))
+  if (ended.length > 0 && (await wereAllEnded(tools, watched, { ended, seen }))) {
+    for (const { id, endCount } of ended) seen.excused.set(id, endCount)
+    tools.logger.info('what is watched was ended together with what is warm', { deployId: watched.id })
+    return
+  }
+  const why = judgeWatch(watched, { ended: ended.map(toEnded), answers: (await seen.answers?.read()) ?? null })
   if (why === null) return
   try {
     const isAsked = await tools.db.transaction((tx) => goBack(needs, tx, { watched, why }))
@@ -66,14 +83,32 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, counting: Count
   }
 }
 
-async function readAnswers(
+function begin(
   { router, failedAnswers }: Tools,
-  { id, instancesOf }: store.Watched,
-  { serving, counting }: { serving: readonly InstanceRecord[]; counting: Counting },
-): Promise<Answers | null> {
-  if (failedAnswers !== undefined && !counting.has(id))
-    counting.set(id, countAnswers({ router, failedAnswers }, instancesOf, serving.filter(isWeb)))
-  return (await counting.get(id)?.read()) ?? null
+  { instancesOf }: store.Watched,
+  serving: readonly InstanceRecord[],
+): Seen {
+  const web = serving.filter(isWeb)
+  const answers = failedAnswers === undefined ? null : countAnswers({ router, failedAnswers }, instancesOf, web)
+  return { answers, excused: new Map(), warmSinceMs: 0 }
+}
+
+/**
+ * When what is warm was started again since these were made, the engine or the machine went down with all that ran: that is no
+ * fault of what is watched. One such start excuses once.
+ */
+async function wereAllEnded(
+  { db, runtime }: Tools,
+  { environmentId }: store.Watched,
+  { ended, seen }: { ended: readonly InstanceRecord[]; seen: Seen },
+): Promise<boolean> {
+  const warm = (await listInstancesOfEnvironment(db, environmentId)).filter(({ warmLeftMs }) => warmLeftMs > 0)
+  const [those, these] = await Promise.all([inspectAll(runtime, warm), inspectAll(runtime, ended)])
+  const madeMs = Math.max(...these.map((one) => one?.createdAt.getTime() ?? Number.POSITIVE_INFINITY))
+  const startedMs = Math.min(...those.map((one) => one?.startedAt?.getTime() ?? 0))
+  if (those.length === 0 || startedMs <= Math.max(madeMs, seen.warmSinceMs)) return false
+  seen.warmSinceMs = startedMs
+  return true
 }
 
 const toEnded = ({ process, position, lastExitCode, lastOutOfMemory }: InstanceRecord): Ended => {

@@ -1,14 +1,19 @@
 import type { Queryable, Transaction } from '../../postgres/database.ts'
 import type { Deploy } from '../deploy.ts'
 
-/** The deploy whose instances of this release are warm. They are locked: nobody else ends that in between. */
+const warmOf = `select i.deploy_id as id from instances i join releases r on r.id = i.release_id
+  where i.release_id = $2 and r.environment_id = $1 and i.state = 'draining' and i.process = 'web'
+    and i.warm_until > now() + interval '2 seconds'`
+
+/** The deploy whose instances of this release are warm; null: none are, or not for much longer. */
+export async function findWarm(q: Queryable, environmentId: number, releaseId: number): Promise<number | null> {
+  const rows = await q.query<{ id: number }>(warmOf, [environmentId, releaseId])
+  return rows[0]?.id ?? null
+}
+
+/** The same; they are locked: nobody else ends that in between. */
 export async function holdWarm(tx: Transaction, environmentId: number, releaseId: number): Promise<number | null> {
-  const rows = await tx.query<{ id: number }>(
-    `select i.deploy_id as id from instances i join releases r on r.id = i.release_id
-     where i.release_id = $2 and r.environment_id = $1 and i.state = 'draining' and i.process = 'web'
-       and i.warm_until > now() + interval '2 seconds' for update of i`,
-    [environmentId, releaseId],
-  )
+  const rows = await tx.query<{ id: number }>(`${warmOf} for update of i`, [environmentId, releaseId])
   return rows[0]?.id ?? null
 }
 

@@ -1,4 +1,5 @@
 import { faultPoint } from '../../kernel/fault-point.ts'
+import type { Instance, Runtime } from '../../runtime/index.ts'
 import type { Deploy } from '../deploy.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy } from '../instances.ts'
 import { planInstances } from '../plan-instances.ts'
@@ -21,7 +22,7 @@ export async function takeWarm({ deploy, own, log, tools }: StepContext, spec: R
   const { from, kind, environmentId, live } = deploy
   if (kind !== 'rollback' || from?.variables !== 'release' || from.releaseId === null) return false
   const before = from.releaseId
-  const warm = await tools.db.transaction((tx) => store.holdWarm(tx, environmentId, before))
+  const warm = await store.findWarm(tools.db, environmentId, before)
   if (warm === null) return false
   if (!(await allRun(tools, warm))) {
     log.write('detail', `What was kept warm of v${from.number ?? 0} does not run any more: it is started anew`)
@@ -46,10 +47,17 @@ export async function takeWarm({ deploy, own, log, tools }: StepContext, spec: R
 /** Nobody looks after what is warm: it may have crashed since, or been removed by hand. */
 async function allRun({ db, runtime }: Tools, deployId: number): Promise<boolean> {
   const web = (await listInstancesOfDeploy(db, deployId)).filter(isWeb)
-  const found = await Promise.all(
-    web.map(async ({ containerId }) => (containerId === null ? null : runtime.inspect(containerId))),
+  return (await inspectAll(runtime, web)).every((one) => one?.state === 'running')
+}
+
+/** Null for those that are not there. */
+export async function inspectAll(
+  runtime: Runtime,
+  instances: readonly Pick<InstanceRecord, 'containerId'>[],
+): Promise<(Instance | null)[]> {
+  return Promise.all(
+    instances.map(async ({ containerId }) => (containerId === null ? null : runtime.inspect(containerId))),
   )
-  return found.every((one) => one?.state === 'running')
 }
 
 /** The deploy that took it has failed, so it is not as it was: whoever goes back next starts anew. */

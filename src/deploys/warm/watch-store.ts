@@ -7,6 +7,7 @@ export interface Watched {
   readonly appId: number
   readonly environmentId: number
   readonly environment: string
+  /** Whose instances serve: another deploy's when it was started anew since. */
   readonly instancesOf: number
   readonly release: number
   readonly errors: number
@@ -39,7 +40,7 @@ export async function endWatch(tx: Transaction, deployId: number, why: string): 
 /** Those whose time is not over, that still serve. By index: there are few. */
 export async function listWatched(q: Queryable): Promise<Watched[]> {
   return q.query(
-    `select d.id, e.app_id as "appId", d.environment_id as "environmentId", e.name as environment, coalesce(d.instances_of, d.id) as "instancesOf",
+    `select d.id, e.app_id as "appId", d.environment_id as "environmentId", e.name as environment, t.deploy_id as "instancesOf",
        r.number as release, coalesce((b.config -> 'watch' ->> 'errors')::float8, 1) as errors
      from deploys d join environments e on e.id = d.environment_id
      join routes t on t.environment_id = e.id and t.release_id = d.release_id
