@@ -20,13 +20,20 @@ export function printDifferences(
     ['Processes', differenceLines(processes)],
     ['Configuration', differenceLines(configuration)],
   ]
-  for (const [title, lines] of sections.filter(([, each]) => each.length > 0)) {
-    out.line()
-    out.line(`${title}:`)
-    for (const line of lines) out.line(`  ${line}`)
-  }
+  for (const [title, lines] of sections) printSection(out, title, lines)
   if (commits === null) out.note('What lies between their commits is not known: one is not in the repository any more.')
   else if (sections.every(([, lines]) => lines.length === 0)) out.line(titles.nothing)
+}
+
+export function printCommits(out: Output, title: string, commits: Commits): void {
+  printSection(out, title, commitLines(commits))
+}
+
+function printSection(out: Output, title: string, lines: readonly string[]): void {
+  if (lines.length === 0) return
+  out.line()
+  out.line(`${title}:`)
+  for (const line of lines) out.line(`  ${line}`)
 }
 
 /** What a lock does to what is planned. */

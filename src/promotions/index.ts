@@ -42,6 +42,8 @@ export interface PromotionPlan {
   readonly comparison: ReleaseComparison | null
   /** Names of those that the image was built with otherwise than the target would have it. */
   readonly buildVariables: readonly string[]
+  /** Why the image cannot be taken, whatever is wished, and its commit has to be built again; null: it can. */
+  readonly refusal: SlipwayError | null
   /** The release commands that will run, by label. */
   readonly commands: readonly string[]
   /** Pushes to the target are held, and will not be any more. */
@@ -62,16 +64,18 @@ export function makePromotions(parts: Parts): Promotions {
 
   const plan: Promotions['plan'] = async (target, wish) => {
     const source = await findSource(parts, target, wish)
-    const [current, build, buildVariables] = await Promise.all([
+    const [current, build, buildVariables, refusal] = await Promise.all([
       parts.releases.current(target.id),
       builds.get(source.buildId),
       compareBuildVariables(parts, target, source),
+      findRefusal(parts, { target, from: wish.from, source }),
     ])
     const commands = build.config.releaseCommands.filter(({ on }) => on.includes('promote'))
     return {
       source,
       comparison: current === null ? null : await compare(parts, { target, current, from: wish.from, source }),
       buildVariables,
+      refusal,
       commands: commands.map(({ label }) => label),
       endsHold: target.held,
     }
@@ -80,13 +84,10 @@ export function makePromotions(parts: Parts): Promotions {
   return {
     plan,
     async begin(target, { by, anyway, rebuild, ...wish }) {
-      const { source, buildVariables } = await plan(target, wish)
+      const { source, buildVariables, refusal } = await plan(target, wish)
       if (anyway && rebuild) throw new SlipwayError('bad_request', 'Either the image as it is, or a new one: not both.')
       if (buildVariables.length > 0 && !anyway && !rebuild) throw otherVariablesError(target, wish.from, buildVariables)
-      if (!rebuild) {
-        const from = { number: source.number, environment: wish.from.name }
-        await assertImage(builds, { ...source, app: target.app, environment: target.name, from })
-      }
+      if (refusal !== null && !rebuild) throw refusal
       const request: DeployRequest = {
         environmentId: target.id,
         kind: 'promotion',
@@ -135,15 +136,25 @@ async function findSource({ releases }: Parts, target: Environment, wish: Promot
 
 interface Sides {
   readonly target: Environment
-  readonly current: ReleaseSummary
   readonly from: Environment
   readonly source: ReleaseSummary
+}
+
+async function findRefusal({ builds }: Parts, { target, from, source }: Sides): Promise<SlipwayError | null> {
+  const origin = { number: source.number, environment: from.name }
+  try {
+    await assertImage(builds, { ...source, app: target.app, environment: target.name, from: origin })
+    return null
+  } catch (error) {
+    if (error instanceof SlipwayError && error.code === 'conflict') return error
+    throw error
+  }
 }
 
 /** Its variables are those that the target has today: the new release will have them. */
 async function compare(
   { releases, vars }: Parts,
-  { target, current, from, source }: Sides,
+  { target, current, from, source }: Sides & { readonly current: ReleaseSummary },
 ): Promise<ReleaseComparison> {
   const [compared, before, today] = await Promise.all([
     releases.compare(

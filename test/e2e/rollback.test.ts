@@ -53,7 +53,7 @@ describe('releases, by the lines of the README', () => {
     expect(machineLines(await line('git push divio develop'))).toMatchObject([{ environment: 'test', status: 'live' }])
     expect(await line('slipway deploy live --plan')).toMatch(/which serves nothing yet[^]*Open the shop/)
     const log = await line('slipway promote test live')
-    expect(log).toContain('which serves nothing yet')
+    expect(log).toMatch(/which serves nothing yet\n\nCommits that come:\n {2}\w{10} {2}Open the shop {2}\(/)
     expect(log).toContain('Taking the image of test v1; nothing is built')
     expect(log).toContain('migrated by one')
     expect(log).not.toContain('seeded by one')

@@ -156,7 +156,16 @@ describe('promotions', () => {
       200,
       {
         from: { environment: 'test', release: 'v2', commit: otherCommit },
-        ...{ to: 'live', comparison: null, buildVariables: [], commands: [], endsHold: false, lock: null },
+        ...{
+          to: 'live',
+          comparison: null,
+          buildVariables: [],
+          refusal: null,
+          commands: [],
+          endsHold: false,
+          lock: null,
+        },
+        firstCommits: { total: 3, first: [expect.objectContaining({ id: otherCommit })] },
       },
     ])
     const begun = await call('POST', 'live/promotions', { from: 'test', release: 'v2' })

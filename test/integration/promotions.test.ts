@@ -165,12 +165,15 @@ describe('a promotion is refused', () => {
 
   it('when the image was removed from the engine by hand', async () => {
     const built = await goLive('test', 'a')
+    expect((await plan()).refusal).toBeNull()
     await spine.builder.discard((await spine.deploys.get(built)).buildId ?? 0)
-    await expect(promote()).rejects.toMatchObject({
+    const refusal = {
       code: 'conflict',
       message: 'The image of test v1 is gone: somebody removed it from the engine.',
       hint: 'To build its commit again, with the variables of today: slipway promote test live -a shop --rebuild',
-    })
+    }
+    expect((await plan()).refusal).toMatchObject(refusal)
+    await expect(promote()).rejects.toMatchObject(refusal)
     expect((await spine.log(await promote({ rebuild: true }))).at(-1)).toMatch(
       /environment=live release=v1 status=live/,
     )

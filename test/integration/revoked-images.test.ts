@@ -42,6 +42,10 @@ async function promote(choice: { anyway?: boolean; rebuild?: boolean } = {}) {
   const [live, from] = [await spine.environment('live'), await spine.environment('test')]
   return moves.promotions.begin(live, { from, release: null, anyway: false, rebuild: false, ...choice, by: 'ada' })
 }
+async function planPromotion() {
+  const [live, from] = [await spine.environment('live'), await spine.environment('test')]
+  return moves.promotions.plan(live, { from, release: null })
+}
 const refusal = (release: string, hint: string) => ({
   code: 'conflict',
   message: `The image of ${release} was built with a value of API_URL that was revoked since, and may hold it.`,
@@ -57,6 +61,7 @@ describe('an image that was built with a value that was revoked', () => {
     await revoke()
     await expect(rollBack()).rejects.toMatchObject(refusal('v1', 'slipway releases rebuild v1 test -a shop'))
     const again = 'slipway promote test live -a shop --rebuild'
+    expect(await planPromotion()).toMatchObject({ refusal: refusal('test v2', again) })
     await expect(promote()).rejects.toMatchObject(refusal('test v2', again))
     await expect(promote({ anyway: true })).rejects.toMatchObject(refusal('test v2', again))
     const { deployId } = await promote({ rebuild: true })

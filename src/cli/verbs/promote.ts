@@ -14,7 +14,7 @@ import {
   withJson,
 } from '../session.ts'
 import { finishRequest } from './deploys.ts'
-import { printDifferences, printLock } from '../print-differences.ts'
+import { printCommits, printDifferences, printLock } from '../print-differences.ts'
 
 interface PromoteOptions extends CommonOptions {
   readonly plan?: boolean
@@ -69,7 +69,8 @@ async function promoteRelease(
     out.data(plan)
     return exits.done
   }
-  const isRefused = plan.buildVariables.length > 0 && options.anyway !== true && options.rebuild !== true
+  const takesIt = options.anyway === true && plan.refusal === null
+  const isRefused = isObjected(plan) && !takesIt && options.rebuild !== true
   // Of what is refused anyway nobody is asked.
   if (!isRefused && options.yes !== true && !(await confirm(`Promote ${from} ${plan.from.release} to ${to}?`))) {
     throw new Failure(exits.failed, 'Nothing was promoted.')
@@ -83,8 +84,11 @@ async function promoteRelease(
   return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/promotions`, body), options)
 }
 
+const isObjected = ({ buildVariables, refusal }: PromotionPlan): boolean =>
+  buildVariables.length > 0 || refusal !== null
+
 function printPlan(out: Output, plan: PromotionPlan, { rebuild, anyway }: PromoteOptions): void {
-  const { from, to, comparison, buildVariables, commands, endsHold } = plan
+  const { from, to, comparison, firstCommits, buildVariables, refusal, commands, endsHold } = plan
   const what = `${from.environment} ${from.release} (${shortCommit(from.commit)})`
   out.line(
     `${what} goes to ${to}${comparison === null ? ', which serves nothing yet' : `, which serves ${comparison.from.release}`}`,
@@ -96,12 +100,17 @@ function printPlan(out: Output, plan: PromotionPlan, { rebuild, anyway }: Promot
       nothing: 'Nothing differs from what it serves.',
     })
   }
+  if (firstCommits !== null) printCommits(out, 'Commits that come', firstCommits)
   out.line()
   out.line(`Image: ${rebuild === true ? 'built again' : 'the same, nothing is built'}; variables: those of ${to}`)
   out.line(`Release commands: ${commands.length === 0 ? 'none' : commands.join(', ')}`)
   if (buildVariables.length > 0 && rebuild !== true) {
     const refused = anyway === true ? '' : '. It is refused without --anyway or --rebuild'
     out.line(`The image was built with other values than ${to} has: ${buildVariables.join(', ')}${refused}`)
+  }
+  if (refusal !== null && rebuild !== true) {
+    out.line(`It would be refused: ${refusal.message}`)
+    if (refusal.hint !== null) out.line(refusal.hint)
   }
   if (endsHold) out.line(`Pushes to ${to} are held; after this they are deployed again.`)
 }

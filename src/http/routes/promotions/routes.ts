@@ -1,20 +1,23 @@
 import { z } from 'zod'
-import type { PromotionPlan } from '../../../promotions/index.ts'
 import { compareCommits } from '../../../releases/index.ts'
 import type { HttpNeeds } from '../../needs.ts'
 import { defineRoute, type Route } from '../../route.ts'
 import { environmentSchema, presentEnvironment } from '../environments/presenter.ts'
 import { environmentParams, name, nothing, releaseNumber } from '../../schemas.ts'
 import { presentQueued, queuedDeploy } from '../deploys/presenter.ts'
-import { comparisonSchema, presentComparison } from '../releases/presenter.ts'
+import { commitsSchema, comparisonSchema, presentCommits, presentComparison } from '../releases/presenter.ts'
 
 export const promotionPlanSchema = z.strictObject({
   from: z.strictObject({ environment: z.string(), release: z.string(), commit: z.string() }),
   to: z.string(),
   /** From what the target serves to what it will; null: nothing was deployed there yet. Variables are the target’s own. */
   comparison: comparisonSchema.nullable(),
+  /** What comes to a target that serves nothing yet; null: it serves, or the commit is not in the repository any more. */
+  firstCommits: commitsSchema.nullable(),
   /** Names of those that the image was built with otherwise than the target would have it. */
   buildVariables: z.array(z.string()),
+  /** Why the image cannot be taken at all, and what to do; null: it can. */
+  refusal: z.strictObject({ message: z.string(), hint: z.string().nullable() }).nullable(),
   /** The release commands that will run. */
   commands: z.array(z.string()),
   /** Pushes to the target are held, and will not be any more. */
@@ -45,34 +48,23 @@ function planRoute({ environments, promotions, commits, facts }: Needs): Route {
       const target = await environments.get(params.app, params.environment)
       const from = await environments.get(params.app, query.from)
       const plan = await promotions.plan(target, { from, release: null })
-      const { source, buildVariables, commands, endsHold } = plan
+      const { source, buildVariables, commands, endsHold, refusal } = plan
       const names = { from: target.name, to: from.name }
+      const range = { from: plan.comparison?.from.commit ?? null, to: source.commit }
+      const between = await compareCommits(commits, target.app, range)
       return {
         json: {
           from: { environment: from.name, release: `v${source.number}`, commit: source.commit },
           to: target.name,
-          comparison: await present(commits, { app: target.app, plan, names }),
+          comparison: plan.comparison === null ? null : presentComparison(plan.comparison, names, between),
+          firstCommits: plan.comparison === null && between !== null ? presentCommits(between.added) : null,
+          refusal: refusal === null ? null : { message: refusal.message, hint: refusal.hint ?? null },
           ...{ buildVariables: [...buildVariables], commands: [...commands], endsHold },
           lock: presentEnvironment(target, facts).lock,
         },
       }
     },
   })
-}
-
-interface Shown {
-  readonly app: string
-  readonly plan: PromotionPlan
-  readonly names: { readonly from: string; readonly to: string }
-}
-
-async function present(
-  commits: Needs['commits'],
-  { app, plan: { comparison }, names }: Shown,
-): Promise<z.input<typeof comparisonSchema> | null> {
-  if (comparison === null) return null
-  const { from, to } = comparison
-  return presentComparison(comparison, names, await compareCommits(commits, app, { from: from.commit, to: to.commit }))
 }
 
 function beginRoute({ environments, promotions, deploys }: Needs): Route {

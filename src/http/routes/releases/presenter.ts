@@ -96,9 +96,11 @@ const differences = cutOf(
   }),
 )
 
+export const commitsSchema = cutOf(commitSchema)
+
 export const differencesSchema = z.strictObject({
   /** Null when one of the two is not in the repository any more. */
-  commits: z.strictObject({ added: cutOf(commitSchema), removed: cutOf(commitSchema) }).nullable(),
+  commits: z.strictObject({ added: commitsSchema, removed: commitsSchema }).nullable(),
   /** Names. */
   variables: z.strictObject({
     added: z.array(z.string()),
@@ -207,6 +209,6 @@ export function presentDifferences(
   }
 }
 
-function presentCommits({ total, first }: Cut<Commit>) {
+export function presentCommits({ total, first }: Cut<Commit>) {
   return { total, first: first.map((commit) => ({ ...commit, at: isoTime(commit.at) })) }
 }
