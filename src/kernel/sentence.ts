@@ -1,7 +1,7 @@
 import { SlipwayError } from './errors.ts'
 
-// Control characters, and those that hide or turn round the text beside them.
-const unsafe = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/
+// Control and format characters hide or turn round the text beside them; the last ones are letters that show nothing.
+const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u17b4\u17b5\u3164\uffa0]/u
 
 /** One line of words that a person tells others, safe to print anywhere. Throws `bad_request`; nothing of the text is in the message. */
 export function parseSentence(value: string, { what, longest }: { what: string; longest: number }): string {
