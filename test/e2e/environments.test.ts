@@ -50,7 +50,7 @@ describe('environments', () => {
   it('one is added with a branch that comes later, and removed with all that it had', async () => {
     await run('envs', 'add', 'qa', '-a', 'shop', '--branch', 'qa')
     await pushQa('v1')
-    await waitFor('the logs of both', 10_000, async () => (await logs()).sort().join() === 'qa,test')
+    await waitFor('the logs of both', 30_000, async () => (await logs()).sort().join() === 'qa,test')
     expect(await heldRefs()).toHaveLength(2)
     expect(await run('envs', 'remove', 'qa', '-a', 'shop', '--yes')).toBe('Removed qa of shop.\n')
     expect(await listHoldings(slipway)).toEqual(before)

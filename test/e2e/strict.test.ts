@@ -55,7 +55,7 @@ describe('Slipway killed at every point of a strict push', () => {
   async function expectNothingHeld(): Promise<void> {
     expect(await slipway.sql('select 1 from ref_leases')).toEqual([])
     expect(await listPushRemains(slipway)).toEqual([])
-    await waitFor('its commits to be let go', 10_000, async () => {
+    await waitFor('its commits to be let go', 30_000, async () => {
       const { output } = await clone.git(
         '--git-dir',
         `${slipway.dataDir}/repositories/shop.git`,

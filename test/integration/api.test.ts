@@ -16,7 +16,7 @@ const api = (method: string, path: string, call: HttpCall = {}): Promise<HttpRep
   httpCall(method, `${server.url}/api/v1${path}`, { token: server.token.reveal(), ...call })
 
 async function eventually(done: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await done()); await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (const end = Date.now() + 30_000; !(await done()); await new Promise((resolve) => setTimeout(resolve, 20))) {
     if (Date.now() > end) throw new Error('not in time')
   }
 }

@@ -222,7 +222,7 @@ describe('a build that waits for a slot', () => {
       ...(await spine.deploys.list(live, { limit: 5 })).map((deploy) => deploy.waitingFor),
     ]
     const place = 'Waiting for a build slot, next in line'
-    await waitFor('its place in its row', 10_000, async () => (await waitingFor())[0] === place)
+    await waitFor('its place in its row', 30_000, async () => (await waitingFor())[0] === place)
     expect(await waitingFor()).toEqual([place, place])
     expect((await spine.deploys.get(first)).waitingFor).toBeNull()
     work.finish()

@@ -39,7 +39,7 @@ describe('the processes of a release', () => {
     }
     const log = await spine.log(await spine.push('test', commitOf('a')))
     expect(log.at(-1)).toMatch(/status=live/)
-    await waitFor('workers', 10_000, async () => shown(await instances('test')).every((text) => !text.endsWith('down')))
+    await waitFor('workers', 30_000, async () => shown(await instances('test')).every((text) => !text.endsWith('down')))
     expect(order).toEqual([
       'start test--shop-v1-1 before the first swap'.replace('test--shop-v1-1', 'est--shop-v1-1'.slice(-12)),
       expect.stringMatching(/-v1-worker-[12] after/),
@@ -57,7 +57,7 @@ describe('the processes of a release', () => {
       await real.stop(id, graceMs)
     }
     await spine.log(await spine.push('test', commitOf('b')))
-    await waitFor('the old ones', 10_000, async () => (await instances('test')).length === 3)
+    await waitFor('the old ones', 30_000, async () => (await instances('test')).length === 3)
     expect(shown(await instances('test'))).toEqual(['v2 web.1 serving', 'v2 worker.1 serving', 'v2 worker.2 serving'])
     // All six were there when the first was told to end, with the time that the app asks for.
     expect(ends.filter((text) => text.startsWith('v1-worker')).slice(0, 2)).toEqual([
@@ -93,12 +93,12 @@ describe('the processes of a release', () => {
     spine.runtime.start = real.start.bind(real)
     await spine.db.query('update instances set next_start_at = null')
     await spine.restart()
-    await waitFor('workers', 10_000, async () => shown(await instances('test')).every((text) => !text.endsWith('down')))
+    await waitFor('workers', 30_000, async () => shown(await instances('test')).every((text) => !text.endsWith('down')))
 
     const worker = (await instances('test')).find(({ process, position }) => process === 'worker' && position === 2)
     await spine.db.query('update instances set next_start_at = null')
     spine.runtime.end(worker?.containerId ?? '', { exitCode: 7 })
-    await waitFor('worker.2 again', 10_000, async () => {
+    await waitFor('worker.2 again', 30_000, async () => {
       const now = (await instances('test')).find(({ id }) => id === worker?.id)
       return now?.endCount === 1 && now.downSince === null && now.lastExitCode === 7
     })

@@ -38,7 +38,7 @@ describe('a restart', () => {
     expect(log.at(-1)).toBe(`machine: slipway: deploy=${again} environment=test release=v1 status=live`)
     expect(log.join('\n')).not.toMatch(/Building|release command/)
     expect(builds).toBe(0)
-    await waitFor('the old ones', 10_000, async () => (await shown('test')).length === 2)
+    await waitFor('the old ones', 30_000, async () => (await shown('test')).length === 2)
     expect(await shown('test')).toEqual([`v1 web.1 serving d${again}`, `v1 worker.1 serving d${again}`])
     const { keys, sets } = await spine.router.read()
     expect([...sets.keys()]).toEqual([`d${again}`])
@@ -86,7 +86,7 @@ describe('a restart', () => {
     const again = await restart('test')
     await spine.restart()
     expect((await spine.log(again)).at(-1)).toMatch(/release=v1 status=live/)
-    await waitFor('the old ones', 10_000, async () => (await shown('test')).length === 2)
+    await waitFor('the old ones', 30_000, async () => (await shown('test')).length === 2)
     expect(spine.runtime.names()).toHaveLength(2)
   })
 })
@@ -113,20 +113,20 @@ describe('a scale', () => {
     // Nothing new: nothing is told.
     await processes.scale(live, { web: 3 }, { by: 'ada', now: false })
 
-    const queued = await processes.scale(live, { worker: null, web: 3 }, { by: 'ada', now: true })
     const changes = spine.router.changes.length
+    const queued = await processes.scale(live, { worker: null, web: 3 }, { by: 'ada', now: true })
     const log = await spine.log(queued?.deployId ?? 0)
     expect(log.at(-1)).toMatch(/release=v1 status=live/)
     expect(log).toContain('detail: 3 × web; after the swap 1 × worker')
     expect(spine.router.changes.slice(changes).filter((change) => change.startsWith(`swap e${live.id} `))).toEqual([
       `swap e${live.id} d${queued?.deployId}/3`,
     ])
-    await waitFor('the old ones', 10_000, async () => (await shown('live')).length === 4)
+    await waitFor('the old ones', 30_000, async () => (await shown('live')).length === 4)
     expect(await runs()).toEqual(['web 3 → 3', 'worker 1 → 1'])
     expect(await unapplied()).toEqual([])
 
     await spine.log(await spine.deploy('live', commitOf('b')))
-    await waitFor('the older ones', 10_000, async () => (await shown('live')).length === 4)
+    await waitFor('the older ones', 30_000, async () => (await shown('live')).length === 4)
     expect(await runs()).toEqual(['web 3 → 3', 'worker 1 → 1'])
     const again = await spine.log((await processes.restart(live, 'ada')).deployId)
     expect(again).toContain('detail: 3 × web; after the swap 1 × worker')

@@ -97,7 +97,7 @@ describe('a proxy that systemd or a container keeps', () => {
     const unit = renderUnits(facts).find(({ name }) => name === unitNames('default').proxy)
     const [, signal] = /^ExecReload=\/bin\/kill -(USR2) \$MAINPID$/m.exec(unit?.text ?? '') ?? []
     keeper.kill(`SIG${signal}` as NodeJS.Signals)
-    await until(async () => !(await isOwnProcess(proxy.dataDir, worker)), 10_000, 'the old worker to end')
+    await until(async () => !(await isOwnProcess(proxy.dataDir, worker)), 30_000, 'the old worker to end')
     await untilAlone(keeper)
     over.abort()
     expect(await workerOf(keeper)).not.toBe(worker)
@@ -110,7 +110,7 @@ describe('a proxy that systemd or a container keeps', () => {
     await untilAlone(first)
     // As systemd and an engine do it: what is left of a dead service goes with it.
     for (const pid of await listOwnProcesses(proxy.dataDir)) process.kill(pid, 'SIGKILL')
-    await until(async () => (await listOwnProcesses(proxy.dataDir)).length === 0, 10_000, 'the proxy to end')
+    await until(async () => (await listOwnProcesses(proxy.dataDir)).length === 0, 30_000, 'the proxy to end')
     const ensuring = kept().ensure()
     await new Promise((done) => setTimeout(done, 300))
     expect(await listOwnProcesses(proxy.dataDir)).toEqual([])

@@ -294,7 +294,7 @@ describe('many', () => {
     expect(await status(from('203.0.113.5'))).toBe(200)
     const begun = performance.now()
     await proxy.router.setRules(some, { passwords: [await hash('anna', 'new')], allowed: [], limits: null })
-    expect(performance.now() - begun).toBeLessThan(1_000)
+    expect(performance.now() - begun).toBeLessThan(5_000)
     expect(await status({ headers: basic('anna', 'new') })).toBe(200)
     expect(await status({ headers: basic('anna', `pw${some}`) })).toBe(401)
   }, 60_000)

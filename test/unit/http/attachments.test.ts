@@ -75,8 +75,8 @@ describe('a connection to a command', () => {
     for (const socket of open.splice(0)) socket.terminate()
     // Those that have never closed their side are gone, too.
     const begunMs = Date.now()
-    await server.close(2_000)
-    expect(Date.now() - begunMs).toBeLessThan(1_500)
+    await server.close(30_000)
+    expect(Date.now() - begunMs).toBeLessThan(20_000)
   })
 
   it('ends when more comes than there is room for, and lets signals pass input that nobody takes', async () => {
