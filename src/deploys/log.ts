@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../kernel/clock.ts'
 import { sanitizeLine } from '../kernel/terminal-text.ts'
 import { type Database, prepared, type Queryable, type Transaction } from '../postgres/database.ts'
 import type { Masker, Masks } from '../vars/index.ts'
-import { hasEnded, type LogKind, type LogLine } from './deploy.ts'
+import { type DeployState, hasEnded, type LogKind, type LogLine } from './deploy.ts'
 import { LostDeployError, type Own } from './line-store.ts'
 import { findDeploy } from './store.ts'
 
@@ -77,8 +77,7 @@ export function makeDeployLogs(db: Database, { clock = systemClock, masks }: Log
       while (!signal.aborted) {
         // Listening begins before reading, so that nothing written in between is missed.
         const more = once(news, String(deployId), { signal }).catch(() => undefined)
-        const ended = await findDeploy(db, deployId).then((deploy) => deploy === null || hasEnded(deploy.state))
-        const lines = await readLines(db, deployId, { after: seen, limit: batch })
+        const { lines, ended } = await readNews(db, deployId, { after: seen, limit: batch })
         for (const line of lines) {
           seen = line.seq
           yield line
@@ -248,6 +247,23 @@ async function insertOwnLines(
 
 const kindsOf = (lines: readonly NewLine[]): string[] => lines.map((line) => line.kind)
 const textsOf = (lines: readonly NewLine[]): string[] => lines.map((line) => line.text.replaceAll('\u0000', ''))
+
+/** The next lines, and whether there will be no others: both as of one moment. */
+async function readNews(
+  q: Queryable,
+  deployId: number,
+  { after, limit }: { after: number; limit: number },
+): Promise<{ lines: LogLine[]; ended: boolean }> {
+  const rows = await q.query<{ state: DeployState } & (LogLine | { seq: null })>(
+    `select d.state, l.seq, l.at, l.kind, l.text from deploys d left join lateral (
+       select seq, at, kind, text from deploy_log where deploy_id = d.id and seq > $2 order by seq limit $3
+     ) l on true where d.id = $1 order by l.seq`,
+    [deployId, after, limit],
+    prepared,
+  )
+  const lines = rows.flatMap(({ state: _, ...line }) => (line.seq === null ? [] : [line]))
+  return { lines, ended: rows[0] === undefined || hasEnded(rows[0].state) }
+}
 
 export async function readLines(
   q: Queryable,
