@@ -47,7 +47,7 @@ export async function endLive({ deploy, own, log, logs, tools }: Ending, term: T
   const lines: NewLine[] = [
     {
       kind: 'result',
-      text: `v${number} is live in ${deploy.environment} after ${seconds(total)} (${parts.join(', ')})`,
+      text: `v${number} is live in ${deploy.environment} after ${seconds(total)}${parts.length === 0 ? '' : ` (${parts.join(', ')})`}`,
     },
     { kind: 'detail', text: addresses.url(addresses.environmentHost(deploy.label)) },
     ...(hasAddress

@@ -41,7 +41,7 @@ describe('what served before', () => {
     const visitor = visit(slipway.port, host, ['one', 'two'])
     const log = await run('rollback', 'test', '--no-hold')
     expect(log).toContain('What ran of v1 is still warm: it serves again, and nothing is started')
-    expect(log).toMatch(/release=v3 status=live/)
+    expect(log).toMatch(/v3 is live in test after \S+ m?s(?: \(\w[^)]*\))?\n[^]*release=v3 status=live/)
     expect(await body()).toBe('one')
     await waitFor('the broken one to go', 30_000, async () => (await containers()).length === 1)
     expect(await containers()).toEqual(before)
