@@ -294,6 +294,7 @@ CREATE TABLE public.instances (
     next_start_at timestamp with time zone,
     process text DEFAULT 'web'::text NOT NULL,
     warm_until timestamp with time zone,
+    start_error text,
     CONSTRAINT instances_state_check CHECK ((state = ANY (ARRAY['starting'::text, 'serving'::text, 'waking'::text, 'awake'::text, 'draining'::text, 'retired'::text])))
 );
 

@@ -37,6 +37,8 @@ export interface InstanceRecord {
   readonly lastOutOfMemory: boolean
   /** Since when it ends again and again. */
   readonly crashLoopSince: Date | null
+  /** Why it could not be started again the last time, and what to do; null: it could. */
+  readonly startError: string | null
   /** How often Slipway has started it again in a row. */
   readonly startAttempts: number
   /** How long Slipway waits until it starts it again; 0: it may at once. */
@@ -60,7 +62,7 @@ const selectInstance = `select i.id, i.release_id as "releaseId", r.number as "r
     ${selectStartedFor}, ${isRevoked} as "isRevoked", i.port, i.state, greatest(0, extract(epoch from i.drain_until - now()) * 1000)::float8 as "drainLeftMs",
     coalesce(greatest(0, extract(epoch from i.warm_until - now()) * 1000), 0)::float8 as "warmLeftMs", i.stop_ms as "stopMs",
     i.down_since as "downSince", i.end_count as "endCount", i.last_exit_code as "lastExitCode",
-    i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts",
+    i.last_out_of_memory as "lastOutOfMemory", i.crash_loop_since as "crashLoopSince", i.start_attempts as "startAttempts", i.start_error as "startError",
     coalesce(greatest(0, extract(epoch from i.next_start_at - now()) * 1000), 0)::float8 as "startDueMs",
     ${variablesRevision('r')} as "variablesRevision"
   from instances i
@@ -133,7 +135,7 @@ export async function insertInstance(tx: Transaction, n: NewInstance): Promise<n
 }
 
 export async function recordContainer(q: Queryable, instanceId: number, containerId: string): Promise<void> {
-  await q.query('update instances set container_id = $2 where id = $1', [instanceId, containerId])
+  await q.query('update instances set container_id = $2, start_error = null where id = $1', [instanceId, containerId])
 }
 
 export interface RouteSwitch {

@@ -143,6 +143,8 @@ export interface RunningInstance {
     readonly since: Date
     readonly exitCode: number | null
     readonly outOfMemory: boolean
+    /** Why it could not be started again the last time, and what to do; null: it could. */
+    readonly startError: string | null
     /** It ends again and again. */
     readonly isLoop: boolean
   } | null

@@ -100,12 +100,13 @@ function isNewWorker({ process, endCount, downSince }: InstanceRecord): boolean 
 
 /** What the engine shows is how it is now; what it went through is recorded. */
 function withCrash(record: InstanceRecord, seen: Omit<RunningInstance, 'crash'>): RunningInstance {
-  const { downSince, crashLoopSince, endCount, lastExitCode, lastOutOfMemory } = record
+  const { downSince, crashLoopSince, endCount, lastExitCode, lastOutOfMemory, startError } = record
   const restarts = Math.max(endCount, seen.restarts)
   const since = crashLoopSince ?? downSince
   if (since === null || isNewWorker(record)) return { ...seen, restarts, crash: null }
   const isDown = downSince !== null && (seen.state === 'stopped' || seen.state === 'restarting')
-  const crash = { since, exitCode: lastExitCode, outOfMemory: lastOutOfMemory, isLoop: crashLoopSince !== null }
+  const end = { exitCode: lastExitCode, outOfMemory: lastOutOfMemory, startError }
+  const crash = { since, ...end, isLoop: crashLoopSince !== null }
   return { ...seen, ...(isDown ? { state: 'crashed' as const } : {}), restarts, crash }
 }
 

@@ -83,4 +83,22 @@ describe('an app that ends again and again', () => {
     })
     expect((await events()).filter((kind) => kind === 'instance.crash-loop')).toHaveLength(1)
   })
+
+  it('says why it cannot be started any more', async () => {
+    const image = await docker('inspect', '-f', '{{.Image}}', instance())
+    // It may have been started again in between.
+    await waitFor('container and image to be gone', 30_000, async () => {
+      await docker('rm', '-f', instance())
+      return docker('rmi', '-f', image).then(
+        () => true,
+        () => false,
+      )
+    })
+    const why =
+      / !     v1 web\.1 .*, and cannot be started again: The image of this build is not on the host any more\. Deploy the commit again: slipway deploy/
+    await waitFor('the reason to be told', 60_000, async () => why.test(await status()))
+    await clone.write({ 'www/index.html': 'mended\n' })
+    expect((await clone.push('develop')).results).toMatchObject([{ release: 'v2', status: 'live' }])
+    expect(await status()).not.toContain('cannot be started')
+  })
 })

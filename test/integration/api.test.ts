@@ -279,7 +279,13 @@ describe('status', () => {
           restarts: 3,
           startedAt: null,
           use: null,
-          crash: { since: new Date('2026-01-02T03:05:00Z'), exitCode: 137, outOfMemory: true, isLoop: true },
+          crash: {
+            since: new Date('2026-01-02T03:05:00Z'),
+            exitCode: 137,
+            outOfMemory: true,
+            startError: null,
+            isLoop: true,
+          },
         },
       ],
     })
@@ -291,7 +297,7 @@ describe('status', () => {
       restarts: 3,
       startedAt: null,
       use: null,
-      crash: { since: '2026-01-02T03:05:00.000Z', exitCode: 137, outOfMemory: true, isLoop: true },
+      crash: { since: '2026-01-02T03:05:00.000Z', exitCode: 137, outOfMemory: true, startError: null, isLoop: true },
     })
     expect(live.json.environment.url).toMatch(/^http:\/\/stat\.localhost:/)
   })

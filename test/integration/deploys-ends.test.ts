@@ -4,9 +4,10 @@ import {
   recordOutage,
   recordRecovered,
   recordStartAttempt,
+  recordStartError,
   recordUp,
 } from '../../src/deploys/level/instance-ends.ts'
-import { listInstances } from '../../src/deploys/instances.ts'
+import { listInstances, recordContainer } from '../../src/deploys/instances.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -105,6 +106,17 @@ describe('the ends of an instance', () => {
     await recordUp(spine.db, id)
     await recordRecovered(spine.db)
     expect(await now()).toMatchObject({ startAttempts: 0, startDueMs: 0 })
+  })
+
+  it('one that cannot be started says why, until it can', async () => {
+    await recordOutage(spine.db, id)
+    await recordStartError(spine.db, id, 'The image is gone.')
+    expect(await now()).toMatchObject({ startError: 'The image is gone.' })
+    await recordContainer(spine.db, id, 'c'.repeat(64))
+    expect((await now()).startError).toBeNull()
+    await recordStartError(spine.db, id, 'The image is gone.')
+    await recordUp(spine.db, id)
+    expect(await now()).toMatchObject({ startError: null, downSince: null })
   })
 
   it('count only while it serves', async () => {

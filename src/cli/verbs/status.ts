@@ -238,11 +238,12 @@ function describeCrash(
   instance: Instance,
   crash: NonNullable<Instance['crash']>,
 ): string {
-  const { since, exitCode, outOfMemory, isLoop } = crash
+  const { since, exitCode, outOfMemory, startError, isLoop } = crash
   const how = outOfMemory ? 'for lack of memory' : exitCode === null ? 'without a word' : `with exit code ${exitCode}`
   const what = isLoop
     ? `ends again and again (${instance.restarts} times; known as a crash loop since ${ago(since)}), last ${how}`
     : `is down since ${ago(since)}; it ended ${how}`
+  if (startError !== null) return ` !     ${instance.name} ${what}, and cannot be started again: ${startError}`
   return ` !     ${instance.name} ${what}. Its last lines: slipway logs ${name} -a ${app} -n 50`
 }
 

@@ -59,7 +59,7 @@ export async function recordEnd(db: Database, id: number, end: End): Promise<voi
 export async function recordUp(db: Database, id: number): Promise<boolean> {
   return db.transaction(async (tx) => {
     const [row] = await tx.query<Subject & { loops: boolean; first: boolean }>(
-      `update instances i set down_since = null
+      `update instances i set down_since = null, start_error = null
        ${about} and i.id = $1 and i.state = 'serving' and i.down_since is not null
        returning ${subject}, i.crash_loop_since is not null as loops, i.end_count = 0 as first`,
       [id],
@@ -76,6 +76,11 @@ export async function recordStartAttempt(q: Queryable, id: number, attempt: numb
     `update instances set start_attempts = $2, next_start_at = now() + $3 * interval '1 millisecond', created_at = now() where id = $1`,
     [id, attempt, delayAfterStartMs(attempt)],
   )
+}
+
+/** It could not be started: why, and what to do. */
+export async function recordStartError(q: Queryable, id: number, why: string): Promise<void> {
+  await q.query('update instances set start_error = $2 where id = $1', [id, why])
 }
 
 /** Forgets what was counted of instances that have been up for long. */

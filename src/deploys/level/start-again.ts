@@ -1,9 +1,10 @@
+import { SlipwayError } from '../../kernel/errors.ts'
 import { type Instance, tryConnect } from '../../runtime/index.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy, recordContainer } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
 import type { Tools } from '../steps/index.ts'
 import { getDeploy } from '../store.ts'
-import { recordStartAttempt } from './instance-ends.ts'
+import { recordStartAttempt, recordStartError } from './instance-ends.ts'
 import { bringBack } from './take-out.ts'
 
 const startLimitMs = 60_000
@@ -19,8 +20,7 @@ export async function startAgain(tools: Tools, { id, deployId }: InstanceRecord)
   await recordStartAttempt(tools.db, id, instance.startAttempts + 1)
   // One that has run is not started over: its log and exit code were read.
   if (found !== null) await tools.runtime.remove(found.containerId)
-  const spec = await readReleaseSpec(await getDeploy(tools.db, deployId), tools)
-  const { containerId, address } = await tools.runtime.start(spec.instance(instance), AbortSignal.timeout(startLimitMs))
+  const { containerId, address } = await start(tools, instance)
   await recordContainer(tools.db, id, containerId)
   await tools.runtime.keepRunning(containerId)
   // A worker that runs is up. One that listens at once need not wait until the engine's event is dealt with.
@@ -30,6 +30,19 @@ export async function startAgain(tools: Tools, { id, deployId }: InstanceRecord)
   if ((await tryConnect({ address, port: instance.port }, { timeoutMs: 250, signal })) === 'open')
     await bringBack(tools, instance)
 }
+
+/** Who asks for the status is told why it cannot be started. */
+async function start(tools: Tools, instance: InstanceRecord): Promise<Instance> {
+  const spec = await readReleaseSpec(await getDeploy(tools.db, instance.deployId), tools)
+  try {
+    return await tools.runtime.start(spec.instance(instance), AbortSignal.timeout(startLimitMs))
+  } catch (error) {
+    if (error instanceof SlipwayError) await recordStartError(tools.db, instance.id, inWords(error))
+    throw error
+  }
+}
+
+const inWords = ({ message, hint }: SlipwayError): string => (hint === undefined ? message : `${message} ${hint}`)
 
 /**
  * Starts the workers of a deploy that has just gone live. One that cannot be started now is started as any other instance

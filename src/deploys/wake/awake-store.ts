@@ -44,7 +44,7 @@ export async function insertWaking(
      on conflict (deploy_id, process, position) do update set
        release_id = excluded.release_id, port = excluded.port, drain_ms = excluded.drain_ms, stop_ms = excluded.stop_ms, state = 'waking', created_at = now(),
        container_id = null, drain_until = null, down_since = null, end_count = 0, ends = '{}', last_exit_code = null,
-       last_out_of_memory = false, crash_loop_since = null, start_attempts = 0, next_start_at = null
+       last_out_of_memory = false, crash_loop_since = null, start_attempts = 0, start_error = null, next_start_at = null
      where i.state = 'retired'
      returning id`,
     [releaseId, release.madeBy, spec.port.port, drainMs, stopMs, release.revokedAt],

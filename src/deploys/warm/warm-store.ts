@@ -32,7 +32,7 @@ export async function serveAgain(
   { instancesOf, releaseId }: Pick<Deploy, 'instancesOf' | 'releaseId'>,
 ): Promise<void> {
   await tx.query(
-    `update instances set state = 'serving', release_id = $2, warm_until = null, drain_until = null, start_attempts = 0,
+    `update instances set state = 'serving', release_id = $2, warm_until = null, drain_until = null, start_attempts = 0, start_error = null,
        next_start_at = null, down_since = case when process = 'web' then null else now() end
      where deploy_id = $1 and state = 'draining'`,
     [instancesOf, releaseId],

@@ -16,7 +16,7 @@ function instanceOf(t: Tables, work: Work, i: InstanceRow): object {
     ...{ warmLeftMs: 0, isRevoked: false, startedFor: null, variablesRevision: null },
     drainLeftMs: Math.max(0, i.drain_until === null ? 0 : i.drain_until - work.nowMs),
     ...{ downSince: null, endCount: 0, lastExitCode: null, lastOutOfMemory: false },
-    ...{ crashLoopSince: null, startAttempts: 0, startDueMs: 0 },
+    ...{ crashLoopSince: null, startError: null, startAttempts: 0, startDueMs: 0 },
   }
 }
 
@@ -60,7 +60,7 @@ export const instanceStatements: Statements = {
     return [{ id }]
   },
 
-  'update instances set container_id = $2 where id = $1': (t, work, [id, container_id]) => {
+  'update instances set container_id = $2, start_error = null where id = $1': (t, work, [id, container_id]) => {
     t.instances.update(
       work,
       (i) => i.id === id,

@@ -21,6 +21,8 @@ const instanceSchema = z.strictObject({
       since: time,
       exitCode: z.number().int().nullable(),
       outOfMemory: z.boolean(),
+      /** Why it could not be started again the last time; null: it could. */
+      startError: z.string().nullable(),
       /** It ends again and again. */
       isLoop: z.boolean(),
     })

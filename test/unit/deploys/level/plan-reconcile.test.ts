@@ -37,6 +37,7 @@ function record(id: number, fields: Partial<InstanceRecord> = {}): InstanceRecor
     lastOutOfMemory: false,
     crashLoopSince: null,
     startAttempts: 0,
+    startError: null,
     startDueMs: 0,
     variablesRevision: null,
     ...fields,
