@@ -260,7 +260,15 @@ describe('what is warm', () => {
 
 describe('watch', () => {
   let failed = 0
-  const failedAnswers: FailedAnswers = { count: () => ({ read: () => failed, end: () => undefined }) }
+  /** Who counts, and has not said that it is enough. */
+  let counting = 0
+  const failedAnswers: FailedAnswers = {
+    count() {
+      const before = failed
+      counting += 1
+      return { read: () => failed - before, end: () => void (counting -= 1) }
+    },
+  }
   /** After it was looked at for the first time: what came before that does not count. */
   const answered = async (deployId: number, counted: { total: number; failed: number }): Promise<void> => {
     await delay(1_500)
@@ -271,6 +279,7 @@ describe('watch', () => {
   }
   beforeEach(async () => {
     failed = 0
+    counting = 0
     spine.config = { ...spine.config, watch: { ms: 60_000, errors: 0.2 } }
     await spine.deploys.stop()
     await spine.succeed((tools) => ({ ...tools, failedAnswers }))
@@ -383,19 +392,66 @@ describe('watch', () => {
     expect((await spine.deploys.get(bad)).error?.message).toContain('9 of 40 answers (23 %)')
   })
 
+  it.each(['v1', 'v2'])('blames it, too, when somebody removed %s', async (removed) => {
+    await live(await spine.push('test', commitOf('a')))
+    const bad = await spine.push('test', commitOf('b'))
+    await live(bad)
+    const container = await containerOf(web('v2'))
+    await spine.runtime.remove(await containerOf(web(removed)))
+    if (removed === 'v1') spine.runtime.end(container, { exitCode: 3 })
+    await reverted(bad)
+  })
+
   it('does not blame it for an engine that went down with all that ran, but for what it does after that', async () => {
+    spine.config = {
+      ...spine.config,
+      processes: [
+        { name: 'web', run: null, instances: 1 },
+        { name: 'worker', run: 'work', instances: 1 },
+      ],
+    }
     await live(await spine.push('test', commitOf('a')))
     const watched = await spine.push('test', commitOf('b'))
     await live(watched)
     const { id } = await spine.environment('test')
-    const ends = async () => (await spine.deploys.listInstances(id)).find((one) => one.deployId === watched)?.endCount
+    const endCounts = async () =>
+      (await spine.deploys.listInstances(id)).filter((one) => one.deployId === watched).map(({ endCount }) => endCount)
+    await until(() => spine.runtime.names().includes(worker('v2')))
+    await delay(1_000)
     spine.runtime.restartEngine()
-    await until(async () => (await ends()) === 1)
+    await until(async () => (await endCounts()).join() === '1,1')
     await delay(2_500)
     expect((await spine.deploys.get(watched)).state).toBe('live')
     spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
     await reverted(watched)
     expect((await spine.deploys.get(watched)).error?.message).toBe('web.1 ended with exit code 3 while it was watched.')
+  })
+
+  it('does not blame it for what could not be answered meanwhile', async () => {
+    const deploy = async (name: 'test' | 'live', letter: string): Promise<number> => {
+      const id = await spine.deploy(name, commitOf(letter))
+      await live(id)
+      return id
+    }
+    await deploy('test', 'a')
+    const watched = await deploy('test', 'b')
+    await answered(watched, { total: 40, failed: 0 })
+    spine.runtime.setAway(true)
+    await answered(watched, { total: 80, failed: 40 })
+    await delay(1_500)
+    spine.runtime.setAway(false)
+    // Known to the engine before anybody was told of it.
+    spine.runtime.restartEngine()
+    await delay(2_500)
+    const newest = async () => (await spine.deploys.list((await spine.environment('test')).id, { limit: 1 }))[0]?.id
+    expect(await newest()).toBe(watched)
+    // Its end of then is told late.
+    await spine.db.query(`update instances set end_count = end_count + 1 where deploy_id = $1`, [watched])
+    await delay(1_500)
+    expect(await newest()).toBe(watched)
+    await answered(watched, { total: 120, failed: 80 })
+    await reverted(watched)
+    expect((await spine.deploys.get(watched)).error?.message).toContain('40 of 40 answers')
   })
 
   it('goes on when it is started anew, and so does what is warm', async () => {
@@ -412,6 +468,9 @@ describe('watch', () => {
     const [back] = await spine.deploys.list((await spine.environment('test')).id, { limit: 1 })
     expect(back).toMatchObject({ kind: 'rollback', state: 'live', reverts: bad })
     expect(await containerOf(web('v1'))).toBe(warm)
+    await until(() => counting === 0)
+    await delay(1_500)
+    expect(counting).toBe(0)
   })
 
   it('tells, and leaves it, when nothing is warm any more to go back to', async () => {

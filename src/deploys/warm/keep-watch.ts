@@ -1,6 +1,7 @@
 import { asSlipwayError } from '../../kernel/errors.ts'
 import { appendEvent } from '../../kernel/events.ts'
 import type { Transaction } from '../../postgres/database.ts'
+import type { Instance } from '../../runtime/index.ts'
 import type { DeployRequest } from '../deploy.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy, listInstancesOfEnvironment } from '../instances.ts'
 import { lockLine } from '../line-store.ts'
@@ -27,7 +28,12 @@ export async function keepWatch(needs: WatchNeeds, signal: AbortSignal): Promise
   while (!signal.aborted) {
     try {
       const watched = await store.listWatched(tools.db)
-      for (const one of watched) await lookAt(needs, one, known)
+      for (const one of watched) {
+        // One whose engine is away keeps nobody from looking at the others.
+        await lookAt(needs, one, known).catch((error: unknown) => {
+          tools.logger.warn('what went live could not be looked at', { deployId: one.id, error })
+        })
+      }
       for (const [instancesOf, { answers }] of known) {
         if (watched.some((one) => one.instancesOf === instancesOf)) continue
         answers?.end()
@@ -45,14 +51,16 @@ export async function keepWatch(needs: WatchNeeds, signal: AbortSignal): Promise
 type Known = Map<number, Seen>
 
 interface Seen {
-  readonly answers: CountedAnswers | null
-  /** Ends of an instance that were not its own doing, by its id. */
+  /** Since then, or since the engine was last down with all that ran. */
+  answers: CountedAnswers | null
+  /** By the id of an instance: its ends that were not its own doing. */
   readonly excused: Map<number, number>
+  /** By the id of an instance: the start after the engine was down; of the time before nothing is held against it. */
+  startedMs: ReadonlyMap<number, number | null>
   /** When what is warm was started last, as far as that excused anything; by the engine's clock. */
   warmSinceMs: number
 }
 
-/** That one cannot be gone back from keeps nobody from looking at the others. */
 async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): Promise<void> {
   const { tools } = needs
   const serving = (await listInstancesOfDeploy(tools.db, watched.instancesOf)).filter(
@@ -61,13 +69,15 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): 
   const seen = known.get(watched.instancesOf) ?? begin(tools, watched, serving)
   known.set(watched.instancesOf, seen)
   const ended = serving.filter(({ id, endCount }) => endCount > (seen.excused.get(id) ?? 0))
-  if (ended.length > 0 && (await wereAllEnded(tools, watched, { ended, seen }))) {
-    for (const { id, endCount } of ended) seen.excused.set(id, endCount)
-    tools.logger.info('what is watched was ended together with what is warm', { deployId: watched.id })
-    return
-  }
   const why = judgeWatch(watched, { ended: ended.map(toEnded), answers: (await seen.answers?.read()) ?? null })
   if (why === null) return
+  if (await wasEngineDown(tools, watched, { serving, ended, seen })) {
+    for (const { id, endCount } of serving) seen.excused.set(id, endCount)
+    seen.answers?.end()
+    seen.answers = countFrom(tools, watched, serving)
+    tools.logger.info('what is watched was down together with what is warm', { deployId: watched.id })
+    return
+  }
   try {
     const isAsked = await tools.db.transaction((tx) => goBack(needs, tx, { watched, why }))
     const what = isAsked ? 'a deploy is gone back from' : 'a deploy that does harm is not gone back from'
@@ -83,32 +93,45 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): 
   }
 }
 
-function begin(
+function begin(tools: Tools, watched: store.Watched, serving: readonly InstanceRecord[]): Seen {
+  return { answers: countFrom(tools, watched, serving), excused: new Map(), startedMs: new Map(), warmSinceMs: 0 }
+}
+
+function countFrom(
   { router, failedAnswers }: Tools,
   { instancesOf }: store.Watched,
   serving: readonly InstanceRecord[],
-): Seen {
-  const web = serving.filter(isWeb)
-  const answers = failedAnswers === undefined ? null : countAnswers({ router, failedAnswers }, instancesOf, web)
-  return { answers, excused: new Map(), warmSinceMs: 0 }
+): CountedAnswers | null {
+  return failedAnswers === undefined
+    ? null
+    : countAnswers({ router, failedAnswers }, instancesOf, serving.filter(isWeb))
 }
 
 /**
  * When what is warm was started again since these were made, the engine or the machine went down with all that ran: that is no
- * fault of what is watched. One such start excuses once.
+ * fault of what is watched. One such start excuses once, and what is told of that time later. Throws while the engine is away:
+ * nothing is known then.
  */
-async function wereAllEnded(
+async function wasEngineDown(
   { db, runtime }: Tools,
   { environmentId }: store.Watched,
-  { ended, seen }: { ended: readonly InstanceRecord[]; seen: Seen },
+  { serving, ended, seen }: { serving: readonly InstanceRecord[]; ended: readonly InstanceRecord[]; seen: Seen },
 ): Promise<boolean> {
   const warm = (await listInstancesOfEnvironment(db, environmentId)).filter(({ warmLeftMs }) => warmLeftMs > 0)
-  const [those, these] = await Promise.all([inspectAll(runtime, warm), inspectAll(runtime, ended)])
+  const [those, these] = await Promise.all([inspectAll(runtime, warm), inspectAll(runtime, serving)])
   const madeMs = Math.max(...these.map((one) => one?.createdAt.getTime() ?? Number.POSITIVE_INFINITY))
-  const startedMs = Math.min(...those.map((one) => one?.startedAt?.getTime() ?? 0))
-  if (those.length === 0 || startedMs <= Math.max(madeMs, seen.warmSinceMs)) return false
-  seen.warmSinceMs = startedMs
-  return true
+  const warmMs = Math.min(...those.map((one) => one?.startedAt?.getTime() ?? 0))
+  const startOf = (one: Instance | null): number | null =>
+    one?.state === 'running' ? (one.startedAt?.getTime() ?? null) : null
+  const startedMs = new Map(serving.map(({ id }, n) => [id, startOf(these[n] ?? null)]))
+  if (those.length > 0 && warmMs > Math.max(madeMs, seen.warmSinceMs)) {
+    // Those that are not back yet are waited for.
+    if ([...startedMs.values()].includes(null)) return true
+    seen.startedMs = startedMs
+    seen.warmSinceMs = warmMs
+    return true
+  }
+  return ended.length > 0 && ended.every(({ id }) => startedMs.get(id) === seen.startedMs.get(id))
 }
 
 const toEnded = ({ process, position, lastExitCode, lastOutOfMemory }: InstanceRecord): Ended => {
