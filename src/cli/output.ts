@@ -92,7 +92,7 @@ export function renderTable(rows: readonly (readonly string[])[]): string[] {
 /** JSON escapes C0 itself; the other characters that a terminal obeys are escaped here, which changes no value. */
 export function toSafeJson(value: unknown, indent: number): string {
   return JSON.stringify(value, null, indent).replace(
-    /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    /[\u007f-\u009f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }

@@ -6,9 +6,10 @@
 /** 8 KiB: design.md, and longer than any line that a person reads. */
 const longestLineBytes = 8 * 1024
 
-// SGR only: ESC [ digits and semicolons m. Bidirectional controls and line separators are hidden text in a terminal.
+// SGR only: ESC [ digits and semicolons m. Bidirectional controls, line separators and what has no width are hidden text in a
+// terminal. Joiners stay: Persian and emoji are written with them.
 const unsafe =
-  /\u001b\[[0-9;]{0,32}m|[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
+  /\u001b\[[0-9;]{0,32}m|[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g
 
 /** One line (no line ends inside) made safe to print; cut at 8 KiB, the cut is told. A colour left open is closed. */
 export function sanitizeLine(text: string): string {
