@@ -160,19 +160,28 @@ function rejectAsDatabaseError(error: unknown): never {
   throw databaseError(error)
 }
 
-/** Constraint violations keep their code for callers that expect them; lost connections become `unavailable`. */
+/** Constraint violations keep their code for callers that expect them; lost connections, and those of no more use, become `unavailable`. */
 function databaseError(error: unknown): unknown {
   const code = codeOf(error)
   const lost =
     code === undefined ||
     /^(?:08|57|53|25P03)/.test(code) ||
     ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT'].includes(code)
+  if (isNativeError(error) && isOldPlan(error))
+    return new DatabaseAway('unavailable', 'The database’s tables were changed meanwhile.', {
+      hint: 'By a newer Slipway, most likely. This one goes on with a new connection.',
+      cause: error,
+    })
   if (!isNativeError(error) || !lost) return error
   return new DatabaseAway('unavailable', 'The database does not answer.', {
     hint: 'Sites go on serving. Slipway goes on by itself when PostgreSQL is back; its log is in the data folder.',
     cause: error,
   })
 }
+
+/** “cached plan must not change result type”: its connection has prepared it for columns of before, and would never do it again. */
+const isOldPlan = (error: Error & { code?: string; routine?: string }): boolean =>
+  error.code === '0A000' && error.routine === 'RevalidateCachedQuery'
 
 function placeLost(): DatabaseAway {
   return new DatabaseAway('unavailable', 'The place of the server in the database is not held.', {
@@ -182,7 +191,7 @@ function placeLost(): DatabaseAway {
 
 class DatabaseAway extends SlipwayError {}
 
-/** True when the database did not answer, however the error was wrapped on its way. What the statement did is then unknown. */
+/** True when the database did not answer, or not to this connection, however the error was wrapped on its way. What the statement did is then unknown. */
 export function isDatabaseAway(error: unknown): boolean {
   return error instanceof DatabaseAway || (isNativeError(error) && isDatabaseAway(error.cause))
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { isDatabaseAway, makePool, type Pool } from '../../src/postgres/index.ts'
+import { prepared } from '../../src/postgres/database.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 describe('the pool of connections', () => {
@@ -28,6 +29,18 @@ describe('the pool of connections', () => {
     const error = await broken.catch((thrown: unknown) => thrown)
     expect(isDatabaseAway(error)).toBe(true)
     expect(await pool.query('select 1 as one')).toEqual([{ one: 1 }])
+  })
+
+  it('goes on with another connection when a table was changed after a statement was prepared', async () => {
+    await pool.query('create table changing (id int, size int)')
+    await pool.query('insert into changing values (1, 2)')
+    const sql = 'select size from changing where id = $1'
+    const ask = () => pool.transaction((tx) => tx.query(sql, [1], prepared))
+    expect(await ask()).toEqual([{ size: 2 }])
+    await pool.query('alter table changing alter size type text')
+    // One connection has prepared it.
+    expect(isDatabaseAway(await ask().catch((thrown: unknown) => thrown))).toBe(true)
+    expect(await ask()).toEqual([{ size: '2' }])
   })
 
   it('gives up a server process that stands still, in a transaction too, and goes on with another', async () => {
