@@ -273,6 +273,5 @@ export async function readLines(
   return q.query<LogLine>(
     'select seq, at, kind, text from deploy_log where deploy_id = $1 and seq > $2 order by seq limit $3',
     [deployId, after, limit],
-    prepared,
   )
 }
