@@ -71,13 +71,13 @@ export function presentRelease(answer: ReleaseAnswer | { readonly kind: 'unavail
       }
     }
     case 'refused':
-      return { ...usual, status: 503, ...refusals[answer.why](answer), retryAfterS: 30 }
+      return { ...usual, status: 503, retryAfterS: 30, ...refusals[answer.why](answer) }
   }
 }
 
 type Refused = Extract<ReleaseAnswer, { kind: 'refused' }>
 type Gone = Pick<Refused, 'release' | 'rebuiltUrl'>
-type Told = Pick<ReleasePage, 'title' | 'lines'> & Partial<Pick<ReleasePage, 'link'>>
+type Told = Pick<ReleasePage, 'title' | 'lines'> & Partial<Pick<ReleasePage, 'link' | 'retryAfterS'>>
 
 /** Unless somebody has. */
 function offerRebuild({ release: { number, environment, app }, rebuiltUrl }: Gone): string[] {
@@ -119,6 +119,11 @@ const refusals: Readonly<Record<WakeRefusal, (answer: Refused) => Told>> = {
   busy: ({ release: { number } }) => ({
     title: `v${number} cannot be started now`,
     lines: ['Too many others are being started. Please try again in a moment.'],
+  }),
+  away: ({ release: { number } }) => ({
+    title: `v${number} cannot be started now`,
+    lines: ['The server’s database or its Docker engine does not answer. Please try again in a moment.'],
+    retryAfterS: 5,
   }),
 }
 

@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { readReleaseSpec } from '../../src/deploys/release-spec.ts'
 import { findAskedRelease } from '../../src/deploys/wake/asked-store.ts'
 import { insertWaking, recordAsleep, recordAwake } from '../../src/deploys/wake/awake-store.ts'
 import { makeEnvironments } from '../../src/environments/index.ts'
+import { systemClock } from '../../src/kernel/clock.ts'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import { labelNames } from '../../src/runtime/index.ts'
@@ -268,17 +269,27 @@ describe('a release that is asked for', () => {
     expect((await spine.deploys.reconcile()).mended).toEqual([])
   })
 
-  it('is not tried again at once when nothing can be asked of the engine', async () => {
+  it('is not tried again at once when nothing can be asked of the engine, but soon, for it did not fail', async () => {
     await twoReleases()
+    const { builds } = spine.tools
+    const hasImage = builds.hasImage.bind(builds)
     let tries = 0
     spine.tools.builds.hasImage = async () => {
       tries += 1
       throw new SlipwayError('unavailable', 'The engine does not answer.')
     }
     expect(await ask(v(1))).toBe('starting')
-    await until('it has failed', async () => (await ask(v(1))) === 'failed')
-    for (let reload = 0; reload < 5; reload += 1) expect(await ask(v(1))).toBe('failed')
+    await until('it is refused', async () => (await ask(v(1))) === 'away')
+    for (let reload = 0; reload < 5; reload += 1) expect(await ask(v(1))).toBe('away')
     expect(tries).toBe(1)
+    spine.tools.builds.hasImage = hasImage
+    const later = jest.spyOn(systemClock, 'monotonicMs').mockImplementation(() => performance.now() + 6_000)
+    try {
+      expect(await ask(v(1))).toBe('starting')
+      await until('v1 is awake', () => leads(1))
+    } finally {
+      later.mockRestore()
+    }
   })
 
   it('is one of five at most in an environment', async () => {

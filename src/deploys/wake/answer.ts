@@ -21,9 +21,9 @@ export type ReleaseAnswer =
 /**
  * `failed`: it was tried a moment ago, and did not start or pass its checks; `memory`: the host has too little; `many`: as many of the
  * environment are awake as may be; `busy`: too many others are being started; `image`: somebody has removed its image by hand; `revoked`: a
- * value that it was built with was.
+ * value that it was built with was; `away`: the database or the engine did not answer, so nothing is known of it.
  */
-export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy' | 'image' | 'revoked'
+export type WakeRefusal = 'failed' | 'memory' | 'many' | 'busy' | 'image' | 'revoked' | 'away'
 
 /** What is to be done when a release is asked for. */
 export type WakeDecision =

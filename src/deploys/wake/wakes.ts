@@ -1,6 +1,7 @@
 import { actAs, slipway } from '../../kernel/actor.ts'
 import { makeBackground } from '../../kernel/background.ts'
 import type { Clock } from '../../kernel/clock.ts'
+import { isAway } from '../../kernel/errors.ts'
 import { makeMutex } from '../../kernel/mutex.ts'
 import { makeSlots, type Slots } from '../../kernel/slots.ts'
 import { findExposures } from '../exposures-store.ts'
@@ -27,6 +28,8 @@ const startsAtOnce = { all: 4, app: 2 }
 const mostInLine = { all: 40, app: 20 }
 /** One that could not be woken is not tried again before this. */
 const againMs = 30_000
+/** What was away is back within seconds, and then its reason is wrong. */
+const awayAgainMs = 5_000
 
 export function makeWakes({
   tools,
@@ -60,7 +63,7 @@ export function makeWakes({
       const why = await wakeRelease({ tools, inTurn, retire, signal }, release)
       if (why !== null) refusals.add(releaseId, why)
     } catch (error) {
-      refusals.add(releaseId, 'failed')
+      refusals.add(releaseId, isAway(error) ? 'away' : 'failed')
       throw error
     } finally {
       for (const giveBack of given) giveBack()
@@ -129,7 +132,9 @@ function makeRefusals(clock: Clock): {
 } {
   const refused = new Map<number, { readonly why: WakeRefusal; readonly untilMs: number }>()
   return {
-    add: (releaseId, why) => void refused.set(releaseId, { why, untilMs: clock.monotonicMs() + againMs }),
+    add(releaseId, why) {
+      refused.set(releaseId, { why, untilMs: clock.monotonicMs() + (why === 'away' ? awayAgainMs : againMs) })
+    },
     find(releaseId) {
       const nowMs = clock.monotonicMs()
       for (const [id, { untilMs }] of refused) if (untilMs <= nowMs) refused.delete(id)

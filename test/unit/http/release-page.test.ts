@@ -72,6 +72,11 @@ describe('the page of a release that does not run', () => {
     },
   )
 
+  it('lets one be asked for soon that could not be looked at, and blames what did not answer', () => {
+    const page = presentRelease({ kind: 'refused', release, why: 'away', rebuiltUrl: null })
+    expect([page.status, page.retryAfterS, page.lines]).toEqual([503, 5, [expect.stringMatching(/does not answer/)]])
+  })
+
   it('offers the rebuild of one whose image somebody has removed, and links what was rebuilt', () => {
     const refused = { kind: 'refused', why: 'image', release: { ...release, isKept: true } } as const
     const page = renderReleaseText(presentRelease({ ...refused, rebuiltUrl: null }))
