@@ -10,6 +10,9 @@ import { SlipwayError } from '../../kernel/errors.ts'
 
 const block = 512
 
+/** Of `tar-stream`: what is later, in 2038 and after, it writes as a negative number that no other reader takes. */
+const latestMtime = 2 ** 31 - 1
+
 /** Files, hard and symbolic links, folders; never devices or pipes. */
 const fileTypes = new Set(['0', '\0', '1', '2', '5'])
 
@@ -77,9 +80,8 @@ class ContextFilter extends Transform {
 
   #append(files: readonly ExtraFile[], done: TransformCallback): void {
     const archive = pack()
-    for (const { name, text } of files) {
-      archive.entry({ name, mode: 0o644, mtime: new Date(this.#mtime * 1000) }, text)
-    }
+    const mtime = new Date(Math.min(this.#mtime, latestMtime) * 1000)
+    for (const { name, text } of files) archive.entry({ name, mode: 0o644, mtime }, text)
     archive.finalize()
     archive.on('data', (data) => this.push(data))
     archive.on('end', () => done())

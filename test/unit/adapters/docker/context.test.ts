@@ -32,7 +32,8 @@ const contentOf = (tar: Buffer, name: string): string =>
   execFileSync('tar', ['-xO', '-f', '-', '--', name], { input: tar }).toString('latin1')
 
 /** `git archive` of files given as name → content; a content that begins with -> is a link. */
-function archive(files: [name: string | Buffer, content: string][]): Buffer {
+function archive(files: [name: string | Buffer, content: string][], committedAt = 1_700_000_000): Buffer {
+  const date = `@${committedAt} +0000`
   const folder = mkdtempSync(join(tmpdir(), 'slipway-context-'))
   const git = (...args: string[]): Buffer =>
     execFileSync(
@@ -40,7 +41,7 @@ function archive(files: [name: string | Buffer, content: string][]): Buffer {
       ['-C', folder, '-c', 'user.name=t', '-c', 'user.email=t@t', '-c', 'core.quotePath=false', ...args],
       {
         maxBuffer: 64 * 1024 ** 2,
-        env: { PATH: process.env['PATH'], GIT_AUTHOR_DATE: '1700000000 +0000', GIT_COMMITTER_DATE: '1700000000 +0000' },
+        env: { PATH: process.env['PATH'], GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date },
       },
     )
   try {
@@ -89,6 +90,15 @@ describe('the build context', () => {
     expect(contentOf(out, long)).toBe('long')
     if (size >= 100) expect(contentOf(out, 'big')).toBe('x'.repeat(100_000))
   })
+
+  it.each([0, 2 ** 31, 2 ** 33, 99_999_999_999_999])(
+    'can be read whatever time its commit tells: %s',
+    async (committedAt) => {
+      const out = await filtered(archive([['a', 'A']], committedAt), '')
+      expect(list(out)).toEqual(['a', '.dockerignore'])
+      expect(contentOf(out, '.dockerignore')).toBe('none')
+    },
+  )
 
   it('leaves out what the rules ignore, with its long names', async () => {
     const out = await filtered(tar, 'src/*\n!src/main.py\nlogs\n*.txt\nddd*/**\nn*\nout\nto-long\nlatin*')
