@@ -112,15 +112,33 @@ describe('tidying a repository', () => {
   it('removes what killed pushes left when it is a day old', async () => {
     await clone.commit('a.txt', 'a')
     await clone.git('push', '-q', '-o', 'skip-deploy', 'divio', 'main')
-    const left = ['objects/tmp_objdir-incoming-old', 'objects/tmp_objdir-incoming-new'].map((p) =>
-      join(repository(), p),
-    )
-    for (const path of left) mkdirSync(path)
-    age(left[0] as string, 2)
+    const namesOf = (age: 'old' | 'new') =>
+      [
+        `objects/tmp_objdir-incoming-${age}`,
+        `objects/17/tmp_obj_${age}`,
+        `objects/pack/.tmp-1-pack-${age}.pack`,
+        `objects/info/packs_abc${age}`,
+        `info/refs_abc${age}`,
+      ].map((name) => join(repository(), name))
+    const thereOf = (paths: readonly string[]) => paths.filter((path) => existsSync(path))
+    const [old, young] = [namesOf('old'), namesOf('new')]
+    for (const path of [...old, ...young]) mkdirSync(path, { recursive: true })
+    for (const path of old) age(path, 2)
     await tidy()
-    expect(left.map((path) => existsSync(path))).toEqual([false, true])
+    expect([thereOf(old), thereOf(young)]).toEqual([[], young])
     await server.cli.repositories.sweep()
-    expect(left.map((path) => existsSync(path))).toEqual([false, false])
+    expect(thereOf(young)).toEqual([])
+  })
+
+  it('that fails leaves no lock, however young: nobody else has one', async () => {
+    await clone.commit('a.txt', 'a')
+    await clone.git('push', '-q', '-o', 'skip-deploy', 'divio', 'main')
+    const lock = join(repository(), 'packed-refs.lock')
+    writeFileSync(lock, '')
+    makeWorthWhile()
+    await expect(tidy()).rejects.toThrow()
+    expect(existsSync(lock)).toBe(false)
+    expect(await tidy()).toMatchObject({ packed: true })
   })
 
   it.each(['gc.pid.lock', 'packed-refs.lock', 'packed-refs.new'])(

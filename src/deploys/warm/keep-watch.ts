@@ -108,7 +108,7 @@ function countFrom(
 }
 
 /**
- * When what is warm was started again since these were made, the engine or the machine went down with all that ran: that is no
+ * When what is warm was started again since what serves was made, the engine or the machine went down with all that ran: that is no
  * fault of what is watched. One such start excuses once, and what is told of that time later. Throws while the engine is away:
  * nothing is known then.
  */
@@ -118,13 +118,13 @@ async function wasEngineDown(
   { serving, ended, seen }: { serving: readonly InstanceRecord[]; ended: readonly InstanceRecord[]; seen: Seen },
 ): Promise<boolean> {
   const warm = (await listInstancesOfEnvironment(db, environmentId)).filter(({ warmLeftMs }) => warmLeftMs > 0)
-  const [those, these] = await Promise.all([inspectAll(runtime, warm), inspectAll(runtime, serving)])
-  const madeMs = Math.max(...these.map((one) => one?.createdAt.getTime() ?? Number.POSITIVE_INFINITY))
-  const warmMs = Math.min(...those.map((one) => one?.startedAt?.getTime() ?? 0))
+  const [warmNow, servingNow] = await Promise.all([inspectAll(runtime, warm), inspectAll(runtime, serving)])
+  const madeMs = Math.max(...servingNow.map((one) => one?.createdAt.getTime() ?? Number.POSITIVE_INFINITY))
+  const warmMs = Math.min(...warmNow.map((one) => one?.startedAt?.getTime() ?? 0))
   const startOf = (one: Instance | null): number | null =>
     one?.state === 'running' ? (one.startedAt?.getTime() ?? null) : null
-  const startedMs = new Map(serving.map(({ id }, n) => [id, startOf(these[n] ?? null)]))
-  if (those.length > 0 && warmMs > Math.max(madeMs, seen.warmSinceMs)) {
+  const startedMs = new Map(serving.map(({ id }, n) => [id, startOf(servingNow[n] ?? null)]))
+  if (warmNow.length > 0 && warmMs > Math.max(madeMs, seen.warmSinceMs)) {
     // Those that are not back yet are waited for.
     if ([...startedMs.values()].includes(null)) return true
     seen.startedMs = startedMs
