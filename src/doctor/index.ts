@@ -5,6 +5,7 @@ import type { Finding } from './finding.ts'
 export { type Finding, isBad, isOk } from './finding.ts'
 export { countInstances, readDatabaseFacts } from './database.ts'
 export { judgeMachine, readMachine } from './machine.ts'
+export { judgeNight, type NightFacts } from './night.ts'
 export {
   type EngineFacts,
   judgeDatabase,

@@ -3,11 +3,12 @@ import type { Logger } from '../kernel/logger.ts'
 import { makeMutex } from '../kernel/mutex.ts'
 import type { Database } from '../postgres/database.ts'
 import { isDue, type TimeOfDay } from './schedule.ts'
-import { findLastBegun, type Outcome, readOutcome, recordBegun, recordEnded, recordPart } from './store.ts'
+import { findLastBegun, type Outcome, readNight, recordBegun, recordEnded, recordPart } from './store.ts'
 
 export { forgetOldEvents, forgetOldRuns, removeOldLogs } from './old-rows.ts'
 export { makeRetention, type Retention } from './retention.ts'
 export { parseTimeOfDay } from './schedule.ts'
+export { readNight } from './store.ts'
 
 /*
  * What is done once a day at a quiet time. One row in the database says when it was last begun; a queue of jobs would add
@@ -69,7 +70,7 @@ export function makeNightly(deps: {
         })
       }
       await recordEnded(db)
-      logger.info('the nightly work is done', { ...(await readOutcome(db)) })
+      logger.info('the nightly work is done', { ...(await readNight(db))?.outcome })
     })
 
   return {

@@ -27,10 +27,14 @@ export async function recordEnded(q: Queryable): Promise<void> {
   await q.query('update nightly set ended_at = now()')
 }
 
-/** By part. */
-export async function readOutcome(q: Queryable): Promise<Readonly<Record<string, Outcome>>> {
-  const rows = await q.query<{ outcome: Record<string, Outcome> }>('select outcome from nightly')
-  return rows[0]?.outcome ?? {}
+/** The last one, or the one that is at work; what was done is by part. Null: there was none yet. */
+export async function readNight(
+  q: Queryable,
+): Promise<{ begunAt: Date; outcome: Readonly<Record<string, Outcome>> } | null> {
+  const rows = await q.query<{ begunAt: Date; outcome: Record<string, Outcome> }>(
+    'select begun_at as "begunAt", outcome from nightly',
+  )
+  return rows[0] ?? null
 }
 
 export interface OldLog {

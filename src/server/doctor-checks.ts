@@ -12,12 +12,14 @@ import {
   judgeGit,
   judgeMachine,
   judgeMissing,
+  judgeNight,
   judgePort,
   judgeProxy,
   readDatabaseFacts,
   readMachine,
 } from '../doctor/index.ts'
 import { SlipwayError } from '../kernel/errors.ts'
+import { readNight } from '../nightly/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Router } from '../routing/index.ts'
 
@@ -99,6 +101,11 @@ function serverChecks({ db, router, runtime }: NonNullable<DoctorGround['server'
           throw error
         }
       },
+    },
+    {
+      name: 'nightly work',
+      why: 'It keeps the disk from filling up.',
+      run: async () => judgeNight(await readNight(db)),
     },
   ]
 }

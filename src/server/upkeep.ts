@@ -4,6 +4,7 @@ import type { Settings } from '../config.ts'
 import type { Environments } from '../environments/index.ts'
 import type { Git } from '../git/index.ts'
 import { systemClock } from '../kernel/clock.ts'
+import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import {
   forgetOldEvents,
@@ -87,7 +88,9 @@ export function makeNights(
       } catch (error) {
         signal.throwIfAborted()
         sum.failed += 1
-        logger.warn('a repository could not be tidied', { app: name, error })
+        // Git's own words: the error alone says nothing of why.
+        const says = error instanceof SlipwayError ? error.evidence.join('\n').trim() : ''
+        logger.warn('a repository could not be tidied', { app: name, says, error })
       }
     }
     return sum

@@ -70,7 +70,18 @@ describe('slipway doctor on a real server', () => {
   it('finds what Slipway stands on, and nothing that differs', async () => {
     const { findings, differences, unknown } = await look()
     const statusOf = (name: string): string | undefined => findings.find(({ check }) => check === name)?.status
-    const names = ['engine', 'engine: live-restore', 'cgroups', 'database', 'clock', 'proxy', 'firewall', 'port', 'git']
+    const names = [
+      'engine',
+      'engine: live-restore',
+      'cgroups',
+      'database',
+      'clock',
+      'proxy',
+      'firewall',
+      'nightly work',
+      'port',
+      'git',
+    ]
     expect(names.map((name) => [name, statusOf(name)])).toEqual(names.map((name) => [name, 'ok']))
     for (const name of ['disk', 'memory', 'open files', 'certificates', 'buildkit'])
       expect(statusOf(name)).toBeDefined()

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Environment, makeEnvironments } from '../../src/environments/index.ts'
 import type { Clock } from '../../src/kernel/clock.ts'
 import { type Logger, silentLogger } from '../../src/kernel/logger.ts'
-import { forgetOldEvents, makeNightly, type NightlyPart, removeOldLogs } from '../../src/nightly/index.ts'
+import { forgetOldEvents, makeNightly, type NightlyPart, readNight, removeOldLogs } from '../../src/nightly/index.ts'
 import { listOldLogs, removeOldEvents } from '../../src/nightly/store.ts'
 import { makePool, type Pool } from '../../src/postgres/index.ts'
 import { listAppsWithImages, listKeptImages, listKeptReleases } from '../../src/releases/index.ts'
@@ -129,6 +129,7 @@ describe('the night', () => {
       ended_at: expect.any(Date),
       outcome: { one: { images: 3 }, two: { error: 'broken' }, three: { logs: 7 } },
     })
+    expect(await readNight(db)).toMatchObject({ begunAt: expect.any(Date), outcome: { two: { error: 'broken' } } })
     expect(failures).toEqual([expect.objectContaining({ part: 'two' })])
   })
 
