@@ -208,4 +208,37 @@ describe('promotions', () => {
       expect([refused.code, refused.stderr]).toEqual([code, expect.stringMatching(said)])
     }
   })
+
+  it('say before anybody is asked that the image cannot be taken, and what can be done', async () => {
+    const removed = (value: string) =>
+      server.pool.query(`update builds set image_removed_at = ${value} where commit = $1`, [otherCommit])
+    await removed('now()')
+    const plan = await call('GET', 'live/promotion-plan?from=test')
+    const refusal = plan.json.refusal as { message: string; hint: string }
+    const way = 'slipway promote test live -a shop --rebuild'
+    expect(refusal).toEqual({
+      message: expect.stringContaining('The image of test v2 '),
+      hint: expect.stringContaining(way),
+    })
+    const said = `It would be refused: ${refusal.message}\n${refusal.hint}\n`
+    for (const choice of [[], ['--anyway']]) {
+      expect((await slipway('promote', 'test', 'live', '--plan', ...choice)).stdout).toContain(said)
+      const refused = await slipway('promote', 'test', 'live', '--no-wait', ...choice)
+      expect([refused.code, refused.stderr]).toEqual([5, expect.stringContaining(way)])
+    }
+    expect((await slipway('promote', 'test', 'live', '--plan', '--rebuild')).stdout).not.toContain('refused')
+    expect((await slipway('promote', 'test', 'live', '--rebuild', '--yes', '--no-wait')).code).toBe(0)
+    await removed('null')
+  })
+
+  it('tell the commits of a first one apart from those that come to what serves', async () => {
+    const { id } = await server.environments.get('shop', 'live')
+    const { releaseId } = await addRelease(server.pool, id, { commit: someCommit })
+    await server.pool.query(`update builds set config = '{"releaseCommands": []}'`)
+    await server.pool.query('insert into routes (environment_id, release_id) values ($1, $2)', [id, releaseId])
+    expect((await call('GET', 'live/promotion-plan?from=test')).json).toMatchObject({
+      firstCommits: null,
+      comparison: { from: { environment: 'live', release: 'v1' }, to: { environment: 'test', release: 'v2' } },
+    })
+  })
 })
