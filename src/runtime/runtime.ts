@@ -116,7 +116,7 @@ export interface Instance {
   readonly labels: Readonly<Record<string, string>>
   readonly address: string | null
   readonly state: 'created' | 'running' | 'restarting' | 'exited'
-  /** How often the restart policy brought it back. A check fails on the first. */
+  /** How often the restart policy brought it back. */
   readonly restarts: number
   /** The engine brings it back when it ends. */
   readonly isKept: boolean

@@ -46,6 +46,20 @@ describe('keep_warm', () => {
     spine.config = { ...spine.config, keepWarmMs: 600_000 }
   })
 
+  it('goes back, too, to what ended once while it served, or since', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    const container = await containerOf(web('v1'))
+    spine.runtime.endOnce(container)
+    await live(await spine.push('test', commitOf('b')))
+    spine.runtime.endOnce(container)
+    const back = await goBack(before)
+    expect(await spine.log(back)).toContain(
+      'detail: What ran of v1 is still warm: it serves again, and nothing is started',
+    )
+    expect((await spine.deploys.get(back)).state).toBe('live')
+    expect(await containerOf(web('v1'))).toBe(container)
+  })
+
   it('keeps what served, and going back to it starts nothing', async () => {
     const first = await spine.push('test', commitOf('a'))
     const before = await live(first)

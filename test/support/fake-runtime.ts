@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { SlipwayError } from '../../src/kernel/errors.ts'
 import { LineSplitter } from '../../src/kernel/terminal-text.ts'
-import { labelNames } from '../../src/runtime/index.ts'
 import type {
   Exit,
   Instance,
@@ -12,10 +11,13 @@ import type {
   RunOptions,
   Runtime,
 } from '../../src/runtime/index.ts'
+import { labelNames } from '../../src/runtime/index.ts'
 
 export interface FakeRuntime extends Runtime {
   /** Ends an instance as if by itself. */
   end(containerId: string, how?: { exitCode?: number; outOfMemory?: boolean }): void
+  /** The same, and the engine brings it back at once. */
+  endOnce(containerId: string): void
   /** The engine goes down with all that runs, and starts again what it keeps running. */
   restartEngine(): void
   writeLog(containerId: string, ...lines: string[]): void
@@ -139,6 +141,13 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
     tell('died', change(container, { state: 'exited', exitCode, outOfMemory }))
   }
 
+  function endOnce(containerId: string): void {
+    const { restarts } = find(containerId).instance
+    end(containerId, { exitCode: 3 })
+    const back = { state: 'running', restarts: restarts + 1, exitCode: null, startedAt: new Date() } as const
+    tell('started', change(find(containerId), back))
+  }
+
   function restartEngine(): void {
     for (const container of containers.values()) {
       const { containerId, isKept, state } = container.instance
@@ -175,6 +184,7 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
   return {
     kept,
     restartEngine,
+    endOnce,
     envOf: (containerId) => find(containerId).env,
     names: () => [...containers.values()].map(({ instance }) => instance.name),
     end,

@@ -1,8 +1,10 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { type CheckRequest, runChecks } from '../../runtime/index.ts'
+import type { Deploy } from '../deploy.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
-import type { Step } from './step.ts'
+import { countRestartsBefore } from './restarts-before.ts'
+import type { Step, Tools } from './step.ts'
 
 /** All checks of all new web instances must pass before any traffic goes to them. Workers start after the swap. */
 export const check: Step = async ({ deploy, tools, log, signal }) => {
@@ -13,7 +15,7 @@ export const check: Step = async ({ deploy, tools, log, signal }) => {
   await Promise.all(
     instances.map(async (record) =>
       runChecks({
-        instance: recorded(record),
+        instance: await recorded(record, deploy, tools),
         port: spec.port,
         config: spec.build.config,
         healthcheck: spec.image.healthcheck,
@@ -30,9 +32,13 @@ export const check: Step = async ({ deploy, tools, log, signal }) => {
 }
 
 /** As recorded: that it is really there is the first thing that the checks look at. */
-function recorded({ containerId, address, releaseNumber }: InstanceRecord): CheckRequest['instance'] {
+async function recorded(
+  { containerId, address, releaseNumber }: InstanceRecord,
+  deploy: Deploy,
+  tools: Tools,
+): Promise<CheckRequest['instance']> {
   if (containerId === null) throw goneError(releaseNumber)
-  return { containerId, address }
+  return { containerId, address, restarts: await countRestartsBefore(deploy, containerId, tools) }
 }
 
 function goneError(release: number): SlipwayError {

@@ -1,10 +1,10 @@
 import type { ReleaseCommand } from '../../builds/index.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
+import { faultPoint } from '../../kernel/fault-point.ts'
 import { labelNames } from '../../runtime/index.ts'
+import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../commands-store.ts'
 import { commandsOccasion } from '../deploy.ts'
 import { readReleaseSpec } from '../release-spec.ts'
-import { faultPoint } from '../../kernel/fault-point.ts'
-import { countCommandOutput, listCommandsBegun, recordCommandBegun, recordCommandEnded } from '../commands-store.ts'
 import { lost, type Step, type StepContext, stopping } from './step.ts'
 
 /**

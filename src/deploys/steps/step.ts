@@ -1,17 +1,17 @@
 import type { Builds } from '../../builds/index.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
-import type { Exclusively } from '../../kernel/mutex.ts'
 import type { Logger } from '../../kernel/logger.ts'
+import type { Exclusively } from '../../kernel/mutex.ts'
 import type { Secret } from '../../kernel/secret.ts'
 import type { Database, ServerPlace, Transaction } from '../../postgres/database.ts'
 import type { Addresses, Router } from '../../routing/index.ts'
 import type { AddressRange, MemoryRoom, Probes, Runtime } from '../../runtime/index.ts'
 import type { Masks, ReleaseVariables } from '../../vars/index.ts'
 import type { Deploy } from '../deploy.ts'
-import type { FailedAnswers } from '../warm/count-answers.ts'
-import type { DeployLog } from '../log.ts'
 import type { Own } from '../line-store.ts'
+import type { DeployLog } from '../log.ts'
+import type { FailedAnswers } from '../warm/count-answers.ts'
 
 /** What steps work with. */
 export interface Tools {

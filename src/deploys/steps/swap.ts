@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../kernel/errors.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
-import { environmentKey, releaseKey, type RouteTarget } from '../../routing/index.ts'
+import { environmentKey, type RouteTarget, releaseKey } from '../../routing/index.ts'
 import { hostEntriesOf } from '../exposures.ts'
 import { findExposures } from '../exposures-store.ts'
 import { listInstancesOfDeploy } from '../instances.ts'
@@ -41,7 +41,7 @@ export const swap: Step = async ({ assertHeld, deploy, tools, log }) => {
   log.write('step', `Swapping ${addresses.environmentHost(label)} to v${spec.number}`)
   await assertHeld()
   // Beside the swap, which is undone when this fails: the engine takes longer for it than the proxy for all the rest.
-  const kept = keepInstances(deploy.instancesOf, spec, tools)
+  const kept = keepInstances(deploy, spec, tools)
   kept.catch(() => undefined)
   for (const [set, targets] of wanted.sets) await router.defineSet(set, targets)
   const { environment, releases } = hostEntriesOf(route, exposures)

@@ -81,11 +81,11 @@ interface Starting {
 async function startAndCheck(tools: Tools, { spec, waking, label, signal }: Starting): Promise<void> {
   const { runtime, clock, addresses, probes, db } = tools
   const container = spec.instance({ process: 'web', position: 1, address: waking.address })
-  const { containerId, address } = await runtime.start(container, signal)
+  const { containerId, address, restarts } = await runtime.start(container, signal)
   faultPoint('wake.started')
   await recordContainer(db, waking.instanceId, containerId)
   await runChecks({
-    instance: { containerId, address },
+    instance: { containerId, address, restarts },
     port: spec.port,
     config: spec.build.config,
     healthcheck: spec.image.healthcheck,

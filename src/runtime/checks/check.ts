@@ -2,9 +2,9 @@ import type { AppConfig, ImageHealthcheck } from '../../builds/index.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { SlipwayError } from '../../kernel/errors.ts'
 import type { Instance, Runtime } from '../runtime.ts'
+import { tryConnect } from '../wait-for-port.ts'
 import type { ChosenPort } from './choose-port.ts'
 import type { Diagnosis } from './judge.ts'
-import { tryConnect } from '../wait-for-port.ts'
 import { probeHttp } from './probe-http.ts'
 
 /** How an instance is asked from outside. */
@@ -20,7 +20,8 @@ export interface CheckRequest {
   readonly clock: Clock
   /** Over the network when left out. */
   readonly probes?: Probes
-  readonly instance: Pick<Instance, 'containerId' | 'address'>
+  /** `restarts`: how often the engine had brought it back before. A check fails on the next. */
+  readonly instance: Pick<Instance, 'containerId' | 'address' | 'restarts'>
   readonly port: ChosenPort
   readonly config: Pick<AppConfig, 'health' | 'selfTests' | 'resources'>
   readonly healthcheck: ImageHealthcheck | null
@@ -39,6 +40,14 @@ export interface CheckContext extends CheckRequest {
   readonly deadlineMs: number
   /** Fires when the checks are over, however. */
   readonly signal: AbortSignal
+}
+
+/** What an end of it is judged by. */
+export function endsOf({ instance, config }: Pick<CheckRequest, 'instance' | 'config'>): {
+  memoryBytes: number
+  restartsBefore: number
+} {
+  return { memoryBytes: config.resources.memoryBytes, restartsBefore: instance.restarts }
 }
 
 export function failedCheck({ message, hint }: Diagnosis, evidence: readonly string[] = []): SlipwayError {

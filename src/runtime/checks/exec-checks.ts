@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../kernel/errors.ts'
-import { failedCheck, type CheckContext } from './check.ts'
+import { type CheckContext, failedCheck } from './check.ts'
 
 const evidenceLines = 40
 

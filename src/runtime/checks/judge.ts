@@ -130,17 +130,21 @@ function format({ address, port }: Listener): string {
 }
 
 /** Why the process is not there any more; null when it is. `null` for an instance that is gone. */
-export function explainEnd(instance: Instance | null, memoryBytes: number): Diagnosis | null {
+export function explainEnd(
+  instance: Instance | null,
+  { memoryBytes, restartsBefore }: { readonly memoryBytes: number; readonly restartsBefore: number },
+): Diagnosis | null {
   if (instance === null) {
     return { message: 'The container was removed while it was checked.', hint: 'Deploy again.' }
   }
-  if (instance.state === 'running' && instance.restarts === 0) return null
+  const restarts = instance.restarts - restartsBefore
+  if (instance.state === 'running' && restarts <= 0) return null
   if (instance.outOfMemory) {
     return { message: `The app was killed for memory: its limit is ${megabytes(memoryBytes)}.`, hint: lessMemory }
   }
-  if (instance.restarts > 0) {
+  if (restarts > 0) {
     return {
-      message: `The app ended and was started again ${instance.restarts === 1 ? 'once' : `${instance.restarts} times`} while it was checked.`,
+      message: `The app ended and was started again ${restarts === 1 ? 'once' : `${restarts} times`} while it was checked.`,
       hint: seeLog,
     }
   }

@@ -1,4 +1,4 @@
-import { request, type IncomingMessage } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { isIPv4 } from 'node:net'
 import { SlipwayError } from '../../kernel/errors.ts'
 

@@ -1,7 +1,7 @@
 import { firstPauseMs, longestPauseMs } from '../wait-for-port.ts'
+import { type CheckContext, failedCheck, networkProbes } from './check.ts'
 import { describeAttempt, explainHttp, isHealthy } from './judge.ts'
 import type { ProbeResult, ProbeTarget } from './probe-http.ts'
-import { failedCheck, type CheckContext, networkProbes } from './check.ts'
 
 /** When to look where the app listens instead, and to say so while it is still waited for. */
 const suspicionMs = 3_000

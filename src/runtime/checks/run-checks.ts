@@ -1,6 +1,6 @@
 import { asSlipwayError, SlipwayError } from '../../kernel/errors.ts'
 import type { Runtime } from '../runtime.ts'
-import { failedCheck, type CheckContext, type CheckRequest } from './check.ts'
+import { type CheckContext, type CheckRequest, endsOf, failedCheck } from './check.ts'
 import { runHealthcheck, runSelfTests } from './exec-checks.ts'
 import { explainEnd, hintWithoutLog } from './judge.ts'
 import { probeUntilHealthy, waitUntilOpen } from './probe-loop.ts'
@@ -80,24 +80,20 @@ export async function keepChecked(request: Pick<CheckRequest, 'runtime' | 'insta
 }
 
 /** Looked at last, also when the engine has told of nothing. */
-async function confirm({
-  runtime,
-  instance,
-  config,
-}: Pick<CheckRequest, 'runtime' | 'instance' | 'config'>): Promise<void> {
-  const now = await runtime.inspect(instance.containerId)
-  const end = explainEnd(now, config.resources.memoryBytes)
+async function confirm(request: Pick<CheckRequest, 'runtime' | 'instance' | 'config'>): Promise<void> {
+  const now = await request.runtime.inspect(request.instance.containerId)
+  const end = explainEnd(now, endsOf(request))
   if (end !== null) throw failedCheck(end)
 }
 
 /** When the process has ended, that is why everything else failed too. */
-async function preferEnd(error: unknown, { runtime, instance, config }: CheckRequest): Promise<SlipwayError> {
+async function preferEnd(error: unknown, request: CheckRequest): Promise<SlipwayError> {
   const failure = asSlipwayError(error)
   if (failure.code !== 'check_failed' && failure.code !== 'conflict') return failure
-  const now = await runtime.inspect(instance.containerId).catch(() => undefined)
+  const now = await request.runtime.inspect(request.instance.containerId).catch(() => undefined)
   // An engine that does not answer is unknown.
   if (now === undefined) return failure
-  const end = explainEnd(now, config.resources.memoryBytes)
+  const end = explainEnd(now, endsOf(request))
   return end === null || end.message === failure.message ? failure : failedCheck(end, failure.evidence)
 }
 

@@ -1,18 +1,18 @@
+import { type CheckContext, endsOf, failedCheck } from './check.ts'
 import { explainEnd } from './judge.ts'
-import { failedCheck, type CheckContext } from './check.ts'
 
 /**
  * Rejects as soon as the process has ended: the engine tells, nothing is polled. Resolves never, and rejects with the
  * signal's reason when the checks are over.
  */
 export function watchProcess(context: CheckContext): Promise<never> {
-  const { runtime, instance, config, signal } = context
+  const { runtime, instance, signal } = context
   return new Promise((_, reject) => {
     // Nobody would be told of it any more.
     if (signal.aborted) return reject(reasonOf(signal))
     async function look(): Promise<void> {
       const now = await runtime.inspect(instance.containerId)
-      const end = explainEnd(now, config.resources.memoryBytes)
+      const end = explainEnd(now, endsOf(context))
       if (end !== null) reject(failedCheck(end))
     }
     runtime.watch((change) => {
