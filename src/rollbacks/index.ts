@@ -114,10 +114,16 @@ async function choose(
   }
   const to = release ?? (await findEarlier(db, { environmentId: id, current: from, keepsVariables: keepVariables }))
   if (to !== null) return { from, to }
-  const left = current.deploy?.kind === 'rollback' ? await findLeft(db, id, from) : null
+  const left = await findLeft(db, id, from)
+  const isBack = current.deploy?.kind === 'rollback'
   const forward =
-    left === null ? '' : `To return to what was gone back from: slipway rollback ${name} v${left} -a ${app}. `
-  throw new SlipwayError('conflict', `${name} has served nothing before v${from} that it could go back to.`, {
+    left !== null && isBack ? `To return to what was gone back from: slipway rollback ${name} v${left} -a ${app}. ` : ''
+  const same = keepVariables ? 'image' : 'image and the variables'
+  const why =
+    left === null || isBack
+      ? `${name} has served nothing before v${from} that it could go back to.`
+      : `All that ${name} has served before has the ${same} of v${from}: going back would change nothing.`
+  throw new SlipwayError('conflict', why, {
     hint: `${forward}What there is: slipway releases list ${name} -a ${app}`,
   })
 }

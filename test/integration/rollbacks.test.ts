@@ -86,6 +86,16 @@ describe('a rollback', () => {
     })
   })
 
+  it('says so when all that has served is the same but for its number', async () => {
+    for (const letter of 'aa') await goLive(letter)
+    await expect(plan()).rejects.toMatchObject({
+      code: 'conflict',
+      message:
+        'All that live has served before has the image and the variables of v2: going back would change nothing.',
+      hint: 'What there is: slipway releases list live -a shop',
+    })
+  })
+
   it('goes back to other variables of the same image, unless those of today are kept', async () => {
     await set('GREETING', 'then')
     await goLive('a')
@@ -93,7 +103,7 @@ describe('a rollback', () => {
     await goLive('a')
     expect((await plan()).comparison).toMatchObject({ to: { number: 1 }, isSameImage: true })
     await expect(plan({ keepVariables: true })).rejects.toMatchObject({
-      message: 'live has served nothing before v2 that it could go back to.',
+      message: 'All that live has served before has the image of v2: going back would change nothing.',
     })
     // So it is when only the settings of today were applied to what served.
     await set('GREETING', 'later')
