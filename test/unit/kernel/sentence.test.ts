@@ -8,6 +8,17 @@ describe('a sentence that others are told', () => {
     expect(parse(text)).toBe(text.trim())
   })
 
+  it.each(['👩\u200d💻 at it', 'می\u200cخواهم', '❤️\u200d🔥', '👩🏽\u200d💻'])(
+    'may be spelled with joiners: %j',
+    (text) => {
+      expect(parse(text)).toBe(text)
+    },
+  )
+
+  it.each(['a\u200db', 'é\u200d b', '日\u200d\u200d日', '\u200c', '👩\u200d'])('may hide no joiner: %j', (text) => {
+    expect(() => parse(`a${text}`)).toThrow('The reason holds')
+  })
+
   it.each([
     '\u0007',
     '\n',
