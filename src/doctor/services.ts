@@ -61,21 +61,25 @@ export function judgeEngine(engine: EngineFacts): Finding[] {
   ]
 }
 
+/** One that was away begins anew: whoever asks why sites failed at night sees when that was. */
+const since = (at: Date): string => `since ${at.toISOString().replace(/\.\d+Z$/, 'Z')}`
+
 export interface DatabaseFacts {
   /** server_version_num: 150008 */
   readonly version: number
   /** The database’s clock minus ours. */
   readonly clockAheadMs: number
   readonly connections: { readonly used: number; readonly most: number }
+  readonly startedAt: Date
 }
 
-export function judgeDatabase({ version, clockAheadMs, connections }: DatabaseFacts): Finding[] {
+export function judgeDatabase({ version, clockAheadMs, connections, startedAt }: DatabaseFacts): Finding[] {
   const postgres: Subject = { check: 'database', why: 'Slipway keeps everything it knows in PostgreSQL.' }
   const clock: Subject = {
     check: 'clock',
     why: 'Times in logs and status come from both; certificates and tokens need the right time.',
   }
-  const what = `PostgreSQL ${Math.floor(version / 10_000)}.${version % 10_000}, ${connections.used} of ${connections.most} connections`
+  const what = `PostgreSQL ${Math.floor(version / 10_000)}.${version % 10_000}, ${since(startedAt)}, ${connections.used} of ${connections.most} connections`
   const mend = 'Use PostgreSQL 15 or newer.'
   const seconds = Math.abs(clockAheadMs) / 1000
   const apart = `The database’s clock and this machine’s are ${seconds.toFixed(1)} s apart`
@@ -96,12 +100,23 @@ export function judgeDatabase({ version, clockAheadMs, connections }: DatabaseFa
   ]
 }
 
-export function judgeProxy(damages: readonly string[]): Finding {
+export function judgeProxy({
+  damages,
+  startedAt,
+}: {
+  readonly damages: readonly string[]
+  /** Null: it does not say. */
+  readonly startedAt: Date | null
+}): Finding {
   const subject: Subject = {
     check: 'proxy',
     why: 'It serves all sites from its maps; their files are what it starts with.',
   }
-  if (damages.length === 0) return isOk(subject, 'It answers, and its maps are as they were written')
+  if (damages.length === 0)
+    return isOk(
+      subject,
+      `It answers${startedAt === null ? '' : `, ${since(startedAt)}`}, and its maps are as they were written`,
+    )
   return isBad(subject, 'warn', { what: damages.join('; '), mend: 'slipway doctor --fix writes them again.' })
 }
 

@@ -41,6 +41,8 @@ export interface Router {
   mayLeadAsBefore(): Promise<boolean>
   /** What is not as it was last written, a sentence for each: a file that is gone or was changed. `replaceAll` mends it. */
   damages(): Promise<string[]>
+  /** Since when the proxy runs, to the second; null when it does not answer. */
+  startedAt(): Promise<Date | null>
   /** What the proxy really holds now. */
   read(): Promise<Routes>
 }

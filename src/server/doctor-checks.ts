@@ -32,7 +32,7 @@ export interface DoctorGround {
   /** Those of a server that runs; null where none does. */
   readonly server: {
     readonly db: Database
-    readonly router: Pick<Router, 'damages'>
+    readonly router: Pick<Router, 'damages' | 'startedAt'>
     readonly runtime: Pick<DockerRuntime, 'probeFirewall'>
   } | null
 }
@@ -87,7 +87,7 @@ function serverChecks({ db, router, runtime }: NonNullable<DoctorGround['server'
     {
       name: 'proxy',
       why: 'It serves all sites.',
-      run: async () => judgeProxy(await router.damages()),
+      run: async () => judgeProxy({ damages: await router.damages(), startedAt: await router.startedAt() }),
     },
     {
       name: 'firewall',

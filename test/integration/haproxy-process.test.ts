@@ -55,11 +55,17 @@ const serves = async (): Promise<boolean> => (await status()) === 200
 
 describe('the proxy that is found at the next start', () => {
   it('is the same process, with its connections and routes', async () => {
+    const begunMs = Date.now()
     await startServing()
     const before = await pid()
     const later = proxy.again()
     await later.ensure()
     expect(await pid()).toBe(before)
+    // It counts whole seconds.
+    expect((await later.router.startedAt())?.getTime()).toBeGreaterThan(begunMs - 2_000)
+    expect((await later.router.startedAt())?.getTime()).toBeLessThanOrEqual(Date.now())
+    await new Promise((resolve) => setTimeout(resolve, 2_200))
+    expect((await later.router.startedAt())?.getTime()).toBeLessThan(Date.now() - 900)
     expect((await later.router.read()).hosts.get(host)).toBe('e1')
     await later.router.defineSet('r2', [backend.target])
     expect(await serves()).toBe(true)

@@ -128,6 +128,7 @@ export function makeFakeRouter(): FakeRouter {
     },
     mayLeadAsBefore: async () => false,
     damages: async () => [],
+    startedAt: async () => null,
     read: async (): Promise<Routes> => ({
       hosts: new Map(hosts),
       keys: new Map(keys),

@@ -24,3 +24,9 @@ export async function findDamages({
   if (put.length + remove.length > 0) damages.push('The proxy’s map direct differs from what it is derived from')
   return damages
 }
+
+/** Since when the proxy runs; null when it does not answer. */
+export async function findStart(socket: Pick<ProxySocket, 'probe'>): Promise<Date | null> {
+  const found = await socket.probe()
+  return typeof found === 'object' ? new Date(Date.now() - found.upSeconds * 1000) : null
+}

@@ -3,7 +3,7 @@ import { parseHost, parseHostEntry, parseRouteKey, parseSetId, routeKeyOf } from
 import type { Router, Routes, RouteTarget } from '../../routing/index.ts'
 import { makeSetRules } from './set-rules.ts'
 import { type MapName, mapNames, proxyPaths } from './paths.ts'
-import { findDamages } from './damages.ts'
+import { findDamages, findStart } from './damages.ts'
 import { makeDirectWays } from './direct-ways.ts'
 import * as codec from './entries.ts'
 import type { MapFiles } from './map-files.ts'
@@ -72,6 +72,7 @@ export function makeHaproxyRouter({ dataDir, controlHost, files, socket, proxy }
       await Promise.all([files.mend(), repair(mayGoOn)])
     },
     damages: () => findDamages({ socket, files, path }),
+    startedAt: () => findStart(socket),
     async addHost(host, entry) {
       const routeKey = routeKeyOf(entry)
       const before = routeKeyOf(files.entries().hosts.get(checkHost(host, controlHost)) ?? routeKey)

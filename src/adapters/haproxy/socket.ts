@@ -26,6 +26,7 @@ export interface ProxySocket {
 
 export interface ProxyInfo {
   readonly pid: number
+  readonly upSeconds: number
   readonly configHash: string
 }
 
@@ -193,7 +194,8 @@ async function probe(path: string): Promise<ProxyInfo | 'gone' | 'silent'> {
       const answer = await exchange(path, 'show info')
       const pid = Number(/^Pid: ([0-9]+)$/m.exec(answer)?.[1])
       if (!Number.isInteger(pid)) return 'silent'
-      return { pid, configHash: /^description: slipway-([0-9a-f]+)$/m.exec(answer)?.[1] ?? '' }
+      const upSeconds = Number(/^Uptime_sec: ([0-9]+)$/m.exec(answer)?.[1] ?? 0)
+      return { pid, upSeconds, configHash: /^description: slipway-([0-9a-f]+)$/m.exec(answer)?.[1] ?? '' }
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code
       if (code === 'ENOENT' || code === 'ECONNREFUSED') return 'gone'

@@ -252,6 +252,7 @@ export function startLife(world: World, number: number): Life {
     readUse: () => call('proxy', () => ({ open: 0, quietMs: null, asked: 0 })),
     mayLeadAsBefore: () => call('proxy', () => false),
     damages: () => call('proxy', () => []),
+    startedAt: () => call('proxy', () => null),
     read: () => call('proxy', () => router.read()),
   }
 

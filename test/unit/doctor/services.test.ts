@@ -46,8 +46,10 @@ describe('the engine', () => {
   })
 })
 
+const startedAt = new Date('2026-11-21T19:38:46.500Z')
+
 describe('the database', () => {
-  const database = { version: 150_008, clockAheadMs: 3, connections: { used: 12, most: 100 } }
+  const database = { version: 150_008, clockAheadMs: 3, connections: { used: 12, most: 100 }, startedAt }
 
   it.each([
     ['as it should be', {}, []],
@@ -62,13 +64,27 @@ describe('the database', () => {
 })
 
 describe('the rest', () => {
+  it('says since when proxy and database run: whether one of them was away', () => {
+    const database = { version: 150_008, clockAheadMs: 3, connections: { used: 12, most: 100 }, startedAt }
+    expect([judgeProxy({ damages: [], startedAt }), ...judgeDatabase(database)].map(({ what }) => what)).toEqual([
+      'It answers, since 2026-11-21T19:38:46Z, and its maps are as they were written',
+      'PostgreSQL 15.8, since 2026-11-21T19:38:46Z, 12 of 100 connections',
+      expect.anything(),
+    ])
+  })
+
   it('is judged: proxy, port, firewall, git', () => {
-    expect(notOk([judgeProxy([]), judgePort('127.0.0.1:80', null), judgeFirewall(null), judgeGit('2.39.5')])).toEqual(
-      [],
-    )
     expect(
       notOk([
-        judgeProxy(['The map file hosts is gone']),
+        judgeProxy({ damages: [], startedAt }),
+        judgePort('127.0.0.1:80', null),
+        judgeFirewall(null),
+        judgeGit('2.39.5'),
+      ]),
+    ).toEqual([])
+    expect(
+      notOk([
+        judgeProxy({ damages: ['The map file hosts is gone'], startedAt }),
         judgePort('127.0.0.1:80', 'it answers 404'),
         judgeFirewall('10.0.0.1:22 can be reached.'),
         judgeGit('2.30.1'),

@@ -125,8 +125,11 @@ describe('the proxy’s socket', () => {
   })
 
   it('tells who answers from nobody', async () => {
-    const { socket } = await answering('Name: HAProxy\nPid: 12\ndescription: slipway-00ff\n\n', 'nonsense\n')
-    expect(await socket.probe()).toEqual({ pid: 12, configHash: '00ff' })
+    const { socket } = await answering(
+      'Name: HAProxy\nPid: 12\nUptime_sec: 34\ndescription: slipway-00ff\n\n',
+      'nonsense\n',
+    )
+    expect(await socket.probe()).toEqual({ pid: 12, upSeconds: 34, configHash: '00ff' })
     expect(await socket.probe()).toBe('silent')
     expect(await makeProxySocket('/nowhere/s').probe()).toBe('gone')
   })
@@ -134,7 +137,7 @@ describe('the proxy’s socket', () => {
   it('asks again when whoever took the question was gone before the answer, and not for ever', async () => {
     const whole = 'Name: HAProxy\nPid: 12\ndescription: slipway-00ff\n\n'
     const leaving = await answering('', 'Name: HAPr', whole)
-    expect(await leaving.socket.probe()).toEqual({ pid: 12, configHash: '00ff' })
+    expect(await leaving.socket.probe()).toEqual({ pid: 12, upSeconds: 0, configHash: '00ff' })
     const gone = await answering()
     expect(await gone.socket.probe()).toBe('gone')
     expect(gone.commands.length).toBeLessThan(10)
