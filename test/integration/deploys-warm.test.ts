@@ -164,6 +164,23 @@ describe('keep_warm', () => {
     expect(spine.runtime.names()).toEqual([web('v6')])
   })
 
+  it('is started anew when one of several does not run any more', async () => {
+    spine.config = { ...spine.config, processes: [{ name: 'web', run: null, instances: 2 }] }
+    const deploy = async (letter: string): Promise<number> => live(await spine.deploy('live', commitOf(letter)))
+    const before = await deploy('a')
+    await deploy('b')
+    const warm = web('v1').replace('test--', '')
+    spine.runtime.end(await containerOf(warm))
+    const back = await spine.request('rollback', 'live', commitOf('a'), {
+      from: { releaseId: before, variables: 'release' },
+    })
+    await live(back)
+    expect(await spine.log(back)).toContain(
+      'detail: What was kept warm of v1 does not run any more: it is started anew',
+    )
+    expect((await spine.deploys.get(back)).instancesOf).toBe(back)
+  })
+
   it('is given up when it does not pass its checks any more: who goes back once more starts anew', async () => {
     const before = await live(await spine.push('test', commitOf('a')))
     await live(await spine.push('test', commitOf('b')))
@@ -459,6 +476,7 @@ describe('watch', () => {
     await delay(2_500)
     const newest = async () => (await spine.deploys.list((await spine.environment('test')).id, { limit: 1 }))[0]?.id
     expect(await newest()).toBe(watched)
+    expect(counting).toBe(1)
     // Its end of then is told late.
     await spine.db.query(`update instances set end_count = end_count + 1 where deploy_id = $1`, [watched])
     await delay(1_500)
