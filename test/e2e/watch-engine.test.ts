@@ -21,23 +21,42 @@ describe('what is watched', () => {
     expect(await machine.remove()).toEqual([])
   })
 
-  it('is not gone back from when the engine goes down with all that runs', async () => {
-    for (const text of ['one', 'two']) {
-      await clone.write(page(text, { 'slipway.yml': 'watch: 5m\nstop: 1s\n' }))
-      expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])
+  it.each(['stop', 'kill'] as const)(
+    'is not gone back from when all that runs goes down with the engine: %s',
+    async (how) => {
+      for (const text of ['one', 'two']) {
+        await clone.write(page(`${text} ${how}`, { 'slipway.yml': 'watch: 5m\nstop: 1s\n' }))
+        expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])
+      }
+      // Whoever comes meanwhile is told by the proxy that nothing answers.
+      const over = new AbortController()
+      const visits = visit(over.signal)
+      await delay(2_000)
+      await machine.engine[how]()
+      await delay(2_000)
+      await machine.engine.start()
+      await waitFor('the end to be known', 30_000, async () => {
+        return (await slipway.sql(`select 1 from instances where state = 'serving' and end_count > 0`)).length === 1
+      })
+      await waitFor('it to serve again', 30_000, async () => {
+        return (await slipway.get('test--shop.localhost')).body.trim() === `two ${how}`
+      })
+      await delay(8_000)
+      over.abort()
+      const statuses = await visits
+      expect([statuses[0], statuses.at(-1)]).toEqual([200, 200])
+      expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(20)
+      expect(await slipway.sql(`select id from deploys where kind <> 'push' or state <> 'live'`)).toEqual([])
+    },
+  )
+
+  /** Many at a time: those that nobody answers wait for seconds. */
+  async function visit(signal: AbortSignal): Promise<number[]> {
+    const visits: Promise<number>[] = []
+    while (!signal.aborted) {
+      visits.push(slipway.get('test--shop.localhost').then(({ status }) => status))
+      await delay(50)
     }
-    await machine.engine.stop()
-    await machine.engine.start()
-    await waitFor('the end to be known', 30_000, async () => {
-      return (await slipway.sql(`select 1 from instances where state = 'serving' and end_count > 0`)).length === 1
-    })
-    await waitFor('it to serve again', 30_000, async () => {
-      return (await slipway.get('test--shop.localhost')).body.trim() === 'two'
-    })
-    await delay(3_000)
-    expect(await slipway.sql('select kind, state from deploys order by id')).toEqual([
-      { kind: 'push', state: 'live' },
-      { kind: 'push', state: 'live' },
-    ])
-  })
+    return Promise.all(visits)
+  }
 })

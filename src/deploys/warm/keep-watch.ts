@@ -59,7 +59,12 @@ interface Seen {
   startedMs: ReadonlyMap<number, number | null>
   /** When what is warm was started last, as far as that excused anything; by the engine's clock. */
   warmSinceMs: number
+  /** Since when it waits for what the engine may bring back; null: it does not. */
+  unsureSinceMs: number | null
 }
+
+/** An engine that starts again ends and brings back one container after the other. */
+const bringingBackMs = 10_000
 
 async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): Promise<void> {
   const { tools } = needs
@@ -71,7 +76,9 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): 
   const ended = serving.filter(({ id, endCount }) => endCount > (seen.excused.get(id) ?? 0))
   const why = judgeWatch(watched, { ended: ended.map(toEnded), answers: (await seen.answers?.read()) ?? null })
   if (why === null) return
-  if (await wasEngineDown(tools, watched, { serving, ended, seen })) {
+  const wasDown = await wasEngineDown(tools, watched, { serving, ended, seen })
+  if (wasDown === null) return
+  if (wasDown) {
     for (const { id, endCount } of serving) seen.excused.set(id, endCount)
     seen.answers?.end()
     seen.answers = countFrom(tools, watched, serving)
@@ -94,7 +101,8 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): 
 }
 
 function begin(tools: Tools, watched: store.Watched, serving: readonly InstanceRecord[]): Seen {
-  return { answers: countFrom(tools, watched, serving), excused: new Map(), startedMs: new Map(), warmSinceMs: 0 }
+  const answers = countFrom(tools, watched, serving)
+  return { answers, excused: new Map(), startedMs: new Map(), warmSinceMs: 0, unsureSinceMs: null }
 }
 
 function countFrom(
@@ -109,14 +117,14 @@ function countFrom(
 
 /**
  * When what is warm was started again since what serves was made, the engine or the machine went down with all that ran: that is no
- * fault of what is watched. One such start excuses once, and what is told of that time later. Throws while the engine is away:
- * nothing is known then.
+ * fault of what is watched. One such start excuses once, and what is told of that time later. Null while nobody can tell yet;
+ * throws while the engine is away.
  */
 async function wasEngineDown(
-  { db, runtime }: Tools,
+  { db, runtime, clock }: Tools,
   { environmentId }: store.Watched,
   { serving, ended, seen }: { serving: readonly InstanceRecord[]; ended: readonly InstanceRecord[]; seen: Seen },
-): Promise<boolean> {
+): Promise<boolean | null> {
   const warm = (await listInstancesOfEnvironment(db, environmentId)).filter(({ warmLeftMs }) => warmLeftMs > 0)
   const [warmNow, servingNow] = await Promise.all([inspectAll(runtime, warm), inspectAll(runtime, serving)])
   const madeMs = Math.max(...servingNow.map((one) => one?.createdAt.getTime() ?? Number.POSITIVE_INFINITY))
@@ -124,15 +132,20 @@ async function wasEngineDown(
   const startOf = (one: Instance | null): number | null =>
     one?.state === 'running' ? (one.startedAt?.getTime() ?? null) : null
   const startedMs = new Map(serving.map(({ id }, n) => [id, startOf(servingNow[n] ?? null)]))
-  if (warmNow.length > 0 && warmMs > Math.max(madeMs, seen.warmSinceMs)) {
-    // Those that are not back yet are waited for.
-    if ([...startedMs.values()].includes(null)) return true
-    seen.startedMs = startedMs
-    seen.warmSinceMs = warmMs
-    return true
+  const wasDown = warmNow.length > 0 && warmMs > Math.max(madeMs, seen.warmSinceMs)
+  if ((wasDown ? servingNow : warmNow).some((one) => one !== null && one.state !== 'running')) {
+    seen.unsureSinceMs ??= clock.monotonicMs()
+    if (clock.monotonicMs() - seen.unsureSinceMs < bringingBackMs) return null
   }
-  return ended.length > 0 && ended.every(({ id }) => startedMs.get(id) === seen.startedMs.get(id))
+  seen.unsureSinceMs = null
+  if (!wasDown) return ended.length > 0 && ended.every(({ id }) => isRunOf(seen.startedMs.get(id), startedMs.get(id)))
+  seen.startedMs = startedMs
+  seen.warmSinceMs = warmMs
+  return true
 }
+
+const isRunOf = (then: number | null | undefined, now: number | null | undefined): boolean =>
+  typeof now === 'number' && now === then
 
 const toEnded = ({ process, position, lastExitCode, lastOutOfMemory }: InstanceRecord): Ended => {
   return { process, position, exitCode: lastExitCode, outOfMemory: lastOutOfMemory }
