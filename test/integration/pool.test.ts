@@ -37,6 +37,7 @@ describe('the pool of connections', () => {
     const sql = 'select size from changing where id = $1'
     const ask = () => pool.transaction((tx) => tx.query(sql, [1], prepared))
     expect(await ask()).toEqual([{ size: 2 }])
+    expect(await pool.query('select 3 as size where $1 = 1', [1], prepared)).toEqual([{ size: 3 }])
     await pool.query('alter table changing alter size type text')
     // One connection has prepared it.
     expect(isDatabaseAway(await ask().catch((thrown: unknown) => thrown))).toBe(true)
