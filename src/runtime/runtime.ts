@@ -83,8 +83,11 @@ export interface InstanceSpec {
   readonly env: Readonly<Record<string, string | Secret>>
   /** In place of the image's entrypoint and command. */
   readonly argv?: readonly string[]
-  /** Asked at the last moment before it starts: why it must not any more. Then no container of it stays. Left out: it may. */
-  readonly refusal?: () => Promise<SlipwayError | null>
+  /**
+   * Starts it at the last moment, or resolves with the reason why it must not start any more: then no container of it stays. Left
+   * out: it may.
+   */
+  readonly startUnless?: (start: () => Promise<void>) => Promise<SlipwayError | null>
   /** IPv4 address on the instances' bridge; null lets release commands share a pool of the engine's own. */
   readonly address: string | null
   readonly limits: InstanceLimits

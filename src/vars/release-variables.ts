@@ -24,14 +24,16 @@ export interface ReleaseVariables {
   ofRelease(releaseId: number): Promise<GivenVariables>
 }
 
+export type StartUnless = (start: () => Promise<void>) => Promise<SlipwayError | null>
+
 /** What a container of a release gets of its users' variables. */
 export interface GivenVariables {
   /** By name. */
   readonly values: Readonly<Record<string, Secret>>
   /** Grows with every value that is taken out of the release; null: none was. */
   readonly revision: string | null
-  /** Asked right before something starts with them: why it must not. Null: it may. */
-  readonly refusal: () => Promise<SlipwayError | null>
+  /** Starts something with them, or resolves with the reason why it must not start with them any more. */
+  readonly startUnlessTaken: StartUnless
 }
 
 export interface SnapshotVariable {
@@ -88,10 +90,11 @@ export function makeReleaseVariables({
     },
     forBuild: (snapshot) => buildVariablesOf(snapshot, keys.markKey),
     async ofRelease(releaseId) {
-      const isFresh = freshness.beginReading(releaseId)
-      const refusal = async (): Promise<SlipwayError | null> => ((await isFresh()) ? null : takenError())
+      const tryStart = freshness.beginReading(releaseId)
+      const startUnlessTaken: StartUnless = async (start) => ((await tryStart(start)) ? null : takenError())
       const found = await store.findWithRelease(db, releaseId)
-      if (found === null || found.sealed === null) return { values: {}, revision: found?.revision ?? null, refusal }
+      if (found === null || found.sealed === null)
+        return { values: {}, revision: found?.revision ?? null, startUnlessTaken }
       const { environmentId, sealed, keyId, revision } = found
       const kept = openKept(keys, releaseId, { sealed, keyId })
       // Whoever asks is about to give them to a container: before that prints anything.
@@ -100,7 +103,7 @@ export function makeReleaseVariables({
         kept.filter(([, , secret]) => secret).map(([, value]) => value),
       )
       const values = Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
-      return { values, revision, refusal }
+      return { values, revision, startUnlessTaken }
     },
   }
 }

@@ -1,6 +1,7 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
+import { withTimeout } from '../kernel/timeout.ts'
 import { parseVariableName, parseVariableValue } from '../kernel/variables.ts'
 import type { Database, Queryable, Transaction } from '../postgres/database.ts'
 import type { Freshness } from './freshness.ts'
@@ -19,7 +20,9 @@ import { openValue, placeOf } from './vars.ts'
  * its app and the snapshots of all their releases. It is the one thing that changes a release after it was made.
  */
 export interface Revocation {
-  /** One transaction: from its end on nothing starts with the value. Errors: `not_found`, `conflict`, `bad_request`. */
+  /**
+   * One transaction; when it resolves nothing starts with the value any more (but what an engine has not answered for 10 s). Errors: `not_found`, `conflict`, `bad_request`.
+   */
   revoke(wish: RevocationWish, by: string): Promise<Revoked>
 }
 
@@ -77,6 +80,9 @@ interface Leak {
   readonly marks: readonly [run: string, build: string]
 }
 
+/** A start takes some tenths of a second; nobody who takes a leaked value out waits for an engine that hangs. */
+const startingMs = 10_000
+
 /** Snapshots have half a megabyte at most. */
 const batch = 50
 
@@ -84,11 +90,13 @@ export function makeRevocation(parts: Parts): Revocation {
   const { masks } = parts
   return {
     async revoke(wish, by) {
-      const { leak, revoked, holders, isSecret, releaseIds } = await revokeAtOnce(parts, { wish, by })
+      const { started, ...made } = await revokeAtOnce(parts, { wish, by })
+      const { leak, revoked, holders, isSecret, releaseIds } = made
       faultPoint('vars.revoked')
       if (isSecret) {
         for (const { id } of holders) await masks.add(id, [leak.value, ...(leak.next === null ? [] : [leak.next])])
       }
+      await withTimeout({ ms: startingMs, what: 'The engine' }, () => started).catch(() => undefined)
       await parts.afterTaken(releaseIds)
       return revoked
     },
@@ -100,11 +108,17 @@ interface Asked {
   readonly by: string
 }
 
-/** What was read before the commit and has not started by then does not start any more. */
-async function revokeAtOnce(parts: Parts, asked: Asked): ReturnType<typeof revokeIn> {
-  let endChange = (): void => undefined
+/**
+ * What was read before the commit and has not started by then does not start any more. `started`: when what was just being started
+ * has, or failed to.
+ */
+async function revokeAtOnce(
+  parts: Parts,
+  asked: Asked,
+): Promise<Awaited<ReturnType<typeof revokeIn>> & { started: Promise<void> }> {
+  let endChange = (): Promise<void> => Promise.resolve()
   try {
-    return await parts.db.transaction((tx) =>
+    const made = await parts.db.transaction((tx) =>
       revokeIn(parts, tx, {
         ...asked,
         onReplaced: (releaseIds) => {
@@ -112,8 +126,10 @@ async function revokeAtOnce(parts: Parts, asked: Asked): ReturnType<typeof revok
         },
       }),
     )
-  } finally {
-    endChange()
+    return { ...made, started: endChange() }
+  } catch (error) {
+    void endChange()
+    throw error
   }
 }
 

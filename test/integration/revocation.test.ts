@@ -499,6 +499,26 @@ describe('between the reading of variables and the start', () => {
     }
   })
 
+  it('what was just being started has started, or not, when it is said to be revoked', async () => {
+    await set('KEY', leaked)
+    const id = await spine.deploy('test', commitOf('a'))
+    await live(id)
+    const { job } = await readAll(id)
+    const order: string[] = []
+    const begun = Promise.withResolvers<void>()
+    const starting = job.startUnless?.(async () => {
+      begun.resolve()
+      await delay(600)
+      order.push('started')
+    })
+    await begun.promise
+    await revoke('test').then(() => order.push('revoked'))
+    expect(order).toEqual(['started', 'revoked'])
+    expect(await starting).toBeNull()
+    const failing = (await readAll(id)).job.startUnless?.(() => Promise.reject(new Error('the engine is away')))
+    await expect(failing).rejects.toThrow('the engine is away')
+  })
+
   it('nor right before it is committed; and when it is not, what is read anew does', async () => {
     await set('KEY', leaked)
     const id = await spine.deploy('test', commitOf('a'))

@@ -84,9 +84,11 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
 
   async function create(spec: InstanceSpec): Promise<FakeContainer> {
     answer()
-    const refusal = named(spec.name) === undefined ? ((await spec.refusal?.()) ?? null) : null
-    if (refusal !== null) throw refusal
-    return createNow(spec)
+    if (named(spec.name) !== undefined || spec.startUnless === undefined) return createNow(spec)
+    let made: FakeContainer | null = null
+    const refusal = await spec.startUnless(async () => void (made = createNow(spec)))
+    if (refusal !== null || made === null) throw refusal ?? new Error('it was not started')
+    return made
   }
 
   const named = (name: string): FakeContainer | undefined =>

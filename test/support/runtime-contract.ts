@@ -73,7 +73,10 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
     })
 
     it('starts nothing that must not start any more when it comes to that, and leaves nothing', async () => {
-      const spec = { ...test.spec(), refusal: async () => new SlipwayError('unavailable', 'Not with these variables.') }
+      const spec = {
+        ...test.spec(),
+        startUnless: async () => new SlipwayError('unavailable', 'Not with these variables.'),
+      }
       await expect(runtime.start(spec, live)).rejects.toMatchObject({ message: 'Not with these variables.' })
       const command = { ...spec, ...test.spec({ address: null }), argv: shell('exit 0') }
       const options = { onLine: () => {}, timeoutMs: 20_000, signal: live }
@@ -81,7 +84,15 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
       const names = (await runtime.list()).map((instance) => instance.name)
       expect(names).not.toContain(spec.name)
       expect(names).not.toContain(command.name)
-      expect((await runtime.start({ ...spec, refusal: async () => null }, live)).state).toBe('running')
+      let state: string | undefined
+      const startUnless = async (start: () => Promise<void>) => {
+        await start()
+        state = (await runtime.list()).find(({ name }) => name === spec.name)?.state
+        return null
+      }
+      expect((await runtime.start({ ...spec, startUnless }, live)).state).toBe('running')
+      // Whoever lets it start hears when it has.
+      expect(state).toBe('running')
     })
 
     it('lets the engine bring an instance back, and not any more', async () => {

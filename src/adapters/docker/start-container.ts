@@ -38,12 +38,12 @@ export async function startContainer(spec: ContainerSpec, options: StartOptions)
   if (created.found !== null && created.found.state !== 'created') return created.found
   try {
     await options.onCreated?.(created.id)
-    const refusal = (await spec.refusal?.()) ?? null
+    const start = (): Promise<void> => startExisting(created.id, options)
+    const refusal = spec.startUnless === undefined ? await start().then(() => null) : await spec.startUnless(start)
     if (refusal !== null) {
       await removeFailed(created.id, options, refusal)
       throw refusal
     }
-    await startExisting(created.id, options)
     const instance = await inspectStarted(created.id, options.engine)
     if (instance.image !== spec.image) {
       throw new SlipwayError('start_failed', 'The engine started another image than the one that was built.')
