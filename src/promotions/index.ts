@@ -42,7 +42,7 @@ export interface PromotionPlan {
   readonly comparison: ReleaseComparison | null
   /** Names of those that the image was built with otherwise than the target would have it. */
   readonly buildVariables: readonly string[]
-  /** Why the image cannot be taken, whatever is wished, and its commit has to be built again; null: it can. */
+  /** Why the image cannot be taken, which matters to nobody who has its commit built again; null: it can. */
   readonly refusal: SlipwayError | null
   /** The release commands that will run, by label. */
   readonly commands: readonly string[]
@@ -146,7 +146,7 @@ async function findRefusal({ builds }: Parts, { target, from, source }: Sides): 
     await assertImage(builds, { ...source, app: target.app, environment: target.name, from: origin })
     return null
   } catch (error) {
-    if (error instanceof SlipwayError && error.code === 'conflict') return error
+    if (error instanceof SlipwayError) return error
     throw error
   }
 }

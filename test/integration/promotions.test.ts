@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { readReleaseSpec } from '../../src/deploys/release-spec.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import type { PromotionPlan, Promotions } from '../../src/promotions/index.ts'
 import { makeMoves } from '../support/releases-of-spine.ts'
@@ -177,5 +178,17 @@ describe('a promotion is refused', () => {
     expect((await spine.log(await promote({ rebuild: true }))).at(-1)).toMatch(
       /environment=live release=v1 status=live/,
     )
+  })
+
+  it('as it is while the engine does not answer; its commit can be built again when it does', async () => {
+    await goLive('test', 'a')
+    const has = spine.builder.has.bind(spine.builder)
+    const away = new SlipwayError('unavailable', 'The Docker engine does not answer.')
+    Object.assign(spine.builder, { has: () => Promise.reject(away) })
+    expect(await plan()).toMatchObject({ source: { number: 1 }, refusal: { code: 'unavailable' } })
+    await expect(promote()).rejects.toBe(away)
+    const rebuilt = await promote({ rebuild: true })
+    Object.assign(spine.builder, { has })
+    expect((await spine.log(rebuilt)).at(-1)).toMatch(/environment=live release=v1 status=live/)
   })
 })
