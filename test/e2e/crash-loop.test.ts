@@ -65,7 +65,7 @@ describe('an app that ends again and again', () => {
     const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }
     const { stdout } = await cli.run(['logs', 'test', '-a', 'shop', '-n', '500'], { env })
     expect(stdout).toMatch(
-      /v1 slipway \| web\.1 ended \(exit code 3\); it is started again[^\n]*\n\S+ v1 slipway \| web\.1 was started again\n\S+ v1 web\.1 \| cannot go on\n/,
+      /v1 slipway \| web\.1 ended \(exit code 3\); it is started again[^]*\n\S+ v1 slipway \| web\.1 was started again\n\S+ v1 web\.1 \| cannot go on\n/,
     )
     // Or in the moment in which it has just been started once more.
     expect(told).toMatch(/v1 web\.1 +(crashed|silent)/)

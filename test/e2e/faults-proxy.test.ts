@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -32,7 +31,17 @@ describe('a proxy that', () => {
     expect(await slipway.remove()).toEqual([])
   })
 
-  const proxyPid = (): number => Number(readFileSync(join(slipway.dataDir, 'run/proxy.pid'), 'utf8').trim())
+  const findProxy = (): Promise<number | null> =>
+    readFile(join(slipway.dataDir, 'run/proxy.pid'), 'utf8').then(
+      (text) => Number(text) || null,
+      () => null,
+    )
+  const signalProxy = async (signal: NodeJS.Signals): Promise<number> => {
+    const pid = await findProxy()
+    if (pid === null) throw new Error('there is no proxy')
+    process.kill(pid, signal)
+    return pid
+  }
   /** Each answer must come from the app that was asked, so neither may say what the other says. */
   const visitBoth = (...good: string[]): [Visitor, Visitor] => [
     visit(slipway.port, 'test--shop.localhost', good),
@@ -67,9 +76,9 @@ describe('a proxy that', () => {
     const visitors = visitBoth('one', 'two')
     await pushAndReach('two', 'release-commands', '2')
     const killed = Date.now()
-    const pid = proxyPid()
-    process.kill(pid, 'SIGKILL')
-    await waitFor('another proxy', 30_000, () => proxyPid() !== pid)
+    const killedPid = await signalProxy('SIGKILL')
+    // Nobody has one while the next one is started.
+    await waitFor('another proxy', 30_000, async () => ![null, killedPid].includes(await findProxy()))
     await waitFor('a site to answer', 30_000, () =>
       slipway.get('test--blog.localhost').then(
         ({ status }) => status === 200,
@@ -92,9 +101,9 @@ describe('a proxy that', () => {
   it('is frozen for a moment before the swap delays requests and fails none', async () => {
     const visitors = visitBoth('two', 'three')
     await pushAndReach('three', 'release-commands', '1')
-    process.kill(proxyPid(), 'SIGSTOP')
+    await signalProxy('SIGSTOP')
     await new Promise((done) => setTimeout(done, 1_500))
-    process.kill(proxyPid(), 'SIGCONT')
+    await signalProxy('SIGCONT')
     await untilAllEnded(slipway)
     expect((await newestDeploy(slipway)).state).toBe('live')
     await untilRetired(slipway)
@@ -105,7 +114,7 @@ describe('a proxy that', () => {
   it('hangs during the swap is believed by nobody: what serves after it is what the deploy says', async () => {
     const visitors = visitBoth('three', 'four')
     await pushAndReach('four', 'release-commands', '1')
-    process.kill(proxyPid(), 'SIGSTOP')
+    await signalProxy('SIGSTOP')
     try {
       await waitFor('the swap to have given up', 60_000, async () => {
         const failed = await slipway.sql(
@@ -114,7 +123,7 @@ describe('a proxy that', () => {
         return failed.length > 0 || (await newestDeploy(slipway)).state === 'failed'
       })
     } finally {
-      process.kill(proxyPid(), 'SIGCONT')
+      await signalProxy('SIGCONT')
     }
     await untilAllEnded(slipway)
     // A command that waited in the frozen proxy is carried out when it goes on.
