@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type OwnDatabase, ownDatabaseOf } from '../support/own-database.ts'
 import { makeOwnMachine, type OwnMachine } from '../support/own-machine.ts'
@@ -13,6 +13,7 @@ export interface World {
   readonly database: OwnDatabase
   readonly disk: SmallDisk
   readonly apps: readonly ChaosApp[]
+  /** 0 while there is none: it was killed a moment ago. */
   proxyPid(): number
   remove(): Promise<string[]>
 }
@@ -42,7 +43,10 @@ export async function makeWorld(appCount: number): Promise<World> {
     database: ownDatabaseOf(slipway),
     disk,
     apps,
-    proxyPid: () => Number(readFileSync(join(slipway.dataDir, 'run/proxy.pid'), 'utf8').trim()),
+    proxyPid() {
+      const path = join(slipway.dataDir, 'run/proxy.pid')
+      return existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0
+    },
     async remove() {
       for (const { clone } of apps) await clone.remove()
       try {

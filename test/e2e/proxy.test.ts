@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -178,14 +178,14 @@ describe('a site behind the proxy', () => {
     const { stdout } = await cli.run(['protect', 'test', 'anna', '-a', 'echo'], { env, input: 's3cret ä\n' })
     expect(stdout).toBe('Only anna with a password may see test.\n')
     await expectProtected()
-    const pid = (): number => Number(readFileSync(join(slipway.dataDir, 'run/proxy.pid'), 'utf8').trim())
-    const before = pid()
+    const pidFile = join(slipway.dataDir, 'run/proxy.pid')
+    const before = Number(readFileSync(pidFile, 'utf8'))
     process.kill(before, 'SIGKILL')
-    await waitFor(
-      'another proxy',
-      30_000,
-      async () => pid() !== before && (await slipway.get(host, '/').catch(() => null)) !== null,
-    )
+    await waitFor('another proxy', 30_000, async () => {
+      // Nobody has one while the next one is started.
+      const isAnother = existsSync(pidFile) && ![0, before].includes(Number(readFileSync(pidFile, 'utf8')))
+      return isAnother && (await slipway.get(host, '/').catch(() => null)) !== null
+    })
     await expectProtected()
     await clone.write({ note: 'another commit' })
     expect((await clone.push('main')).results).toMatchObject([{ status: 'live' }])
