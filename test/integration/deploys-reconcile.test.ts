@@ -66,6 +66,9 @@ describe('reconciling', () => {
 
 describe('routes', () => {
   it('lead to the page that says so while an instance cannot be started again, and back to it when it can', async () => {
+    const { id: environmentId } = await spine.environment('test')
+    const change = { set: [{ name: 'TOKEN', value: 'hunter2-hunter2', secret: true }], unset: [] }
+    await spine.vars.change(environmentId, change, 'ada')
     const deploy = await spine.deploys.get(await spine.push('test', commitOf('a')))
     await spine.log(deploy.id)
     const target = async () => (await spine.router.read()).keys.get(`e${deploy.environmentId}`)
@@ -73,9 +76,13 @@ describe('routes', () => {
     expect(serving).toMatchObject({ size: 1 })
     await spine.deploys.stop()
     await spine.runtime.remove((await spine.runtime.list())[0]?.containerId ?? '')
-    const start = () => Promise.reject(new SlipwayError('start_failed', 'Its image is gone.'))
+    const start = () => Promise.reject(new SlipwayError('start_failed', 'No such thing: hunter2-hunter2\u001b[2J.'))
     await reconcile({ ...spine.tools, runtime: { ...spine.runtime, start } })
     expect(await target()).toEqual({ state: 'failed' })
+    // Everybody who sees the status reads it.
+    const [down] = await spine.deploys.listInstances(environmentId)
+    expect(down?.startError).toMatch(/^No such thing: \S+\^\[\[2J\.$/)
+    expect(down?.startError).not.toContain('hunter2')
     await spine.restart()
     await waitFor(
       'the traffic to be back',

@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../kernel/errors.ts'
+import { plainLine } from '../../kernel/terminal-text.ts'
 import { type Instance, tryConnect } from '../../runtime/index.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy, recordContainer } from '../instances.ts'
 import { readReleaseSpec } from '../release-spec.ts'
@@ -37,12 +38,21 @@ async function start(tools: Tools, instance: InstanceRecord): Promise<Instance> 
   try {
     return await tools.runtime.start(spec.instance(instance), AbortSignal.timeout(startLimitMs))
   } catch (error) {
-    if (error instanceof SlipwayError) await recordStartError(tools.db, instance.id, inWords(error))
+    if (error instanceof SlipwayError)
+      await recordStartError(tools.db, instance.id, await inWords(tools, instance, error))
     throw error
   }
 }
 
-const inWords = ({ message, hint }: SlipwayError): string => (hint === undefined ? message : `${message} ${hint}`)
+/** The engine's own words may be in it, which repeat what the app was given. */
+async function inWords(
+  { masks }: Tools,
+  { releaseId }: InstanceRecord,
+  { message, hint }: SlipwayError,
+): Promise<string> {
+  const text = hint === undefined ? message : `${message} ${hint}`
+  return plainLine((await masks?.ofRelease(releaseId))?.mask(text) ?? text)
+}
 
 /**
  * Starts the workers of a deploy that has just gone live. One that cannot be started now is started as any other instance
