@@ -8,7 +8,8 @@ export interface QueryOptions {
   /**
    * Planned once for each connection instead of each time. For what is asked at every step of a deploy, joins much and finds
    * its rows by their keys: there planning takes ten times as long as the rest (measured: a deploy with all that belongs to
-   * it in 0.4 ms instead of 4). Not for what is planned differently when tables have grown.
+   * it in 0.4 ms instead of 4). A plan that was made while tables were small is kept until PostgreSQL has looked at them anew
+   * (autovacuum, within about a minute): not for what reads much.
    */
   readonly prepared?: boolean
 }
