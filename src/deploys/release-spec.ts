@@ -39,7 +39,7 @@ export async function readReleaseSpec(
     tools.variables?.ofRelease(deploy.releaseId) ?? noVariables,
     findExposures(tools.db, deploy.environmentId),
   ])
-  const { values: users, revision, startUnlessTaken } = given
+  const { values: users, revision, startUnlessRefused } = given
   const build = own?.id === release.buildId ? own : await tools.builds.get(release.buildId)
   const image = build.image
   if (image === null) throw new SlipwayError('internal', `Build ${build.id} has no image.`)
@@ -78,7 +78,7 @@ export async function readReleaseSpec(
       [labelNames.kind]: kind,
       ...(revision === null ? {} : { [labelNames.variables]: revision }),
     },
-    startUnless: startUnlessTaken,
+    startUnlessRefused,
     // A user's value wins.
     env: { ...system, ...users },
     address,
@@ -118,5 +118,5 @@ export async function readReleaseSpec(
 const noVariables: GivenVariables = {
   values: {},
   revision: null,
-  startUnlessTaken: (start) => start().then(() => null),
+  startUnlessRefused: (start) => start().then(() => null),
 }

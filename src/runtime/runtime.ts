@@ -87,7 +87,7 @@ export interface InstanceSpec {
    * Starts it at the last moment, or resolves with the reason why it must not start any more: then no container of it stays. Left
    * out: it may.
    */
-  readonly startUnless?: (start: () => Promise<void>) => Promise<SlipwayError | null>
+  readonly startUnlessRefused?: (start: () => Promise<void>) => Promise<SlipwayError | null>
   /** IPv4 address on the instances' bridge; null lets release commands share a pool of the engine's own. */
   readonly address: string | null
   readonly limits: InstanceLimits

@@ -24,7 +24,7 @@ export interface ReleaseVariables {
   ofRelease(releaseId: number): Promise<GivenVariables>
 }
 
-export type StartUnless = (start: () => Promise<void>) => Promise<SlipwayError | null>
+type StartUnlessRefused = (start: () => Promise<void>) => Promise<SlipwayError | null>
 
 /** What a container of a release gets of its users' variables. */
 export interface GivenVariables {
@@ -33,7 +33,7 @@ export interface GivenVariables {
   /** Grows with every value that is taken out of the release; null: none was. */
   readonly revision: string | null
   /** Starts something with them, or resolves with the reason why it must not start with them any more. */
-  readonly startUnlessTaken: StartUnless
+  readonly startUnlessRefused: StartUnlessRefused
 }
 
 export interface SnapshotVariable {
@@ -91,10 +91,10 @@ export function makeReleaseVariables({
     forBuild: (snapshot) => buildVariablesOf(snapshot, keys.markKey),
     async ofRelease(releaseId) {
       const tryStart = freshness.beginReading(releaseId)
-      const startUnlessTaken: StartUnless = async (start) => ((await tryStart(start)) ? null : takenError())
+      const startUnlessRefused: StartUnlessRefused = async (start) => ((await tryStart(start)) ? null : takenError())
       const found = await store.findWithRelease(db, releaseId)
       if (found === null || found.sealed === null)
-        return { values: {}, revision: found?.revision ?? null, startUnlessTaken }
+        return { values: {}, revision: found?.revision ?? null, startUnlessRefused }
       const { environmentId, sealed, keyId, revision } = found
       const kept = openKept(keys, releaseId, { sealed, keyId })
       // Whoever asks is about to give them to a container: before that prints anything.
@@ -103,7 +103,7 @@ export function makeReleaseVariables({
         kept.filter(([, , secret]) => secret).map(([, value]) => value),
       )
       const values = Object.fromEntries(kept.map(([name, value]) => [name, new Secret(value)]))
-      return { values, revision, startUnlessTaken }
+      return { values, revision, startUnlessRefused }
     },
   }
 }

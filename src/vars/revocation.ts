@@ -21,7 +21,8 @@ import { openValue, placeOf } from './vars.ts'
  */
 export interface Revocation {
   /**
-   * One transaction; when it resolves nothing starts with the value any more (but what an engine has not answered for 10 s). Errors: `not_found`, `conflict`, `bad_request`.
+   * One transaction; when it resolves nothing starts with the value any more (but what an engine has not answered for 10 s).
+   * Errors: `not_found`, `conflict`, `bad_request`.
    */
   revoke(wish: RevocationWish, by: string): Promise<Revoked>
 }

@@ -506,7 +506,7 @@ describe('between the reading of variables and the start', () => {
     const { job } = await readAll(id)
     const order: string[] = []
     const begun = Promise.withResolvers<void>()
-    const starting = job.startUnless?.(async () => {
+    const starting = job.startUnlessRefused?.(async () => {
       begun.resolve()
       await delay(600)
       order.push('started')
@@ -515,7 +515,7 @@ describe('between the reading of variables and the start', () => {
     await revoke('test').then(() => order.push('revoked'))
     expect(order).toEqual(['started', 'revoked'])
     expect(await starting).toBeNull()
-    const failing = (await readAll(id)).job.startUnless?.(() => Promise.reject(new Error('the engine is away')))
+    const failing = (await readAll(id)).job.startUnlessRefused?.(() => Promise.reject(new Error('the engine is away')))
     await expect(failing).rejects.toThrow('the engine is away')
   })
 

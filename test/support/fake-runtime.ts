@@ -84,9 +84,9 @@ export function makeFakeRuntime(installation = 'fake'): FakeRuntime {
 
   async function create(spec: InstanceSpec): Promise<FakeContainer> {
     answer()
-    if (named(spec.name) !== undefined || spec.startUnless === undefined) return createNow(spec)
+    if (named(spec.name) !== undefined || spec.startUnlessRefused === undefined) return createNow(spec)
     let made: FakeContainer | null = null
-    const refusal = await spec.startUnless(async () => void (made = createNow(spec)))
+    const refusal = await spec.startUnlessRefused(async () => void (made = createNow(spec)))
     if (refusal !== null || made === null) throw refusal ?? new Error('it was not started')
     return made
   }

@@ -75,7 +75,7 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
     it('starts nothing that must not start any more when it comes to that, and leaves nothing', async () => {
       const spec = {
         ...test.spec(),
-        startUnless: async () => new SlipwayError('unavailable', 'Not with these variables.'),
+        startUnlessRefused: async () => new SlipwayError('unavailable', 'Not with these variables.'),
       }
       await expect(runtime.start(spec, live)).rejects.toMatchObject({ message: 'Not with these variables.' })
       const command = { ...spec, ...test.spec({ address: null }), argv: shell('exit 0') }
@@ -85,12 +85,12 @@ export function describeRuntime(name: string, make: () => Promise<RuntimeUnderTe
       expect(names).not.toContain(spec.name)
       expect(names).not.toContain(command.name)
       let state: string | undefined
-      const startUnless = async (start: () => Promise<void>) => {
+      const startUnlessRefused = async (start: () => Promise<void>) => {
         await start()
         state = (await runtime.list()).find(({ name }) => name === spec.name)?.state
         return null
       }
-      expect((await runtime.start({ ...spec, startUnless }, live)).state).toBe('running')
+      expect((await runtime.start({ ...spec, startUnlessRefused }, live)).state).toBe('running')
       // Whoever lets it start hears when it has.
       expect(state).toBe('running')
     })

@@ -39,7 +39,8 @@ export async function startContainer(spec: ContainerSpec, options: StartOptions)
   try {
     await options.onCreated?.(created.id)
     const start = (): Promise<void> => startExisting(created.id, options)
-    const refusal = spec.startUnless === undefined ? await start().then(() => null) : await spec.startUnless(start)
+    const refusal =
+      spec.startUnlessRefused === undefined ? await start().then(() => null) : await spec.startUnlessRefused(start)
     if (refusal !== null) {
       await removeFailed(created.id, options, refusal)
       throw refusal
