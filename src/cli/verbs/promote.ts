@@ -69,8 +69,8 @@ async function promoteRelease(
     out.data(plan)
     return exits.done
   }
-  const takesIt = options.anyway === true && plan.refusal === null
-  const isRefused = isObjected(plan) && !takesIt && options.rebuild !== true
+  const isOther = plan.buildVariables.length > 0 && options.anyway !== true
+  const isRefused = options.rebuild !== true && (plan.refusal !== null || isOther)
   // Of what is refused anyway nobody is asked.
   if (!isRefused && options.yes !== true && !(await confirm(`Promote ${from} ${plan.from.release} to ${to}?`))) {
     throw new Failure(exits.failed, 'Nothing was promoted.')
@@ -83,9 +83,6 @@ async function promoteRelease(
   }
   return finishRequest(session, await session.client().call<QueuedDeploy>('POST', `${path}/promotions`, body), options)
 }
-
-const isObjected = ({ buildVariables, refusal }: PromotionPlan): boolean =>
-  buildVariables.length > 0 || refusal !== null
 
 function printPlan(out: Output, plan: PromotionPlan, { rebuild, anyway }: PromoteOptions): void {
   const { from, to, comparison, firstCommits, buildVariables, refusal, commands, endsHold } = plan
