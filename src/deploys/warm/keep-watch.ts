@@ -1,12 +1,12 @@
 import { asSlipwayError } from '../../kernel/errors.ts'
 import { appendEvent } from '../../kernel/events.ts'
 import type { Transaction } from '../../postgres/database.ts'
-import type { Instance } from '../../runtime/index.ts'
 import type { DeployRequest } from '../deploy.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy, listInstancesOfEnvironment } from '../instances.ts'
 import { lockLine } from '../line-store.ts'
 import type { Tools } from '../steps/index.ts'
 import { type CountedAnswers, countAnswers } from './count-answers.ts'
+import { judgeEngine, type Memory, noMemory } from './engine-down.ts'
 import { inspectAll } from './warm.ts'
 import { findWarmRelease } from './warm-store.ts'
 import { type Ended, judgeWatch } from './watch.ts'
@@ -55,16 +55,8 @@ interface Seen {
   answers: CountedAnswers | null
   /** By the id of an instance: its ends that were not its own doing. */
   readonly excused: Map<number, number>
-  /** By the id of an instance: the start after the engine was down; of the time before nothing is held against it. */
-  startedMs: ReadonlyMap<number, number | null>
-  /** When what is warm was started last, as far as that excused anything; by the engine's clock. */
-  warmSinceMs: number
-  /** Since when it waits for what the engine may bring back; null: it does not. */
-  unsureSinceMs: number | null
+  engine: Memory
 }
-
-/** An engine that starts again ends and brings back one container after the other. */
-const bringingBackMs = 10_000
 
 async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): Promise<void> {
   const { tools } = needs
@@ -102,7 +94,7 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): 
 
 function begin(tools: Tools, watched: store.Watched, serving: readonly InstanceRecord[]): Seen {
   const answers = countFrom(tools, watched, serving)
-  return { answers, excused: new Map(), startedMs: new Map(), warmSinceMs: 0, unsureSinceMs: null }
+  return { answers, excused: new Map(), engine: noMemory }
 }
 
 function countFrom(
@@ -115,11 +107,7 @@ function countFrom(
     : countAnswers({ router, failedAnswers }, instancesOf, serving.filter(isWeb))
 }
 
-/**
- * When what is warm was started again since what serves was made, the engine or the machine went down with all that ran: that is no
- * fault of what is watched. One such start excuses once, and what is told of that time later. Null while nobody can tell yet;
- * throws while the engine is away.
- */
+/** Asks the engine. Null while nobody can tell yet; throws while the engine is away. */
 async function wasEngineDown(
   { db, runtime, clock }: Tools,
   { environmentId }: store.Watched,
@@ -127,25 +115,15 @@ async function wasEngineDown(
 ): Promise<boolean | null> {
   const warm = (await listInstancesOfEnvironment(db, environmentId)).filter(({ warmLeftMs }) => warmLeftMs > 0)
   const [warmNow, servingNow] = await Promise.all([inspectAll(runtime, warm), inspectAll(runtime, serving)])
-  const madeMs = Math.max(...servingNow.map((one) => one?.createdAt.getTime() ?? Number.POSITIVE_INFINITY))
-  const warmMs = Math.min(...warmNow.map((one) => one?.startedAt?.getTime() ?? 0))
-  const startOf = (one: Instance | null): number | null =>
-    one?.state === 'running' ? (one.startedAt?.getTime() ?? null) : null
-  const startedMs = new Map(serving.map(({ id }, n) => [id, startOf(servingNow[n] ?? null)]))
-  const wasDown = warmNow.length > 0 && warmMs > Math.max(madeMs, seen.warmSinceMs)
-  if ((wasDown ? servingNow : warmNow).some((one) => one !== null && one.state !== 'running')) {
-    seen.unsureSinceMs ??= clock.monotonicMs()
-    if (clock.monotonicMs() - seen.unsureSinceMs < bringingBackMs) return null
+  const look = {
+    serving: serving.map((one, n) => ({ id: one.id, hasEnded: ended.includes(one), found: servingNow[n] ?? null })),
+    warm: warmNow,
+    nowMs: clock.monotonicMs(),
   }
-  seen.unsureSinceMs = null
-  if (!wasDown) return ended.length > 0 && ended.every(({ id }) => isRunOf(seen.startedMs.get(id), startedMs.get(id)))
-  seen.startedMs = startedMs
-  seen.warmSinceMs = warmMs
-  return true
+  const { wasDown, memory } = judgeEngine(look, seen.engine)
+  seen.engine = memory
+  return wasDown
 }
-
-const isRunOf = (then: number | null | undefined, now: number | null | undefined): boolean =>
-  typeof now === 'number' && now === then
 
 const toEnded = ({ process, position, lastExitCode, lastOutOfMemory }: InstanceRecord): Ended => {
   return { process, position, exitCode: lastExitCode, outOfMemory: lastOutOfMemory }
