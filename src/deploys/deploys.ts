@@ -3,8 +3,10 @@ import { SlipwayError } from '../kernel/errors.ts'
 import { appendEvent } from '../kernel/events.ts'
 import type { Transaction } from '../postgres/database.ts'
 import { getRelease } from '../releases/index.ts'
+import type { GoingOn } from '../vars/index.ts'
 import { type Deploy, type DeployRequest, type LogLine, nameOrigin, type QueuedDeploy } from './deploy.ts'
 import { applyExposure } from './apply-exposure.ts'
+import { listGoingOn } from './going-on.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { type Begun, endBegun } from './end-begun.ts'
 import { makeFencedRouter } from './fenced-router.ts'
@@ -73,8 +75,11 @@ export interface Deploys {
    * had. Call `afterTaken` after the commit.
    */
   endBegun(tx: Transaction, begun: { releaseIds: readonly number[]; by: string }): Promise<Begun[]>
-  /** Ends those deploys, and what of these releases was started for their own addresses; nothing that goes on is brought back. */
-  afterTaken(releaseIds: readonly number[]): Promise<void>
+  /**
+   * Ends those deploys, and what of these releases was started for their own addresses; nothing that goes on is brought back. Resolves to
+   * the runs and jobs that go on; null when the engine cannot be asked.
+   */
+  afterTaken(releaseIds: readonly number[]): Promise<GoingOn[] | null>
   /** What containers of a deploy’s release are made from. */
   readSpec(deployId: number): Promise<ReleaseSpec>
   /** What one more container of an environment will need of the host’s memory. */
@@ -153,6 +158,7 @@ export function makeDeploys(given: Tools): Deploys {
       wake()
       await endAwake(tools, releaseIds, retire)
       await letOldEnd(tools, releaseIds)
+      return listGoingOn(tools, releaseIds)
     },
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     readSpec: async (deployId) => readReleaseSpec(await store.getDeploy(db, deployId), tools),

@@ -108,6 +108,16 @@ export async function listKeptOf(q: Queryable, releaseIds: readonly number[]): P
   )
 }
 
+/** Which of their variables these releases have now: see `slipway.variables`. Only of those that something was taken out of. */
+export async function listRevisions(q: Queryable, releaseIds: readonly number[]): Promise<Map<number, string>> {
+  const rows = await q.query<{ id: number; revision: string }>(
+    `select r.id, ${variablesRevision('r')} as revision from releases r
+     where r.id = any($1) and r.variables_revoked_at is not null`,
+    [releaseIds],
+  )
+  return new Map(rows.map(({ id, revision }) => [id, revision]))
+}
+
 export async function listAwakeOf(q: Queryable, releaseIds: readonly number[]): Promise<InstanceRecord[]> {
   return q.query(`${selectInstance} where i.state in ('waking', 'awake') and i.release_id = any($1) order by i.id`, [
     releaseIds,

@@ -21,16 +21,13 @@ export async function readOneOff(tools: Tools, environmentId: number, runId: str
   const deploy = await getDeploy(db, await findServingDeploy(db, environmentId))
   const spec = await readReleaseSpec(deploy, tools)
   const made = spec.oneOff(`run-${runId}`)
-  const labels = {
-    [labelNames.installation]: tools.installation,
-    [labelNames.app]: deploy.app,
-    [labelNames.environment]: deploy.environment,
-    [labelNames.kind]: 'run',
-    [labelNames.run]: runId,
-  }
+  const labels = Object.entries(made.labels).filter(([name]) => name !== labelNames.deploy)
   return {
     releaseNumber: spec.number,
-    container: { ...made, labels },
+    container: {
+      ...made,
+      labels: { ...Object.fromEntries(labels), [labelNames.kind]: 'run', [labelNames.run]: runId },
+    },
     assertRoom: async () => memory?.assertForStart(wantedMemory(db, environmentId, made.limits.memoryBytes)),
   }
 }

@@ -12,7 +12,7 @@ export {
 } from './release-variables.ts'
 export { type Surroundings, systemVariables } from './system-variables.ts'
 export { type KeyRotation, makeKeyRotation } from './rotation.ts'
-export { makeRevocation, type Revocation, type Revoked, type RevokedIn } from './revocation.ts'
+export { makeRevocation, type Revocation, type GoingOn, type Revoked, type RevokedIn } from './revocation.ts'
 export { variablesRevision } from './store.ts'
 export type { NewVariable, Variable, VariablesChange } from './variable.ts'
 export { type Changed, makeVars, type Vars } from './vars.ts'

@@ -45,6 +45,16 @@ export interface Revoked {
   readonly begun: readonly { readonly deployId: number; readonly environment: string; readonly ends: boolean }[]
   /** Releases whose images were built with it, and hold it for as long as they are kept. */
   readonly images: readonly { readonly environment: string; readonly release: number }[]
+  /** Runs and jobs that have it until they end; null when nobody could be asked. */
+  readonly goingOn: readonly GoingOn[] | null
+}
+
+/** A command that runs beside the instances of a release. */
+export interface GoingOn {
+  readonly environment: string
+  readonly release: number
+  /** Its label; null: somebody’s `slipway run`. */
+  readonly job: string | null
 }
 
 export interface RevokedIn {
@@ -68,8 +78,8 @@ interface Parts {
     tx: Transaction,
     begun: { releaseIds: readonly number[]; by: string },
   ) => Promise<readonly { deployId: number; environmentId: number; ends: boolean }[]>
-  /** Called after the transaction: what else had been started of these releases ends. */
-  readonly afterTaken: (releaseIds: readonly number[]) => Promise<void>
+  /** Called after the transaction: what else had been started of these releases ends, but for what it resolves to. */
+  readonly afterTaken: (releaseIds: readonly number[]) => Promise<readonly GoingOn[] | null>
 }
 
 /** What leaked, and what takes its place. */
@@ -98,8 +108,7 @@ export function makeRevocation(parts: Parts): Revocation {
         for (const { id } of holders) await masks.add(id, [leak.value, ...(leak.next === null ? [] : [leak.next])])
       }
       await withTimeout({ ms: startingMs, what: 'The engine' }, () => started).catch(() => undefined)
-      await parts.afterTaken(releaseIds)
-      return revoked
+      return { ...revoked, goingOn: await parts.afterTaken(releaseIds) }
     },
   }
 }

@@ -110,9 +110,30 @@ Images that were built with it hold it as long as they are kept; nothing is gone
         { environment: 'live', variable: false, releases: 0, running: [] },
       ],
       begun: [],
+      goingOn: [],
       images: { total: 0, first: [] },
     })
     expect((await vars('get', 'KEY')).stdout).toBe('changed')
+  })
+
+  it('names the jobs and runs that go on with it, or says that they are not known', async () => {
+    await vars('set', 'KEY=leaked-value')
+    await makeRelease('test')
+    server.goingOn.left = [
+      { environment: 'test', release: 1, job: null },
+      { environment: 'live', release: 12, job: 'report' },
+    ]
+    const { stdout } = await vars('revoke', 'KEY=another')
+    expect(stdout.split('\n').slice(1, -1)).toEqual([
+      'A command that somebody runs in test (v1) goes on with the old value until it ends.',
+      'The job report of live (v12) goes on with the old value until it ends.',
+    ])
+    server.goingOn.left = null
+    const unknown = await vars('revoke', 'KEY=one-more')
+    server.goingOn.left = []
+    expect(unknown.stdout).toContain(
+      '\nWhether jobs or runs go on with the old value is not known: the engine does not answer.\n',
+    )
   })
 
   it('is refused in words when it cannot be', async () => {

@@ -102,6 +102,7 @@ describe('a value that leaked', () => {
       ],
       begun: [],
       images: [],
+      goingOn: [],
     })
     expect(await envOf(first)).toMatchObject({ KEY: next, OTHER: leaked })
     expect(await envOf(inLive)).toMatchObject({ KEY: next })
@@ -292,7 +293,7 @@ describe('a value that leaked', () => {
     const first = await spine.deploy('test', commitOf('a'))
     await live(first)
     const broken = makeRevocation({
-      ...{ ...parts(), masks: noMasks, afterTaken: async () => undefined },
+      ...{ ...parts(), masks: noMasks, afterTaken: async () => [] },
       endBegun: () => Promise.reject(new Error('the machine goes down')),
     })
     await expect(broken.revoke(await wishFor('test'), 'ada')).rejects.toThrow('goes down')
@@ -390,7 +391,7 @@ describe('while something is made or started', () => {
       const told = makeRevocation({
         ...{ ...parts(), masks: noMasks },
         endBegun: (tx, begun) => spine.deploys.endBegun(tx, begun),
-        afterTaken: async (ids) => (crash ? undefined : spine.deploys.afterTaken(ids)),
+        afterTaken: async (ids) => (crash ? [] : spine.deploys.afterTaken(ids)),
       })
       const { begun } = await told.revoke(await wishFor('test', `${next} ${String(crash)}`), 'ada')
       expect(begun).toEqual([{ deployId: id, environment: 'test', ends: true }])
@@ -485,6 +486,36 @@ describe('between the reading of variables and the start', () => {
   }
   const refused = { code: 'unavailable', message: expect.stringContaining('was revoked') }
 
+  it('what runs beside the instances goes on with it, and is named', async () => {
+    await set('KEY', leaked)
+    const id = await spine.deploy('test', commitOf('a'))
+    await live(id)
+    const { command, ...beside } = await readAll(id)
+    for (const container of [command, beside.job, beside.run]) await spine.runtime.start(container, signal)
+    const ended = await spine.runtime.start({ ...beside.job, name: `${beside.job.name}-ended` }, signal)
+    spine.runtime.end(ended.containerId)
+    const { goingOn } = await revoke('test')
+    expect(goingOn).toEqual([
+      { environment: 'test', release: 1, job: 'report' },
+      { environment: 'test', release: 1, job: null },
+    ])
+    // Those that are started from now on have the next one.
+    const { job } = await readAll(id)
+    await spine.runtime.start({ ...job, name: `${job.name}-next` }, signal)
+    expect((await revoke('test', null)).goingOn).toHaveLength(3)
+    await set('KEY', leaked.toUpperCase(), 'live')
+    await live(await spine.deploy('live', commitOf('a')))
+    expect((await revoke('live', 'another')).goingOn).toEqual([])
+  })
+
+  it('what goes on is not known while the engine does not answer', async () => {
+    await set('KEY', leaked)
+    await live(await spine.deploy('test', commitOf('a')))
+    spine.runtime.setAway(true)
+    expect((await revoke('test')).goingOn).toBeNull()
+    spine.runtime.setAway(false)
+  })
+
   it('nothing starts with what was revoked meanwhile, whatever starts it', async () => {
     await set('KEY', leaked)
     const id = await spine.deploy('test', commitOf('a'))
@@ -526,7 +557,7 @@ describe('between the reading of variables and the start', () => {
     const { run: before, ...others } = await readAll(id)
     const starting: Promise<unknown>[] = []
     const broken = makeRevocation({
-      ...{ ...parts(), masks: noMasks, afterTaken: async () => undefined },
+      ...{ ...parts(), masks: noMasks, afterTaken: async () => [] },
       async endBegun() {
         const { job } = await readAll(id)
         const starts = [before, job].map((container) => spine.runtime.start(container, signal))
@@ -578,7 +609,7 @@ describe('between the reading of variables and the start', () => {
     const [instance] = await spine.deploys.listInstances(environmentId)
     const containerId = instance?.containerId ?? ''
     const crashed = makeRevocation({
-      ...{ ...parts(), masks: noMasks, afterTaken: async () => undefined },
+      ...{ ...parts(), masks: noMasks, afterTaken: async () => [] },
       endBegun: (tx, begun) => spine.deploys.endBegun(tx, begun),
     })
     await crashed.revoke(await wishFor('test'), 'ada')

@@ -31,6 +31,7 @@ import {
   makeSecretsSource,
   makeVars,
   openKeys,
+  type Revoked,
 } from '../../src/vars/index.ts'
 import { createTestDatabase } from './database.ts'
 import { heldPlace } from './held-place.ts'
@@ -56,6 +57,8 @@ export interface ApiServer {
   readonly runtimeLines: RuntimeLogLine[]
   /** What git counts between what is live and a branch. */
   readonly counted: { between: { added: number; left: number } | null }
+  /** What goes on with a value that is revoked. */
+  readonly goingOn: { left: Revoked['goingOn'] }
   /** `app/branch` → commit. */
   readonly tips: Map<string, string>
   readonly readiness: { fails: Error | null }
@@ -145,7 +148,7 @@ export async function startApiServer(limits: Partial<HttpLimits> = {}): Promise<
       revocation: makeRevocation({
         ...{ db: pool, keys, masks, freshness },
         endBegun: async () => [],
-        afterTaken: async () => undefined,
+        afterTaken: async () => state.goingOn.left,
       }),
       cron,
       rotation,
@@ -215,6 +218,7 @@ function makeState(pool: Pool) {
   const findings: Finding[] = []
   const deploys = makeScriptedDeploys({ environmentOf: (id) => findEnvironment(pool, id) })
   const counted: { between: { added: number; left: number } | null } = { between: { added: 3, left: 0 } }
+  const goingOn: { left: Revoked['goingOn'] } = { left: [] }
   const parts = {
     deploys,
     processes: makeProcesses({ db: pool, deploys }),
@@ -300,7 +304,19 @@ function makeState(pool: Pool) {
     | 'removals'
     | 'setDefaultBranch'
   >
-  return { running, counted, runtimeLines, tips, readiness, logged, gitPaths, findings, deploys, parts }
+  return {
+    running,
+    counted,
+    goingOn,
+    runtimeLines,
+    tips,
+    readiness,
+    logged,
+    gitPaths,
+    findings,
+    deploys,
+    parts,
+  }
 }
 
 /** A removal waits for what the test lets run. */

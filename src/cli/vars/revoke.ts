@@ -36,7 +36,7 @@ export async function revokeVariable(session: Session, [given]: [string], option
 
 function tellRevoked(
   out: Output,
-  { name, environments, begun, images }: Revoked,
+  { name, environments, begun, goingOn, images }: Revoked,
   { app, environment, isRemoved }: { app: string; environment: string; isRemoved: boolean },
 ): void {
   const changed = environments.filter(({ variable }) => variable).map((its) => its.environment)
@@ -66,6 +66,12 @@ function tellRevoked(
         : `Deploy ${deploy} goes live in ${its} with the old value at this moment. Then: slipway restart ${its} -a ${app}`,
     )
   }
+  for (const { environment: its, release, job } of goingOn ?? []) {
+    const what = job === null ? `A command that somebody runs in ${its}` : `The job ${job} of ${its}`
+    out.line(`${what} (${release}) goes on with the old value until it ends.`)
+  }
+  if (goingOn === null)
+    out.line('Whether jobs or runs go on with the old value is not known: the engine does not answer.')
   if (images.total > 0) {
     const more = images.total - images.first.length
     const named = images.first.map((image) => `${image.environment} ${image.release}`).join(', ')

@@ -21,6 +21,8 @@ export const revokedSchema = z.strictObject({
   ),
   /** Deploys that had begun with it; those whose traffic was being moved do not end. */
   begun: z.array(z.strictObject({ deploy: z.number().int(), environment: z.string(), ends: z.boolean() })),
+  /** Runs and jobs that have it until they end; null when the engine did not answer. `job` null: of `slipway run`. */
+  goingOn: z.array(z.strictObject({ environment: z.string(), release, job: z.string().nullable() })).nullable(),
   /** Releases whose images were built with it: they hold it for as long as they are kept. */
   images: z.strictObject({
     total: z.number().int(),
@@ -62,7 +64,7 @@ export function revocationRoutes({ environments, releases, revocation }: Needs):
         const { name } = params
         const wish = { appId, environmentId, environment, name, release: found, value: value ?? null }
         const revoked = await revocation.revoke(wish, principal.name)
-        const { images, begun } = revoked
+        const { images, begun, goingOn } = revoked
         return {
           json: {
             name,
@@ -71,6 +73,7 @@ export function revocationRoutes({ environments, releases, revocation }: Needs):
               running: running.map((each) => ({ ...each, release: `v${each.release}` })),
             })),
             begun: begun.map(({ deployId, ...its }) => ({ deploy: deployId, ...its })),
+            goingOn: goingOn?.map((each) => ({ ...each, release: `v${each.release}` })) ?? null,
             images: {
               total: images.length,
               first: images.slice(0, mostImages).map((each) => ({ ...each, release: `v${each.release}` })),
