@@ -13,6 +13,7 @@ import { type Ended, judgeWatch } from './watch.ts'
 import * as store from './watch-store.ts'
 
 const lookEveryMs = 1_000
+const none: ReadonlySet<number> = new Set()
 
 interface WatchNeeds {
   readonly tools: Tools
@@ -25,12 +26,13 @@ interface WatchNeeds {
 export async function keepWatch(needs: WatchNeeds, signal: AbortSignal): Promise<void> {
   const { tools } = needs
   const known: Known = new Map()
+  const beganAt = tools.clock.now()
   while (!signal.aborted) {
     try {
       const watched = await store.listWatched(tools.db)
       for (const one of watched) {
         // One whose engine is away keeps nobody from looking at the others.
-        await lookAt(needs, one, known).catch((error: unknown) => {
+        await lookAt(needs, one, { known, beganAt }).catch((error: unknown) => {
           tools.logger.warn('what went live could not be looked at', { deployId: one.id, error })
         })
       }
@@ -55,23 +57,31 @@ interface Seen {
   answers: CountedAnswers | null
   /** By the id of an instance: its ends that were not its own doing. */
   readonly excused: Map<number, number>
+  /** The ids of instances whose end is recorded nowhere. */
+  missed: ReadonlySet<number>
   engine: Memory
 }
 
-async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): Promise<void> {
+async function lookAt(
+  needs: WatchNeeds,
+  watched: store.Watched,
+  { known, beganAt }: { known: Known; beganAt: Date },
+): Promise<void> {
   const { tools } = needs
   const serving = (await listInstancesOfDeploy(tools.db, watched.instancesOf)).filter(
     ({ state }) => state === 'serving',
   )
-  const seen = known.get(watched.instancesOf) ?? begin(tools, watched, serving)
+  const isOfEarlierLife = watched.liveAt < beganAt
+  const seen = known.get(watched.instancesOf) ?? (await begin(tools, watched, { serving, isOfEarlierLife }))
   known.set(watched.instancesOf, seen)
-  const ended = serving.filter(({ id, endCount }) => endCount > (seen.excused.get(id) ?? 0))
+  const ended = serving.filter(({ id, endCount }) => endCount > (seen.excused.get(id) ?? 0) || seen.missed.has(id))
   const why = judgeWatch(watched, { ended: ended.map(toEnded), answers: (await seen.answers?.read()) ?? null })
   if (why === null) return
   const wasDown = await wasEngineDown(tools, watched, { serving, ended, seen })
   if (wasDown === null) return
   if (wasDown) {
     for (const { id, endCount } of serving) seen.excused.set(id, endCount)
+    seen.missed = none
     seen.answers?.end()
     seen.answers = countFrom(tools, watched, serving)
     tools.logger.info('what is watched was down together with what is warm', { deployId: watched.id })
@@ -92,9 +102,30 @@ async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): 
   }
 }
 
-function begin(tools: Tools, watched: store.Watched, serving: readonly InstanceRecord[]): Seen {
-  const answers = countFrom(tools, watched, serving)
-  return { answers, excused: new Map(), engine: noMemory }
+async function begin(
+  tools: Tools,
+  watched: store.Watched,
+  { serving, isOfEarlierLife }: { serving: readonly InstanceRecord[]; isOfEarlierLife: boolean },
+): Promise<Seen> {
+  const missed = isOfEarlierLife ? await findMissedEnds(tools, watched, serving) : none
+  return { answers: countFrom(tools, watched, serving), excused: new Map(), missed, engine: noMemory }
+}
+
+/**
+ * The ids of those that have ended while no Slipway was there to see it, and that the engine had brought back by now. What is warm may
+ * have been brought back in an earlier time, too: that is no end of what went live since.
+ */
+async function findMissedEnds(
+  { runtime }: Tools,
+  { liveAt }: store.Watched,
+  serving: readonly InstanceRecord[],
+): Promise<Set<number>> {
+  const found = await inspectAll(runtime, serving)
+  const hasEnded = ({ endCount }: InstanceRecord, n: number): boolean => {
+    const { restarts = 0, startedAt = null } = found[n] ?? {}
+    return restarts > endCount && startedAt !== null && startedAt > liveAt
+  }
+  return new Set(serving.filter(hasEnded).map(({ id }) => id))
 }
 
 function countFrom(
