@@ -32,6 +32,9 @@ export async function listKeptReleases(q: Queryable, appIds: readonly number[]):
          or exists (select 1 from routes t where t.environment_id = r.environment_id and t.release_id = r.id)
          or exists (select 1 from deploys d join cron_runs c on c.deploy_id = d.id
                     where d.release_id = r.id and c.state in ('waiting', 'running')) as running,
+       exists (select 1 from routes t where t.environment_id = r.environment_id and t.release_id = r.id) as serves,
+       (select f.number from deploys d join releases f on f.id = d.from_release_id
+        where d.release_id = r.id and d.kind = 'rollback' limit 1) as "backTo",
        exists (select 1 from deploys d where d.release_id = r.id and d.state = 'live') as "wasLive"
      from builds b join releases r on r.build_id = b.id
      where b.app_id = any($1) and b.state = 'succeeded' and b.image_removed_at is null`,

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import type { RollbackPlan, RollbackWish, Rollbacks } from '../../src/rollbacks/index.ts'
+import { chooseImagesToRemove, listKeptImages, listKeptReleases } from '../../src/releases/index.ts'
 import { makeHeldBuild } from '../support/held-build.ts'
 import { makeMoves } from '../support/releases-of-spine.ts'
+import { waitFor } from '../support/slipway.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
 let spine: Spine
@@ -63,6 +65,21 @@ describe('a rollback', () => {
     // What came after it is gone back from as usual.
     await goLive('d')
     expect((await plan()).comparison.to.number).toBe(6)
+  })
+
+  it('finds the image of what it goes to, however few are kept', async () => {
+    for (const letter of 'abc') await goLive(letter)
+    await goBack()
+    await waitFor('the others to be retired', 20_000, async () => {
+      const { id } = await spine.environment('live')
+      return (await spine.deploys.listInstances(id)).length === 1
+    })
+    const { appId } = await spine.environment('live')
+    const images = (await listKeptImages(spine.db, [appId])).map((image) => ({ ...image, awaited: false }))
+    const gone = chooseImagesToRemove(images, await listKeptReleases(spine.db, [appId]), 1)
+    expect([images.length, gone]).toEqual([3, []])
+    await spine.db.query(`update builds set image_removed_at = now() where left(commit, 1) = 'a'`)
+    await expect(plan()).rejects.toMatchObject({ code: 'conflict' })
   })
 
   it('passes over what failed and over what is the same but for its number', async () => {

@@ -7,6 +7,8 @@ const release = (number: number, more: Partial<KeptRelease> = {}): KeptRelease =
   buildId: number,
   pinned: false,
   running: false,
+  serves: false,
+  backTo: null,
   wasLive: false,
   ...more,
 })
@@ -55,6 +57,39 @@ describe('which images may go', () => {
         10,
       ),
     ).toEqual([1, 4, 5])
+  })
+
+  it('are not that of the release that a rollback goes to, after rollbacks either', () => {
+    // v6 went back to v4, which had gone back to v2: what served before that is v1, and v5 and v3 were gone back from.
+    const served = [
+      release(1, { wasLive: true }),
+      release(2, { wasLive: true }),
+      release(3, { wasLive: true }),
+      release(4, { wasLive: true, backTo: 2, buildId: 2 }),
+      release(5, { wasLive: true }),
+      release(6, { wasLive: true, backTo: 4, buildId: 2, serves: true, running: true }),
+    ]
+    const images = [1, 2, 3, 5].map((n) => image(n))
+    expect(chooseImagesToRemove(images, served, 1)).toEqual([3])
+    expect(chooseImagesToRemove(images, served.slice(1), 1)).toEqual([1, 3])
+    const failed = served.map((one) => (one.number === 1 ? { ...one, wasLive: false } : one))
+    expect(chooseImagesToRemove(images, failed, 1)).toEqual([1, 3])
+  })
+
+  it('are not that of the one that a rollback goes to when what served right before has the same image', () => {
+    const served = [
+      release(1, { wasLive: true }),
+      release(2, { wasLive: true }),
+      release(3, { wasLive: true, buildId: 2, serves: true, running: true }),
+      release(4),
+    ]
+    expect(
+      chooseImagesToRemove(
+        [1, 2, 4].map((n) => image(n)),
+        served,
+        1,
+      ),
+    ).toEqual([])
   })
 
   it('stay when one of several releases of the build keeps it, in whichever environment', () => {
