@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { makeEngine } from '../../src/adapters/docker/index.ts'
 import { planNetworks } from '../../src/adapters/docker/network-plan.ts'
 import { prepareNetworks, removeNetworks } from '../../src/adapters/docker/networks.ts'
+import { SlipwayError } from '../../src/kernel/errors.ts'
 import { Secret } from '../../src/kernel/secret.ts'
 import type { InstanceSpec } from '../../src/runtime/index.ts'
 import {
@@ -186,6 +187,23 @@ describe('a container of Slipway at the engine', () => {
     // One that runs is what it is.
     const later = { ...spec, labels: { ...labels, 'slipway.variables': '3' } }
     expect((await test.runtime.start(later, live)).containerId).toBe(started.containerId)
+  })
+
+  it('is gone when its start, that was broken off, is said to have ended: an engine does not stop in the middle', async () => {
+    const over = new AbortController()
+    const found: (string | undefined)[] = []
+    const spec = test.spec({ image: idle })
+    const startUnlessRefused = async (start: () => Promise<void>): Promise<null> => {
+      const started = start()
+      setTimeout(() => over.abort(new SlipwayError('cancelled', 'Not needed any more.')), 10)
+      await started.catch(() => undefined)
+      found.push((await test.docker.listContainers({ all: true, filters: { name: [spec.name] } }))[0]?.State)
+      return started.then(() => null)
+    }
+    await expect(test.runtime.start({ ...spec, startUnlessRefused }, over.signal)).rejects.toMatchObject({
+      code: 'cancelled',
+    })
+    expect(found).toEqual([undefined])
   })
 
   it('says when it was killed for memory', async () => {

@@ -38,7 +38,7 @@ export async function startContainer(spec: ContainerSpec, options: StartOptions)
   if (created.found !== null && created.found.state !== 'created') return created.found
   try {
     await options.onCreated?.(created.id)
-    const start = (): Promise<void> => startExisting(created.id, options)
+    const start = (): Promise<void> => startOrRemove(created.id, options)
     const refusal =
       spec.startUnlessRefused === undefined ? await start().then(() => null) : await spec.startUnlessRefused(start)
     if (refusal !== null) {
@@ -55,6 +55,19 @@ export async function startContainer(spec: ContainerSpec, options: StartOptions)
     // An engine that does not answer may have started it: then it stays, and the next attempt finds it by name.
     if (!isAway(error)) await removeFailed(created.id, options, told)
     throw told
+  }
+}
+
+/**
+ * Who breaks a start off does not stop the engine, which may start it a moment later: only when it is gone nothing of it starts any
+ * more.
+ */
+async function startOrRemove(id: string, options: StartOptions): Promise<void> {
+  try {
+    await startExisting(id, options)
+  } catch (error) {
+    if (options.signal.aborted) await removeFailed(id, options, error)
+    throw error
   }
 }
 
