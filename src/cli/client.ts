@@ -4,6 +4,7 @@ import type { LookupFunction } from 'node:net'
 import type { WebSocket } from 'ws'
 import { longestMessage } from '../kernel/attachment.ts'
 import { exits, Failure, Problem } from './failure.ts'
+import type { Output } from './output.ts'
 import { isLoopbackHost } from './server-url.ts'
 
 /** Talks to the HTTP API of one server. */
@@ -28,15 +29,20 @@ export interface Client {
 
 /** For a whole call. The server answers in milliseconds; a frozen one must not hold a script. */
 const usualCallMs = 30_000
+/** Who waits for longer than this is told what for. */
+const usualSlowMs = 5_000
 const largestAnswer = 32 * 1024 * 1024
 
 export function makeClient(options: {
   origin: string
   token: string | null
   version: string
+  /** Is told when an answer does not come soon. */
+  out: Pick<Output, 'note'>
   callMs?: number
+  slowMs?: number
 }): Client {
-  const { origin, token, callMs = usualCallMs } = options
+  const { origin, token, callMs = usualCallMs, slowMs = usualSlowMs } = options
   const headers = (): Record<string, string> => ({
     'user-agent': `slipway-cli/${options.version}`,
     ...(token === null ? {} : { authorization: `Bearer ${token}` }),
@@ -67,6 +73,9 @@ export function makeClient(options: {
     async call<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
       const signal = AbortSignal.timeout(callMs)
       const text = body === undefined ? undefined : JSON.stringify(body)
+      const slow = setTimeout(() => {
+        options.out.note(`${origin} has not answered for ${slowMs / 1000} s; waiting …`)
+      }, slowMs)
       try {
         const res = await answerTo(await send(method, path, { signal, headers }, text))
         return readJson(origin, res.statusCode ?? 0, res.headers['content-type'] ?? '', await readAll(res)) as T
@@ -74,6 +83,8 @@ export function makeClient(options: {
         // Node tells a time limit as any other abort.
         if (signal.aborted && !(error instanceof Failure)) throw noAnswer(origin, callMs, method)
         throw toFailure(origin, error)
+      } finally {
+        clearTimeout(slow)
       }
     },
     async open(path, headers, { silentMs, signal }) {

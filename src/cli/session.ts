@@ -34,7 +34,7 @@ export function openSession(options: CommonOptions, version: string): Session {
 
   const clientOrNull = (): Client | null => {
     if (origin === null) return null
-    return makeClient({ origin, token: tokenFor(config, origin, env), version })
+    return makeClient({ origin, token: tokenFor(config, origin, env), version, out })
   }
   const client = (): Client => {
     const found = clientOrNull()

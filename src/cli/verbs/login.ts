@@ -44,7 +44,7 @@ async function signIn(session: Session, [url]: [string | undefined], options: Lo
   const { out, env, config, version } = session
   const origin = chooseServer(session, url)
   const token = checkToken(await chooseToken(session, origin, options))
-  const server = await makeClient({ origin, token, version }).call<ServerAnswer>('GET', '/server')
+  const server = await makeClient({ origin, token, version, out }).call<ServerAnswer>('GET', '/server')
   writeConfigFile({ ...config, current: origin, servers: { ...config.servers, [origin]: { token } } })
   const git = options.git ? await tellGit(session, origin, { token, yes: options.yes === true }) : 'left alone'
   out.line(`Signed in to ${origin} as ${server.signedInAs} (Slipway ${server.version}).`)
@@ -64,13 +64,17 @@ function chooseServer({ env, config }: Session, url: string | undefined): string
 }
 
 /** A token that is known already is kept when it can still be used, so that `login URL` changes between servers. */
-async function chooseToken({ env, config, version }: Session, origin: string, options: LoginOptions): Promise<string> {
+async function chooseToken(
+  { out, env, config, version }: Session,
+  origin: string,
+  options: LoginOptions,
+): Promise<string> {
   if (options.token !== undefined) return options.token
   const given = env['SLIPWAY_TOKEN'] ?? ''
   if (given !== '') return given
   const known = config.servers[origin]?.token
   if (known !== undefined) {
-    const works = makeClient({ origin, token: known, version }).call('GET', '/server')
+    const works = makeClient({ origin, token: known, version, out }).call('GET', '/server')
     const refused = await works.then(
       () => false,
       (error: unknown) => error instanceof Failure && error.exit === exits.notAllowed,

@@ -17,7 +17,11 @@ describe('a server that takes requests and does not answer, as a frozen one', ()
 
   const call = (method: 'GET' | 'POST'): Promise<unknown> => {
     const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    return makeClient({ origin, token: 'slw_t', version: '1', callMs: 50 }).call(method, '/apps', { name: 'shop' })
+    return makeClient({ origin, token: 'slw_t', version: '1', out: { note: () => undefined }, callMs: 50 }).call(
+      method,
+      '/apps',
+      { name: 'shop' },
+    )
   }
 
   it('is told as one that cannot be reached', async () => {
@@ -25,6 +29,19 @@ describe('a server that takes requests and does not answer, as a frozen one', ()
       exit: exits.unreachable,
       message: expect.stringContaining('gave no answer in 0.05 s'),
     })
+  })
+
+  it('is told after a while, once, as what is waited for', async () => {
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const notes: string[] = []
+    const note = (text: string): void => void notes.push(text)
+    const client = makeClient({ origin, token: 'slw_t', version: '1', out: { note }, slowMs: 20, callMs: 300 })
+    await expect(client.call('GET', '/apps')).rejects.toMatchObject({ exit: exits.unreachable })
+    expect(notes).toEqual([`${origin} has not answered for 0.02 s; waiting …`])
+    server.on('request', (_req, res) => res.setHeader('content-type', 'application/json').end('{}'))
+    await client.call('GET', '/apps')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(notes).toHaveLength(1)
   })
 
   it('leaves open whether a change was made, and says so', async () => {
