@@ -61,15 +61,20 @@ async function attempt(
     ...(await deploys.readSpec(run.deployId)).job({ runId: run.id, label: run.label }),
     argv: ['/bin/sh', '-c', job.run],
   })
-  if (run.state === 'waiting') await memory?.assertForStart(deploys.wantedMemory(run.environmentId, memoryBytes))
-  await term()
-  const sinceMs = await runsStore.recordStarted(db, run.id)
-  if (sinceMs === null) return null
-  faultPoint('job.started')
-  const masker = await needs.masks?.ofRelease(spec.releaseId)
-  const openMask = masker === undefined ? () => (line: string) => line : () => masker.lines()
-  const exit = await follow(needs, { job, readContainer, tail, openMask, sinceMs, signal })
-  return { exitCode: exit.exitCode, error: describeExit(exit, memoryBytes), tail }
+  const wanted = deploys.wantedMemory(run.environmentId, memoryBytes)
+  const giveBack = run.state === 'waiting' ? await memory?.assertForStart(wanted) : undefined
+  try {
+    await term()
+    const sinceMs = await runsStore.recordStarted(db, run.id)
+    if (sinceMs === null) return null
+    faultPoint('job.started')
+    const masker = await needs.masks?.ofRelease(spec.releaseId)
+    const openMask = masker === undefined ? () => (line: string) => line : () => masker.lines()
+    const exit = await follow(needs, { job, readContainer, tail, openMask, sinceMs, signal })
+    return { exitCode: exit.exitCode, error: describeExit(exit, memoryBytes), tail }
+  } finally {
+    giveBack?.()
+  }
 }
 
 interface Going {

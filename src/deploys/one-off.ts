@@ -11,8 +11,8 @@ export interface OneOff {
   readonly releaseNumber: number
   /** What a release command of it would get. It belongs to no deploy: it outlives the release's retirement. */
   readonly container: InstanceSpec
-  /** Throws `unavailable` when the host lacks the memory. */
-  readonly assertRoom: () => Promise<void>
+  /** Throws `unavailable` when the host lacks the memory. What it resolves to is called when the container has ended. */
+  readonly assertRoom: () => Promise<() => void>
 }
 
 /** Errors: `conflict` when nothing serves there. */
@@ -28,7 +28,8 @@ export async function readOneOff(tools: Tools, environmentId: number, runId: str
       ...made,
       labels: { ...Object.fromEntries(labels), [labelNames.kind]: 'run', [labelNames.run]: runId },
     },
-    assertRoom: async () => memory?.assertForStart(wantedMemory(db, environmentId, made.limits.memoryBytes)),
+    assertRoom: async () =>
+      (await memory?.assertForStart(wantedMemory(db, environmentId, made.limits.memoryBytes))) ?? (() => undefined),
   }
 }
 

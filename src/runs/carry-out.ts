@@ -20,9 +20,10 @@ export async function carryOut(
   const signal = AbortSignal.any([client.gone, limit.signal, run.over.signal, needs.stopping])
   let attached: Attached | null = null
   let exit: Exit | null = null
+  let giveBack = (): void => undefined
   try {
     const { container, assertRoom } = await needs.readOneOff(run.environment.id, run.id)
-    await assertRoom()
+    giveBack = await assertRoom()
     const { size = null, term = null } = run.terminal ?? {}
     const env = term === null ? container.env : { TERM: term, ...container.env }
     attached = await needs.runtime.runAttached({ ...container, env, argv: run.command, terminal: size }, signal)
@@ -38,6 +39,7 @@ export async function carryOut(
     clearTimeout(timer)
     client.end()
     await takeAway(run, { attached, exit, needs })
+    giveBack()
   }
 }
 

@@ -10,8 +10,11 @@ import { floorOf, formatRoom, type Room, mostFloorBytes } from '../kernel/room.t
  */
 
 export interface MemoryRoom {
-  /** Throws `unavailable` with figures. When it does not, the memory counts as taken for a minute. */
-  assertForStart(wanted: WantedMemory): Promise<void>
+  /**
+   * Throws `unavailable` with figures. When it does not, the memory counts as taken for a minute, or until what it resolves to is
+   * called: what was started has ended.
+   */
+  assertForStart(wanted: WantedMemory): Promise<() => void>
 }
 
 export interface WantedMemory {
@@ -32,6 +35,15 @@ export interface StartFigures {
   readonly floorBytes: number
 }
 
+/** What was let through and may not have taken its memory yet. */
+interface Starting {
+  bytes: number
+  /** By what serves; else by the limit alone. */
+  isKnown: boolean
+  readonly untilMs: number
+  readonly wanted: WantedMemory
+}
+
 /** After that what it uses is seen in what is free. */
 const settleMs = 60_000
 
@@ -49,24 +61,39 @@ export function makeMemoryRoom(deps: {
     const uses = (await Promise.all(containerIds.map(deps.readUse))).filter((use) => use !== null)
     return uses.length === 0 ? null : Math.max(...uses)
   }
-  let starting: { bytes: number; untilMs: number }[] = []
+  let starting: Starting[] = []
+  const sumStarting = (): number => starting.reduce((sum, { bytes }) => sum + bytes, 0)
+  /** Half a limit is much more than most take: before somebody is refused for it, it is asked what they do. */
+  const learn = async (): Promise<void> => {
+    for (const one of starting.filter(({ isKnown }) => !isKnown)) {
+      const { limitBytes, listServing } = one.wanted
+      one.bytes = Math.min(one.bytes, expectUse({ limitBytes, useBytes: await readMostUse(await listServing()) }))
+      one.isKnown = true
+    }
+  }
   return {
     assertForStart: (wanted) =>
       inTurn(async () => {
         const memory = await deps.measure()
-        if (memory === null) return
+        if (memory === null) return () => undefined
         const nowMs = deps.clock.monotonicMs()
         starting = starting.filter(({ untilMs }) => untilMs > nowMs)
-        const startingBytes = starting.reduce((sum, { bytes }) => sum + bytes, 0)
         const { limitBytes } = wanted
-        const figures = { memory, startingBytes, limitBytes, useBytes: null, floorBytes: floorOf(memory, rule) }
+        let figures: StartFigures = {
+          ...{ memory, limitBytes, useBytes: null, floorBytes: floorOf(memory, rule) },
+          startingBytes: sumStarting(),
+        }
         // With room for all that it may ever take, nobody needs to be asked what it takes.
-        const known = hasRoom(figures, limitBytes)
-          ? figures
-          : { ...figures, useBytes: await readMostUse(await wanted.listServing()) }
-        const expected = expectUse(known)
-        if (!hasRoom(known, expected)) throw refused(known, await wanted.readLimits())
-        starting.push({ bytes: expected, untilMs: nowMs + settleMs })
+        const isKnown = !hasRoom(figures, limitBytes)
+        if (isKnown) {
+          figures = { ...figures, useBytes: await readMostUse(await wanted.listServing()) }
+          if (!hasRoom(figures, expectUse(figures))) await learn()
+          figures = { ...figures, startingBytes: sumStarting() }
+          if (!hasRoom(figures, expectUse(figures))) throw refused(figures, await wanted.readLimits())
+        }
+        const one = { bytes: expectUse(figures), isKnown, untilMs: nowMs + settleMs, wanted }
+        starting.push(one)
+        return () => void (starting = starting.filter((other) => other !== one))
       }),
   }
 }

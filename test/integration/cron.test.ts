@@ -240,6 +240,23 @@ describe('a run', () => {
     expect(await countOf('a')).toBe(0)
   })
 
+  it('gives back what it was to have of the memory when it has ended, however that was', async () => {
+    await cron.stop()
+    let [most, taken] = [0, 0]
+    const memory: Options['memory'] = {
+      async assertForStart() {
+        most = Math.max(most, (taken += 1))
+        return () => void (taken -= 1)
+      },
+    }
+    cron = make({ memory })
+    await live([job('a', 'true'), job('b', 'exit 3')])
+    cron.start()
+    for (const label of ['a', 'b']) await cron.runNow(await idOf(), label, 'ada')
+    await untilEnded(2)
+    expect([most > 0, taken]).toEqual([true, 0])
+  })
+
   it('is asked for again when the engine was away, made once, and what it printed is kept once', async () => {
     await cron.stop()
     let isAway = true

@@ -27,6 +27,7 @@ beforeEach(async () => {
       async assertForStart() {
         await onMemory()
         if (!hasMemory) throw new SlipwayError('unavailable', 'The server has too little memory to start it.')
+        return () => undefined
       },
     },
   })

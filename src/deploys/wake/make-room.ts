@@ -11,8 +11,9 @@ import { putToSleep } from './lead-awake.ts'
  */
 export async function makeRoom(context: StepContext, memoryBytes: number): Promise<void> {
   const { tools, deploy, log } = context
-  const assert = async (): Promise<void> =>
-    tools.memory?.assertForStart(wantedMemory(tools.db, deploy.environmentId, memoryBytes))
+  const assert = async (): Promise<void> => {
+    await tools.memory?.assertForStart(wantedMemory(tools.db, deploy.environmentId, memoryBytes))
+  }
   try {
     await assert()
   } catch (error) {

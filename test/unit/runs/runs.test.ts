@@ -15,8 +15,10 @@ let served: 'well' | 'not' | 'without room'
 let env: Record<string, string>
 let started: AttachedSpec[]
 let told: unknown[][]
+/** For how many memory is held. */
+let taken: number
 beforeEach(() => {
-  ;[served, env, started, told] = ['well', {}, [], []]
+  ;[served, env, started, told, taken] = ['well', {}, [], [], 0]
   const transaction = <T>(work: (tx: Transaction) => Promise<T>): Promise<T> =>
     work({ inTransaction: true, query: async (_, values) => (told.push([...(values ?? [])]), []) })
   runs = makeRuns({
@@ -37,6 +39,8 @@ beforeEach(() => {
         container: { name: 'run', image: 'sha256:1', labels: {}, env, address: null, limits },
         async assertRoom() {
           if (served === 'without room') throw new SlipwayError('unavailable', 'Too little memory.')
+          taken += 1
+          return () => void (taken -= 1)
         },
       }
     },
@@ -98,7 +102,7 @@ describe('the place of a run', () => {
     const first = runs.connect(id, makeClient())
     await expect(runs.connect(id, makeClient())).rejects.toMatchObject({ code: 'not_found' })
     await first
-    expect(started).toHaveLength(1)
+    expect([started.length, taken]).toEqual([1, 0])
   })
 })
 

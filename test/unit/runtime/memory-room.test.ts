@@ -77,6 +77,26 @@ describe('a start', () => {
     await host.start(512 * mb)
   })
 
+  it('gives back what it was to have when it has ended', async () => {
+    const host = makeHost({ freeBytes: 600 * mb, sizeBytes: gb })
+    for (let n = 0; n < 100; n += 1) (await host.start(512 * mb))()
+    await host.start(512 * mb)
+    const giveBack = await host.start(512 * mb)
+    await expect(host.start(512 * mb)).rejects.toThrow('of which 512 MB are for what has just started')
+    giveBack()
+    giveBack()
+    await host.start(512 * mb)
+  })
+
+  it('is not refused for half the limits of others that take little', async () => {
+    const host = makeHost({ freeBytes: 8 * gb, sizeBytes: 16 * gb })
+    for (let n = 0; n < 100; n += 1) await host.start(512 * mb, 20 * mb)
+    // Each is asked once, those that lacked room for their whole limit also before that.
+    const asked = host.asked.filter((what) => what === 'serving').length
+    expect(asked).toBeGreaterThan(20)
+    expect(asked).toBeLessThan(120)
+  })
+
   it('leaves what was set, and at most 512 MB of a large host', async () => {
     await expect(makeHost({ freeBytes: gb, sizeBytes: 16 * gb }, gb).start(64 * mb)).rejects.toThrow('1.0 GB must stay')
     await makeHost({ freeBytes: 600 * mb, sizeBytes: 256 * gb }).start(64 * mb)
