@@ -6,12 +6,11 @@ import { getRelease } from '../releases/index.ts'
 import type { GoingOn } from '../vars/index.ts'
 import { type Deploy, type DeployRequest, type LogLine, nameOrigin, type QueuedDeploy } from './deploy.ts'
 import { applyExposure } from './apply-exposure.ts'
-import { listGoingOn } from './going-on.ts'
 import { type InstanceRecord, listInstancesOfEnvironment } from './instances.ts'
 import { type Begun, endBegun } from './end-begun.ts'
 import { makeFencedRouter } from './fenced-router.ts'
 import { makeLevelKeeper } from './level/keep-level.ts'
-import { letOldEnd } from './level/old-variables.ts'
+import { letOldEnd, listGoingOn } from './level/old-variables.ts'
 import { findAhead, isHeldBy, planArrival } from './line.ts'
 import { lockedError } from './locked-error.ts'
 import * as line from './line-store.ts'
@@ -157,8 +156,8 @@ export function makeDeploys(given: Tools): Deploys {
     async afterTaken(releaseIds) {
       wake()
       await endAwake(tools, releaseIds, retire)
-      await letOldEnd(tools, releaseIds)
-      return listGoingOn(tools, releaseIds)
+      const [, goingOn] = await Promise.all([letOldEnd(tools, releaseIds), listGoingOn(tools, releaseIds)])
+      return goingOn
     },
     listInstances: (environmentId) => listInstancesOfEnvironment(db, environmentId),
     readSpec: async (deployId) => readReleaseSpec(await store.getDeploy(db, deployId), tools),

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../kernel/errors.ts'
 import type { Queryable } from '../postgres/database.ts'
-import { type InstanceSpec, labelNames } from '../runtime/index.ts'
+import type { InstanceSpec } from '../runtime/index.ts'
 import { readReleaseSpec } from './release-spec.ts'
 import type { Tools } from './steps/step.ts'
 import { getDeploy } from './store.ts'
@@ -20,16 +20,13 @@ export async function readOneOff(tools: Tools, environmentId: number, runId: str
   const { db, memory } = tools
   const deploy = await getDeploy(db, await findServingDeploy(db, environmentId))
   const spec = await readReleaseSpec(deploy, tools)
-  const made = spec.oneOff(`run-${runId}`)
-  const labels = Object.entries(made.labels).filter(([name]) => name !== labelNames.deploy)
+  const container = spec.run(runId)
   return {
     releaseNumber: spec.number,
-    container: {
-      ...made,
-      labels: { ...Object.fromEntries(labels), [labelNames.kind]: 'run', [labelNames.run]: runId },
-    },
+    container,
     assertRoom: async () =>
-      (await memory?.assertForStart(wantedMemory(db, environmentId, made.limits.memoryBytes))) ?? (() => undefined),
+      (await memory?.assertForStart(wantedMemory(db, environmentId, container.limits.memoryBytes))) ??
+      (() => undefined),
   }
 }
 

@@ -21,8 +21,8 @@ export interface ReleaseSpec {
   instance(which: Pick<InstanceRecord, 'process' | 'position' | 'address'>): InstanceSpec
   /** The container of a release command; `position` from 0. */
   command(command: ReleaseCommand, position: number): InstanceSpec
-  /** One of the same kind for something else, with a name of its own. */
-  oneOff(name: string): InstanceSpec
+  /** The container of a command that somebody runs. */
+  run(id: string): InstanceSpec
   /** The container of one run of a job. */
   job(run: { readonly runId: number; readonly label: string }): InstanceSpec
 }
@@ -64,7 +64,11 @@ export async function readReleaseSpec(
   const processes = processesOf(build.config)
   // `slw-default-test--shop-v12-1`, `…-v12-worker-1`: who reads `docker ps` knows what it is.
   const version = isOfSameRelease(deploy.kind) ? `v${release.number}-d${deploy.id}` : `v${release.number}`
-  const container = (name: string, kind: 'instance' | 'command' | 'cron', address: string | null): InstanceSpec => ({
+  const container = (
+    name: string,
+    kind: 'instance' | 'command' | 'cron' | 'run',
+    address: string | null,
+  ): InstanceSpec => ({
     name: `slw-${tools.installation}-${deploy.label}-${version}-${name}`,
     image: image.digest,
     labels: {
@@ -73,8 +77,8 @@ export async function readReleaseSpec(
       [labelNames.environment]: deploy.environment,
       [labelNames.release]: String(release.id),
       [labelNames.version]: `v${release.number}`,
-      // A job goes on when the instances of its deploy are retired.
-      ...(kind === 'cron' ? {} : { [labelNames.deploy]: String(deploy.id) }),
+      // Jobs and runs go on when the instances of their deploy are retired.
+      ...(kind === 'cron' || kind === 'run' ? {} : { [labelNames.deploy]: String(deploy.id) }),
       [labelNames.kind]: kind,
       ...(revision === null ? {} : { [labelNames.variables]: revision }),
     },
@@ -96,7 +100,10 @@ export async function readReleaseSpec(
       const { labels, ...spec } = container(`command-${position + 1}`, 'command', null)
       return { ...spec, labels: { ...labels, [labelNames.process]: nameReleaseCommand(command, position) } }
     },
-    oneOff: (name) => container(name, 'command', null),
+    run(id) {
+      const { labels, ...spec } = container(`run-${id}`, 'run', null)
+      return { ...spec, labels: { ...labels, [labelNames.run]: id } }
+    },
     job({ runId, label }) {
       const { labels, ...spec } = container(`cron-${runId}`, 'cron', null)
       const its = { [labelNames.process]: `cron.${label}`, [labelNames.cronRun]: String(runId) }

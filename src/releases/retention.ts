@@ -12,7 +12,7 @@ export interface KeptRelease {
   readonly pinned: boolean
   /** Something of it starts, serves or drains, or a route leads to it. */
   readonly running: boolean
-  /** Requests are led to it. */
+  /** The route of its environment leads to it. */
   readonly serves: boolean
   /** The number of the release that it was gone back to as; null: it came by no rollback. */
   readonly backTo: number | null

@@ -45,7 +45,7 @@ export interface Revoked {
   readonly begun: readonly { readonly deployId: number; readonly environment: string; readonly ends: boolean }[]
   /** Releases whose images were built with it, and hold it for as long as they are kept. */
   readonly images: readonly { readonly environment: string; readonly release: number }[]
-  /** Runs and jobs that have it until they end; null when nobody could be asked. */
+  /** Runs and jobs that have it until they end; null when it cannot be told: the engine does not answer in time. */
   readonly goingOn: readonly GoingOn[] | null
 }
 
@@ -107,8 +107,12 @@ export function makeRevocation(parts: Parts): Revocation {
       if (isSecret) {
         for (const { id } of holders) await masks.add(id, [leak.value, ...(leak.next === null ? [] : [leak.next])])
       }
-      await withTimeout({ ms: startingMs, what: 'The engine' }, () => started).catch(() => undefined)
-      return { ...revoked, goingOn: await parts.afterTaken(releaseIds) }
+      const isOver = await withTimeout({ ms: startingMs, what: 'The engine' }, () => started).then(
+        () => true,
+        () => false,
+      )
+      const goingOn = await parts.afterTaken(releaseIds)
+      return { ...revoked, goingOn: isOver ? goingOn : null }
     },
   }
 }

@@ -434,24 +434,6 @@ describe('watch', () => {
     expect((await spine.deploys.get(bad)).error?.message).toBe('web.1 ended while it was watched.')
   })
 
-  it('does not blame what serves again for the crashes of an earlier time', async () => {
-    const first = await spine.push('test', commitOf('a'))
-    const before = await live(first)
-    const container = await containerOf(web('v1'))
-    // Slipway saw none of them.
-    await spine.deploys.stop()
-    spine.runtime.endOnce(container)
-    await spine.succeed((tools) => ({ ...tools, failedAnswers }))
-    await live(await spine.push('test', commitOf('b')))
-    const back = await goBack(before)
-    await live(back)
-    expect((await spine.deploys.get(back)).instancesOf).toBe(first)
-    await spine.deploys.stop()
-    await spine.succeed((tools) => ({ ...tools, failedAnswers }))
-    await delay(2_500)
-    expect((await spine.deploys.get(back)).state).toBe('live')
-  })
-
   it.each(['v1', 'v2'])('blames it, too, when somebody removed %s', async (removed) => {
     await live(await spine.push('test', commitOf('a')))
     const bad = await spine.push('test', commitOf('b'))

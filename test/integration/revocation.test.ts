@@ -502,6 +502,8 @@ describe('between the reading of variables and the start', () => {
     // Those that are started from now on have the next one.
     const { job } = await readAll(id)
     await spine.runtime.start({ ...job, name: `${job.name}-next` }, signal)
+    const { releaseId } = await spine.deploys.get(id)
+    expect(await spine.deploys.afterTaken([releaseId ?? 0])).toEqual(goingOn)
     expect((await revoke('test', null)).goingOn).toHaveLength(3)
     await set('KEY', leaked.toUpperCase(), 'live')
     await live(await spine.deploy('live', commitOf('a')))

@@ -1,5 +1,6 @@
 import { labelNames, type SeenContainer } from '../../runtime/index.ts'
-import { type InstanceRecord, listKeptOf } from '../instances.ts'
+import type { GoingOn } from '../../vars/index.ts'
+import { type InstanceRecord, listKeptOf, listRevisions } from '../instances.ts'
 import type { Tools } from '../steps/index.ts'
 
 /*
@@ -30,3 +31,38 @@ export async function letOldEnd({ db, runtime, logger }: Tools, releaseIds: read
     logger.warn('the engine still brings back what has a value that was revoked', { releaseIds, error })
   }
 }
+
+/**
+ * The jobs and runs of these releases that go on with a value that was taken out of them, in order of environment and release. Null
+ * when it cannot be told now.
+ */
+export async function listGoingOn(
+  { db, runtime, logger }: Tools,
+  releaseIds: readonly number[],
+): Promise<GoingOn[] | null> {
+  try {
+    // Before the revisions: what starts meanwhile has none that is older.
+    const containers = await runtime.survey()
+    const revisions = await listRevisions(db, releaseIds)
+    const goesOn = (container: SeenContainer): boolean => {
+      const { state, labels } = container
+      const releaseId = Number(labels[labelNames.release])
+      const isBeside = labels[labelNames.kind] === 'run' || labels[labelNames.kind] === 'cron'
+      if (!isBeside || state !== 'running') return false
+      return hasOldVariables({ releaseId, variablesRevision: revisions.get(releaseId) ?? null }, container)
+    }
+    return containers.filter(goesOn).map(asGoingOn).sort(byPlace)
+  } catch (error) {
+    logger.warn('what goes on with a value that was revoked is not known', { releaseIds, error })
+    return null
+  }
+}
+
+function asGoingOn({ labels }: SeenContainer): GoingOn {
+  const job = labels[labelNames.kind] === 'cron' ? (labels[labelNames.process] ?? '').replace(/^cron\./, '') : null
+  const release = Number(labels[labelNames.version]?.slice(1) ?? 0)
+  return { environment: labels[labelNames.environment] ?? '-', release, job }
+}
+
+const byPlace = (a: GoingOn, b: GoingOn): number =>
+  a.environment.localeCompare(b.environment, 'en') || a.release - b.release

@@ -17,7 +17,7 @@ export interface Look {
 }
 
 /** What the looks before this one found. */
-export interface Memory {
+export interface Earlier {
   /** By the id of an instance: its start after the engine was down, for which nothing of the time before is held against it. */
   readonly startedMs: ReadonlyMap<number, number | null>
   /** When what is warm was started last, as far as that excused anything; by the engine's clock. */
@@ -26,7 +26,7 @@ export interface Memory {
   readonly unsureSinceMs: number | null
 }
 
-export const noMemory: Memory = { startedMs: new Map(), warmSinceMs: 0, unsureSinceMs: null }
+export const nothingEarlier: Earlier = { startedMs: new Map(), warmSinceMs: 0, unsureSinceMs: null }
 
 /** An engine that starts again ends and brings back one container after the other. */
 const bringingBackMs = 10_000
@@ -35,7 +35,7 @@ const bringingBackMs = 10_000
  * Whether the ends that were seen, and the errors, are excused: what is warm was started again since what serves was made. One such
  * start excuses once, and what is told of that time later. Null while nobody can tell yet. Pure.
  */
-export function judgeEngine(look: Look, before: Memory): { readonly wasDown: boolean | null; readonly memory: Memory } {
+export function judgeEngine(look: Look, before: Earlier): { readonly wasDown: boolean | null; readonly seen: Earlier } {
   const { serving, warm, nowMs } = look
   const madeMs = Math.max(...serving.map(({ found }) => found?.createdAt.getTime() ?? Number.POSITIVE_INFINITY))
   const warmSinceMs = Math.min(...warm.map((found) => found?.startedAt?.getTime() ?? 0))
@@ -43,13 +43,13 @@ export function judgeEngine(look: Look, before: Memory): { readonly wasDown: boo
   const others = wasDown ? serving.map(({ found }) => found) : warm
   const unsureSinceMs = before.unsureSinceMs ?? nowMs
   if (others.some(isNotBack) && nowMs - unsureSinceMs < bringingBackMs)
-    return { wasDown: null, memory: { ...before, unsureSinceMs } }
+    return { wasDown: null, seen: { ...before, unsureSinceMs } }
   const startedMs = new Map(serving.map(({ id, found }) => [id, startOf(found)]))
-  if (wasDown) return { wasDown, memory: { startedMs, warmSinceMs, unsureSinceMs: null } }
+  if (wasDown) return { wasDown, seen: { startedMs, warmSinceMs, unsureSinceMs: null } }
   const ended = serving.filter(({ hasEnded }) => hasEnded)
   const isToldLate =
     ended.length > 0 && ended.every(({ id, found }) => isSameRun(before.startedMs.get(id), startOf(found)))
-  return { wasDown: isToldLate, memory: { ...before, unsureSinceMs: null } }
+  return { wasDown: isToldLate, seen: { ...before, unsureSinceMs: null } }
 }
 
 const isNotBack = (found: Found): boolean => found !== null && found.state !== 'running'

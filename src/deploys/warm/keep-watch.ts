@@ -6,14 +6,13 @@ import { type InstanceRecord, isWeb, listInstancesOfDeploy, listInstancesOfEnvir
 import { lockLine } from '../line-store.ts'
 import type { Tools } from '../steps/index.ts'
 import { type CountedAnswers, countAnswers } from './count-answers.ts'
-import { judgeEngine, type Memory, noMemory } from './engine-down.ts'
+import { judgeEngine, type Earlier, nothingEarlier } from './engine-down.ts'
 import { inspectAll } from './warm.ts'
 import { findWarmRelease } from './warm-store.ts'
 import { type Ended, judgeWatch } from './watch.ts'
 import * as store from './watch-store.ts'
 
 const lookEveryMs = 1_000
-const none: ReadonlySet<number> = new Set()
 
 interface WatchNeeds {
   readonly tools: Tools
@@ -26,13 +25,12 @@ interface WatchNeeds {
 export async function keepWatch(needs: WatchNeeds, signal: AbortSignal): Promise<void> {
   const { tools } = needs
   const known: Known = new Map()
-  const beganAt = tools.clock.now()
   while (!signal.aborted) {
     try {
       const watched = await store.listWatched(tools.db)
       for (const one of watched) {
         // One whose engine is away keeps nobody from looking at the others.
-        await lookAt(needs, one, { known, beganAt }).catch((error: unknown) => {
+        await lookAt(needs, one, known).catch((error: unknown) => {
           tools.logger.warn('what went live could not be looked at', { deployId: one.id, error })
         })
       }
@@ -57,31 +55,29 @@ interface Seen {
   answers: CountedAnswers | null
   /** By the id of an instance: its ends that were not its own doing. */
   readonly excused: Map<number, number>
-  /** The ids of instances whose end is recorded nowhere. */
-  missed: ReadonlySet<number>
-  engine: Memory
+  /** The ids of instances that had ended before the first look, which may be recorded nowhere; null: nobody could tell yet. */
+  missed: ReadonlySet<number> | null
+  engine: Earlier
 }
 
-async function lookAt(
-  needs: WatchNeeds,
-  watched: store.Watched,
-  { known, beganAt }: { known: Known; beganAt: Date },
-): Promise<void> {
+async function lookAt(needs: WatchNeeds, watched: store.Watched, known: Known): Promise<void> {
   const { tools } = needs
   const serving = (await listInstancesOfDeploy(tools.db, watched.instancesOf)).filter(
     ({ state }) => state === 'serving',
   )
-  const isOfEarlierLife = watched.liveAt < beganAt
-  const seen = known.get(watched.instancesOf) ?? (await begin(tools, watched, { serving, isOfEarlierLife }))
+  const seen = known.get(watched.instancesOf) ?? begin(tools, watched, serving)
   known.set(watched.instancesOf, seen)
-  const ended = serving.filter(({ id, endCount }) => endCount > (seen.excused.get(id) ?? 0) || seen.missed.has(id))
+  seen.missed ??= await findBroughtBack(tools, serving)
+  const ended = serving.filter(
+    ({ id, endCount }) => endCount > (seen.excused.get(id) ?? 0) || seen.missed?.has(id) === true,
+  )
   const why = judgeWatch(watched, { ended: ended.map(toEnded), answers: (await seen.answers?.read()) ?? null })
   if (why === null) return
   const wasDown = await wasEngineDown(tools, watched, { serving, ended, seen })
   if (wasDown === null) return
   if (wasDown) {
     for (const { id, endCount } of serving) seen.excused.set(id, endCount)
-    seen.missed = none
+    seen.missed = new Set()
     seen.answers?.end()
     seen.answers = countFrom(tools, watched, serving)
     tools.logger.info('what is watched was down together with what is warm', { deployId: watched.id })
@@ -102,30 +98,15 @@ async function lookAt(
   }
 }
 
-async function begin(
-  tools: Tools,
-  watched: store.Watched,
-  { serving, isOfEarlierLife }: { serving: readonly InstanceRecord[]; isOfEarlierLife: boolean },
-): Promise<Seen> {
-  const missed = isOfEarlierLife ? await findMissedEnds(tools, watched, serving) : none
-  return { answers: countFrom(tools, watched, serving), excused: new Map(), missed, engine: noMemory }
+function begin(tools: Tools, watched: store.Watched, serving: readonly InstanceRecord[]): Seen {
+  const answers = countFrom(tools, watched, serving)
+  return { answers, excused: new Map(), missed: null, engine: nothingEarlier }
 }
 
-/**
- * The ids of those that have ended while no Slipway was there to see it, and that the engine had brought back by now. What is warm may
- * have been brought back in an earlier time, too: that is no end of what went live since.
- */
-async function findMissedEnds(
-  { runtime }: Tools,
-  { liveAt }: store.Watched,
-  serving: readonly InstanceRecord[],
-): Promise<Set<number>> {
+/** The ids of those that the engine has brought back. What is watched was made for it: what is warm and serves again is not. */
+async function findBroughtBack({ runtime }: Tools, serving: readonly InstanceRecord[]): Promise<Set<number>> {
   const found = await inspectAll(runtime, serving)
-  const hasEnded = ({ endCount }: InstanceRecord, n: number): boolean => {
-    const { restarts = 0, startedAt = null } = found[n] ?? {}
-    return restarts > endCount && startedAt !== null && startedAt > liveAt
-  }
-  return new Set(serving.filter(hasEnded).map(({ id }) => id))
+  return new Set(serving.filter((_, n) => (found[n]?.restarts ?? 0) > 0).map(({ id }) => id))
 }
 
 function countFrom(
@@ -151,8 +132,8 @@ async function wasEngineDown(
     warm: warmNow,
     nowMs: clock.monotonicMs(),
   }
-  const { wasDown, memory } = judgeEngine(look, seen.engine)
-  seen.engine = memory
+  const { wasDown, seen: now } = judgeEngine(look, seen.engine)
+  seen.engine = now
   return wasDown
 }
 

@@ -11,7 +11,6 @@ export interface Watched {
   readonly instancesOf: number
   readonly release: number
   readonly errors: number
-  readonly liveAt: Date
 }
 
 /** From now on it is looked whether it does harm, for so long. */
@@ -42,7 +41,7 @@ export async function endWatch(tx: Transaction, deployId: number, why: string): 
 export async function listWatched(q: Queryable): Promise<Watched[]> {
   return q.query(
     `select d.id, e.app_id as "appId", d.environment_id as "environmentId", e.name as environment, t.deploy_id as "instancesOf",
-       r.number as release, d.finished_at as "liveAt", coalesce((b.config -> 'watch' ->> 'errors')::float8, 1) as errors
+       r.number as release, coalesce((b.config -> 'watch' ->> 'errors')::float8, 1) as errors
      from deploys d join environments e on e.id = d.environment_id
      join routes t on t.environment_id = e.id and t.release_id = d.release_id
      join releases r on r.id = d.release_id join builds b on b.id = r.build_id

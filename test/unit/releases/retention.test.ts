@@ -68,6 +68,8 @@ describe('which images may go', () => {
       release(4, { wasLive: true, backTo: 2, buildId: 2 }),
       release(5, { wasLive: true }),
       release(6, { wasLive: true, backTo: 4, buildId: 2, serves: true, running: true }),
+      // It starts.
+      release(7, { running: true }),
     ]
     const images = [1, 2, 3, 5].map((n) => image(n))
     expect(chooseImagesToRemove(images, served, 1)).toEqual([3])

@@ -21,7 +21,7 @@ export const revokedSchema = z.strictObject({
   ),
   /** Deploys that had begun with it; those whose traffic was being moved do not end. */
   begun: z.array(z.strictObject({ deploy: z.number().int(), environment: z.string(), ends: z.boolean() })),
-  /** Runs and jobs that have it until they end; null when the engine did not answer. `job` null: of `slipway run`. */
+  /** Runs and jobs that have it until they end; null when the engine did not answer in time. `job` null: of `slipway run`. */
   goingOn: z.array(z.strictObject({ environment: z.string(), release, job: z.string().nullable() })).nullable(),
   /** Releases whose images were built with it: they hold it for as long as they are kept. */
   images: z.strictObject({
