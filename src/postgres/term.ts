@@ -18,14 +18,20 @@ interface Holding {
 export function makeTerm({ confirm, nowMs, sleep }: Holding): Term {
   const begunMs = nowMs()
   let askedMs = Number.NEGATIVE_INFINITY
+  let asking: Promise<void> | null = null
+  const ask = async (): Promise<void> => {
+    const nextMs = nowMs()
+    await confirm()
+    askedMs = nextMs
+  }
   return async () => {
     const earlyMs = begunMs + freshMs - nowMs()
     if (earlyMs > 0) await sleep(earlyMs)
     // The answer, too, may have come to a process that was frozen.
     while (nowMs() - askedMs >= freshMs) {
-      const nextMs = nowMs()
-      await confirm()
-      askedMs = nextMs
+      // One question for all who wait: a session takes one at a time.
+      asking ??= ask().finally(() => (asking = null))
+      await asking
     }
   }
 }
