@@ -41,7 +41,8 @@ function app(text: string): Record<string, string> {
 
 /**
  * Twenty apps pushed at the same moment, with two slots for builds; in turn with a script that builds the same twenty, two at
- * a time, and starts each as soon as it is built. The script has no pushes, no Git and no proxy.
+ * a time, starts each as soon as it is built, and ends the one that it replaces as soon as it answers. The script has no
+ * pushes, no Git and no proxy.
  */
 export async function measureConcurrency(
   server: BenchServer,
@@ -91,7 +92,7 @@ async function countFailures(
 }
 
 async function makeScript(names: readonly string[]): Promise<{
-  /** Seconds from the first build until the last container answers. The containers of the run before end afterwards. */
+  /** Seconds from the first build until the last container answers. Nobody waits for the end of those that they replace. */
   run(round: number): Promise<number>
   remove(): Promise<void>
 }> {
@@ -124,18 +125,29 @@ async function makeScript(names: readonly string[]): Promise<{
       const begun = performance.now()
       const waiting = names.map((_, at) => at)
       const started: Promise<string>[] = []
+      const replaced: Promise<void>[] = []
+      const replace = async (at: number, container: Promise<string>): Promise<void> => {
+        const old = before[at]
+        const isThere = await container.then(
+          () => true,
+          () => false,
+        )
+        if (isThere && old !== undefined) await docker('rm', '-f', old)
+      }
       const slot = async (): Promise<void> => {
         for (let at = waiting.shift(); at !== undefined; at = waiting.shift()) {
           const tag = `${name}:${at}-${round}`
           await build(at, tag)
           // A slot is for builds: the next one begins while this container starts.
-          started.push(start(at, round, tag))
+          const container = start(at, round, tag)
+          started[at] = container
+          replaced.push(replace(at, container))
         }
       }
       await Promise.all(Array.from({ length: slots }, slot))
       running = await Promise.all(started)
       const seconds = (performance.now() - begun) / 1000
-      if (before.length > 0) await docker('rm', '-f', ...before)
+      await Promise.all(replaced)
       return seconds
     },
     async remove() {
