@@ -121,10 +121,13 @@ describe('on the server', () => {
     expect(server.failures.splice(0)).toEqual([])
   })
 
-  /** Stops the git of this name as soon as it is there. */
+  /** Stops the git of this name as soon as it is there; not the one before it that only lists the refs. */
   async function stop(name: string): Promise<void> {
     const [found = ''] = await eventually(
-      () => processesIn(server.dataDir).filter((line) => new RegExp(`git ${name} --st`).test(line)),
+      () =>
+        processesIn(server.dataDir).filter(
+          (line) => new RegExp(`git ${name} --st`).test(line) && !line.includes('--advertise-refs'),
+        ),
       (there) => there.length > 0,
     )
     process.kill(Number(found.split(' ')[0]), 'SIGSTOP')
