@@ -19,7 +19,7 @@ export interface MemoryRoom {
 
 export interface WantedMemory {
   readonly limitBytes: number
-  /** Those that serve now: what they really use tells what the new one will. Asked only when it matters. */
+  /** Those that serve now: what they really use, which is asked only when it matters, tells what the new one will. */
   readonly listServing: () => Promise<readonly string[]>
   /** The limits of all running instances together, for the message. */
   readonly readLimits: () => Promise<number>
@@ -41,7 +41,9 @@ interface Starting {
   /** By what serves; else by the limit alone. */
   isKnown: boolean
   readonly untilMs: number
-  readonly wanted: WantedMemory
+  readonly limitBytes: number
+  /** What served when it was let through: one that came since may not have taken its memory either. */
+  readonly serving: readonly string[]
 }
 
 /** After that what it uses is seen in what is free. */
@@ -65,11 +67,12 @@ export function makeMemoryRoom(deps: {
   const sumStarting = (): number => starting.reduce((sum, { bytes }) => sum + bytes, 0)
   /** Half a limit is much more than most take: before somebody is refused for it, it is asked what they do. */
   const learn = async (): Promise<void> => {
-    for (const one of starting.filter(({ isKnown }) => !isKnown)) {
-      const { limitBytes, listServing } = one.wanted
-      one.bytes = Math.min(one.bytes, expectUse({ limitBytes, useBytes: await readMostUse(await listServing()) }))
+    const ask = async (one: Starting): Promise<void> => {
+      const { limitBytes, serving } = one
+      one.bytes = Math.min(one.bytes, expectUse({ limitBytes, useBytes: await readMostUse(serving) }))
       one.isKnown = true
     }
+    await Promise.all(starting.filter(({ isKnown }) => !isKnown).map(ask))
   }
   return {
     assertForStart: (wanted) =>
@@ -83,15 +86,16 @@ export function makeMemoryRoom(deps: {
           ...{ memory, limitBytes, useBytes: null, floorBytes: floorOf(memory, rule) },
           startingBytes: sumStarting(),
         }
+        const serving = await wanted.listServing()
         // With room for all that it may ever take, nobody needs to be asked what it takes.
         const isKnown = !hasRoom(figures, limitBytes)
         if (isKnown) {
-          figures = { ...figures, useBytes: await readMostUse(await wanted.listServing()) }
+          figures = { ...figures, useBytes: await readMostUse(serving) }
           if (!hasRoom(figures, expectUse(figures))) await learn()
           figures = { ...figures, startingBytes: sumStarting() }
           if (!hasRoom(figures, expectUse(figures))) throw refused(figures, await wanted.readLimits())
         }
-        const one = { bytes: expectUse(figures), isKnown, untilMs: nowMs + settleMs, wanted }
+        const one = { bytes: expectUse(figures), isKnown, untilMs: nowMs + settleMs, limitBytes, serving }
         starting.push(one)
         return () => void (starting = starting.filter((other) => other !== one))
       }),

@@ -38,8 +38,9 @@ export async function wakeRelease(context: WakeContext, release: AskedRelease): 
   if (!(await tools.builds.hasImage(await tools.builds.get(release.buildId)))) return 'image'
   const spec = await readReleaseSpec(await getDeploy(tools.db, release.madeBy), tools)
   const { memoryBytes } = spec.build.config.resources
+  let giveBack: (() => void) | undefined
   try {
-    await tools.memory?.assertForStart(wantedMemory(tools.db, release.environmentId, memoryBytes))
+    giveBack = await tools.memory?.assertForStart(wantedMemory(tools.db, release.environmentId, memoryBytes))
   } catch (error) {
     tools.logger.warn('a release is not woken', { release: nameOf(release), error })
     return 'memory'
@@ -49,7 +50,10 @@ export async function wakeRelease(context: WakeContext, release: AskedRelease): 
     if ((await countAwake(tools.db, release.environmentId)) >= mostAwake) return 'many'
     return tools.db.transaction((tx) => insertWaking(tx, release, { spec, range: tools.range }))
   })
-  if (begun === null || begun === 'many') return begun
+  if (begun === null || begun === 'many') {
+    giveBack?.()
+    return begun
+  }
   faultPoint('wake.recorded')
   try {
     await term()
@@ -61,7 +65,9 @@ export async function wakeRelease(context: WakeContext, release: AskedRelease): 
     // The next life of the server ends what this one has begun.
     if (signal.aborted) throw error
     // Told to end meanwhile, which failed whatever was being done.
-    if (!(await end(context, release, begun))) return null
+    const isEnded = await end(context, release, begun)
+    giveBack?.()
+    if (!isEnded) return null
     tools.logger.warn('a release could not be woken', { release: nameOf(release), error })
     const { message } = asSlipwayError(error)
     await actAs(slipway, () =>
