@@ -15,7 +15,6 @@ import { removeInstances, restoreRoute } from './retire.ts'
 import { seconds } from './seconds.ts'
 import type { Tools } from './steps/index.ts'
 import * as store from './store.ts'
-import { giveUpWarm } from './warm/warm.ts'
 import { serveAgain } from './warm/warm-store.ts'
 import * as watchStore from './warm/watch-store.ts'
 
@@ -126,7 +125,6 @@ export async function endWithout(ending: Ending, failure: SlipwayError | null): 
   // What failed may have come after the traffic moved: it goes back before anything is removed, or else nothing is.
   if (deploy.step === 'swap') await tools.whileRoutesHold(() => restoreRoute(tools, deploy))
   const isRemoved = deploy.releaseId === null || (await removeStarted(tools, deploy.id))
-  if ((failure ?? deploy.error)?.code === 'check_failed') await giveUpWarm(tools, deploy)
   faultPoint('deploy.failed.undone')
   await recordEndWithout(ending)
   return isRemoved ? [] : [deploy.id]

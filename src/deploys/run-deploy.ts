@@ -1,11 +1,11 @@
 import { LostBuildError } from '../builds/index.ts'
-import { asSlipwayError, isAway } from '../kernel/errors.ts'
+import { asSlipwayError, isAway, SlipwayError } from '../kernel/errors.ts'
 import { faultPoint } from '../kernel/fault-point.ts'
 import { isDatabaseAway } from '../postgres/index.ts'
 import type { Agreements } from './agree.ts'
 import { listSiblings } from './agreement-store.ts'
 import { type Deploy, type DeployStep, hasEnded, stepsOf } from './deploy.ts'
-import { endLive, endWithout } from './end-deploy.ts'
+import { type Ending, endLive, endWithout } from './end-deploy.ts'
 import type { DeployLog, DeployLogs } from './log.ts'
 import { planNext } from './plan.ts'
 import { seconds } from './seconds.ts'
@@ -13,6 +13,7 @@ import type { Lease } from './lease.ts'
 import { LostDeployError } from './line-store.ts'
 import { lost, type StepContext, steps, stopping, type Tools } from './steps/index.ts'
 import * as store from './store.ts'
+import { giveUpWarm } from './warm/warm.ts'
 import { whyItEnds } from './why-it-ends.ts'
 
 /** A step that says nothing for this long is heard of, so that a pusher knows it is alive. */
@@ -89,7 +90,7 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
         })
         if (drained !== null) return drained
       } else {
-        await runStep(next.do, { ...ending, signal })
+        await runStep(next.do, { ...ending, signal }).catch((error: unknown) => orStartAnew(ending, error))
       }
     }
   } catch (thrown) {
@@ -106,6 +107,16 @@ async function runToEnd(deployId: number, log: DeployLog, run: RunContext): Prom
     }
     return await endWithout({ deploy, own, assertHeld, log, logs, tools }, error)
   }
+}
+
+/**
+ * What was warm and does not pass its checks any more is no reason to stay with what is gone back from; anything else is thrown on. One
+ * that ends while the traffic is moved to it fails the deploy.
+ */
+async function orStartAnew(ending: Ending, error: unknown): Promise<void> {
+  const { id, instancesOf } = ending.deploy
+  if (!(error instanceof SlipwayError) || error.code !== 'check_failed' || instancesOf === id) throw error
+  await giveUpWarm(ending, error)
 }
 
 /**

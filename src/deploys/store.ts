@@ -206,6 +206,14 @@ export async function recordStepEnded(
   return rows[0].ms
 }
 
+/** What it had taken is given up: its start goes on, with the time that was lost, and its checks come once more. */
+export async function recordStartsAnew(tx: Transaction, { id }: Own): Promise<void> {
+  await tx.query(`delete from deploy_steps where deploy_id = $1 and step = 'check'`, [id])
+  await tx.query(`update deploy_steps set outcome = null, finished_at = null where deploy_id = $1 and step = 'start'`, [
+    id,
+  ])
+}
+
 export async function recordBuild(tx: Transaction, own: Own, buildId: number): Promise<void> {
   await updateOwn(tx, own, 'build_id = $3', [buildId])
 }

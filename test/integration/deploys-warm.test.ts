@@ -181,15 +181,55 @@ describe('keep_warm', () => {
     expect((await spine.deploys.get(back)).instancesOf).toBe(back)
   })
 
-  it('is given up when it does not pass its checks any more: who goes back once more starts anew', async () => {
+  const isStartedAnew = async (deployId: number): Promise<boolean> => {
+    const text = 'What was warm of v1 is started anew: %'
+    const rows = await spine.db.query('select 1 from deploy_log where deploy_id = $1 and text like $2', [
+      deployId,
+      text,
+    ])
+    return rows.length === 1
+  }
+
+  it('is given up when it does not pass its checks any more: the same deploy starts anew', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    spine.answer = 500
+    const back = await goBack(before)
+    await until(() => isStartedAnew(back))
+    spine.answer = 200
+    await live(back)
+    expect((await spine.deploys.get(back)).instancesOf).toBe(back)
+    expect(spine.runtime.names()).toContain(web('v3'))
+    await until(() => !spine.runtime.names().includes(web('v1')))
+    const steps = await spine.db.query(
+      `select step, outcome from deploy_steps where deploy_id = $1 and step in ('start', 'check') order by started_at`,
+      [back],
+    )
+    expect(steps).toEqual([
+      { step: 'start', outcome: 'done' },
+      { step: 'check', outcome: 'done' },
+    ])
+  })
+
+  it('fails the deploy when what is started anew does not pass either, and is gone', async () => {
     const before = await live(await spine.push('test', commitOf('a')))
     await live(await spine.push('test', commitOf('b')))
     spine.answer = 500
     const failing = await goBack(before)
     expect((await spine.log(failing)).at(-1)).toMatch(/status=failed/)
-    spine.answer = 200
-    await until(() => !spine.runtime.names().includes(web('v1')))
+    expect(await isStartedAnew(failing)).toBe(true)
+    await until(() => spine.runtime.names().join() === web('v2'))
+  })
+
+  it('is started anew by the next life of the server when this one ends right then', async () => {
+    const before = await live(await spine.push('test', commitOf('a')))
+    await live(await spine.push('test', commitOf('b')))
+    spine.answer = 500
     const back = await goBack(before)
+    await until(() => isStartedAnew(back))
+    await spine.deploys.stop()
+    spine.answer = 200
+    await spine.succeed()
     await live(back)
     expect((await spine.deploys.get(back)).instancesOf).toBe(back)
   })

@@ -1,12 +1,13 @@
+import type { SlipwayError } from '../../kernel/errors.ts'
 import { faultPoint } from '../../kernel/fault-point.ts'
+import { plainLine } from '../../kernel/terminal-text.ts'
 import type { Instance, Runtime } from '../../runtime/index.ts'
-import type { Deploy } from '../deploy.ts'
 import { type InstanceRecord, isWeb, listInstancesOfDeploy } from '../instances.ts'
 import { planInstances } from '../plan-instances.ts'
 import type { ReleaseSpec } from '../release-spec.ts'
 import { readScale } from '../scale-store.ts'
 import type { StepContext, Tools } from '../steps/step.ts'
-import { updateOwn } from '../store.ts'
+import { recordStartsAnew, updateOwn } from '../store.ts'
 import * as store from './warm-store.ts'
 
 /*
@@ -60,9 +61,20 @@ export async function inspectAll(
   )
 }
 
-/** The deploy that took it has failed, so it is not as it was: whoever goes back next starts anew. */
-export async function giveUpWarm({ db }: Pick<Tools, 'db'>, { id, instancesOf }: Deploy): Promise<void> {
-  if (instancesOf !== id) await db.transaction((tx) => store.endWarmOf(tx, instancesOf))
+/** What a deploy has taken does not pass its checks, so it is not as it was: nobody goes back to it, and the deploy starts its own. */
+export async function giveUpWarm(
+  { deploy: { from, instancesOf }, own, log, tools }: Pick<StepContext, 'deploy' | 'own' | 'log' | 'tools'>,
+  { message, evidence }: SlipwayError,
+): Promise<void> {
+  await tools.db.transaction(async (tx) => {
+    // Before the deploy, as a revocation locks them.
+    await store.endWarmOf(tx, instancesOf)
+    await updateOwn(tx, own, 'instances_of = null', [])
+    await recordStartsAnew(tx, own)
+  })
+  for (const text of evidence) log.write('output', plainLine(text))
+  log.write('detail', `What was warm of v${from?.number ?? 0} is started anew: ${message}`)
+  faultPoint('deploy.warm.given-up')
 }
 
 /** As many of each process as there are to be. Workers have ended; their places have not. */
