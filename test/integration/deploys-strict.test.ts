@@ -146,8 +146,10 @@ describe('a strict push', () => {
   })
 
   it('ends for a rollback that holds pushes: while it waits for the others, and in its line', async () => {
-    const [first, second] = [await spine.push('test', commitOf('1')), await spine.push('test', commitOf('2'))]
-    await Promise.all([first, second].map((id) => spine.log(id)))
+    const first = await spine.push('test', commitOf('1'))
+    await spine.log(first)
+    // One after the other: it would take the place of one that waits.
+    await spine.log(await spine.push('test', commitOf('2')))
     const releaseId = (await spine.deploys.get(first)).releaseId as number
     const back = { from: { releaseId, variables: 'release' }, holds: true } as const
     const strict = await holdSecond()
