@@ -57,11 +57,21 @@ describe('Slipway as three containers', () => {
   const saysReady = async (): Promise<boolean> => (await containers.log('slipway')).includes('Slipway is ready')
   const processes = async (part: Part): Promise<string[]> => {
     const { stdout } = await run('docker', ['top', containers.name(part), '-o', 'pid'])
-    return stdout
+    const found = stdout
       .trim()
       .split('\n')
       .slice(1)
-      .map((pid) => readFileSync(`/proc/${pid.trim()}/status`, 'utf8'))
+      .flatMap((pid) => {
+        try {
+          return [readFileSync(`/proc/${pid.trim()}/status`, 'utf8')]
+        } catch (error) {
+          // It has ended meanwhile.
+          if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+          throw error
+        }
+      })
+    expect(found).not.toEqual([])
+    return found
   }
 
   it('loses no request while Slipway is replaced and the database restarts', async () => {

@@ -63,9 +63,11 @@ describe('an app that ends again and again', () => {
     )
     expect(told).toMatch(/Health +down, crash loop/)
     const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }
-    const { stdout } = await cli.run(['logs', 'test', '-a', 'shop', '-n', '500'], { env })
-    expect(stdout).toMatch(
-      /v1 slipway \| web\.1 ended \(exit code 3\); it is started again[^]*\n\S+ v1 slipway \| web\.1 was started again\n\S+ v1 web\.1 \| cannot go on\n/,
+    const inLog =
+      /v1 slipway \| web\.1 ended \(exit code 3\); it is started again[^]*\n\S+ v1 slipway \| web\.1 was started again\n\S+ v1 web\.1 \| cannot go on\n/
+    // It runs for milliseconds each time, and is not seen running each time.
+    await waitFor('its log to tell of it', 60_000, async () =>
+      inLog.test((await cli.run(['logs', 'test', '-a', 'shop', '-n', '500'], { env })).stdout),
     )
     // Or in the moment in which it has just been started once more.
     expect(told).toMatch(/v1 web\.1 +(crashed|silent)/)
@@ -96,7 +98,11 @@ describe('an app that ends again and again', () => {
     })
     const why =
       / !     v1 web\.1 .*, and cannot be started again: The image of this build is not on the host any more\. Deploy the commit again: slipway deploy/
-    await waitFor('the reason to be told', 60_000, async () => why.test(await status()))
+    await waitFor('the reason to be told', 60_000, async () => {
+      // One that was made just before the image went runs without it.
+      await docker('rm', '-f', instance())
+      return why.test(await status())
+    })
     await clone.write({ 'www/index.html': 'mended\n' })
     expect((await clone.push('develop')).results).toMatchObject([{ release: 'v2', status: 'live' }])
     expect(await status()).not.toContain('cannot be started')

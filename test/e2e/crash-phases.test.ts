@@ -157,7 +157,6 @@ describe('Slipway killed while', () => {
   it('a log is followed by the command line: it goes on where it was, without a gap or a line twice', async () => {
     await clone.write(slow('build'))
     await clone.push('develop', '-o', 'nowait')
-    await untilSaid(`begun ${version}`)
     const { id } = await newestDeploy(slipway)
     const cli = await makeCli()
     const env = { SLIPWAY_URL: slipway.controlUrl, SLIPWAY_TOKEN: slipway.token }

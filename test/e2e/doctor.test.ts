@@ -55,6 +55,14 @@ describe('slipway doctor on a real server', () => {
     }
     throw new Error(`${what} was never listed`)
   }
+  /** The same, mended by --fix and not by the comparison that may come in between. */
+  const spoilAndFix = async (how: () => Promise<void>, what: RegExp): Promise<Examination> => {
+    for (let attempt = 1; attempt <= 5; attempt += 1) {
+      const found = await spoil(how, what)
+      if ((await fix()).length > 0) return found
+    }
+    throw new Error(`${what} was never mended by --fix`)
+  }
 
   const tellProxy = (command: string): Promise<string> =>
     new Promise((resolve, reject) => {
@@ -93,21 +101,19 @@ describe('slipway doctor on a real server', () => {
   })
 
   it('lists maps that the proxy has lost, changes nothing, and has them told again with --fix', async () => {
-    const { differences } = await spoil(
+    const { differences } = await spoilAndFix(
       async () => void (await tellProxy(`clear map ${mapFile('hosts')};clear map ${mapFile('direct')}`)),
       /The host test--shop\.localhost is missing/,
     )
     expect(differences?.map(({ what }) => what)).toContain(
       'The host v1--test--shop.localhost is missing in the proxy (wanted: r1)',
     )
-    expect(await fix()).not.toEqual([])
     expect(await site()).toBe(200)
     expect((await look()).differences).toEqual([])
   })
 
   it('lists a map file that is gone, and has it written again with --fix', async () => {
-    await spoil(() => rm(mapFile('routes')), /map file routes is gone/)
-    expect(await fix()).not.toEqual([])
+    await spoilAndFix(() => rm(mapFile('routes')), /map file routes is gone/)
     expect(existsSync(mapFile('routes'))).toBe(true)
     expect(await site()).toBe(200)
   })

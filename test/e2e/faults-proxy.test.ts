@@ -113,7 +113,7 @@ describe('a proxy that', () => {
 
   it('hangs during the swap is believed by nobody: what serves after it is what the deploy says', async () => {
     const visitors = visitBoth('three', 'four')
-    await pushAndReach('four', 'release-commands', '1')
+    await pushAndReach('four', 'release-commands', '4')
     await signalProxy('SIGSTOP')
     try {
       await waitFor('the swap to have given up', 60_000, async () => {

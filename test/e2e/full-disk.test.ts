@@ -58,7 +58,7 @@ describe('a full disk', () => {
     const visitor = visit(slipway.port, 'test--shop.localhost', ['one', 'two'])
     await clone.write(
       page('two', {
-        'slipway.yml': 'drain: 2s\nstop: 1s\nrelease: [{ label: migrate, run: "echo going; sleep 2" }]\n',
+        'slipway.yml': 'drain: 2s\nstop: 1s\nrelease: [{ label: migrate, run: "echo going; sleep 6" }]\n',
       }),
     )
     await clone.push('develop', '-o', 'nowait')

@@ -33,7 +33,7 @@ case "$first" in
 esac
 `
 const start = `#!/bin/sh
-[ -e /tmp/died ] && sleep 6
+[ -e /tmp/died ] && sleep 15
 exec nc -ll -p $PORT -e /answer
 `
 const dockerfile = 'FROM slipway-test/busybox:1\nCOPY answer start /\nRUN chmod 755 /answer /start\nCMD ["/start"]\n'

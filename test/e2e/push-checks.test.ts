@@ -74,11 +74,15 @@ describe('a release that does not pass its checks', () => {
       [
         'greedy',
         'CMD httpd -p $PORT -h /none; exec tail /dev/zero\n',
-        ['The app was killed for memory: its limit is 24 MB.', 'Raise resources.memory'],
+        [
+          // The engine loses word of it at times.
+          /The app was killed (?:for memory|\(exit code 137\) while it was checked, most likely for memory): its limit is 24 MB\./,
+          'Raise resources.memory',
+        ],
       ],
       [
         'sick',
-        'HEALTHCHECK CMD echo not well; exit 1\nCMD exec httpd -f -p $PORT -h /www\n',
+        'HEALTHCHECK --timeout=10s CMD echo not well; exit 1\nCMD exec httpd -f -p $PORT -h /www\n',
         ['The image’s HEALTHCHECK did not pass within 4 s: exit code 1', ' not well'],
       ],
       [
@@ -136,7 +140,8 @@ describe('a release that does not pass its checks', () => {
     const { output, results } = await clone.push('main')
     expect(results).toMatchObject([{ status: 'live' }])
     expect(output).toMatch(/GET \/ on port 8080 → connection refused *\n.*GET \/ on port 8080 → 200 OK/)
-    expect(output).toMatch(/check 5\.\d s/)
+    // The app sleeps from its start on, the check counts from its own: which second it is depends on the machine.
+    expect(output).toMatch(/check [3-9]\.\d s/)
     await clone.remove()
   })
 

@@ -34,6 +34,13 @@ describe('pushes at the same time', () => {
     await waitFor(`the push of ${text}`, 30_000, () => /Deploy \d+:/.test(pushing.output()))
     return { ...pushing, deploy: /Deploy (\d+):/.exec(pushing.output())?.[1] ?? '' }
   }
+  /** Until then a newer push may take its place. */
+  const untilBuilding = (): Promise<void> =>
+    waitFor(
+      'the build',
+      30_000,
+      async () => (await slipway.sql(`select 1 from builds where state = 'running'`)).length > 0,
+    )
   const slow = (seconds: number): Record<string, string> => {
     const { Dockerfile = '', ...rest } = page('')
     return { ...rest, Dockerfile: Dockerfile.replace('CMD', `RUN sleep ${seconds}\nCMD`) }
@@ -42,8 +49,9 @@ describe('pushes at the same time', () => {
 
   it('two within a second: both go live, one after the other', async () => {
     const clone = await makeClone(slipway, 'two')
-    await clone.write(slow(2))
+    await clone.write(slow(4))
     const first = await begin(clone, 'first')
+    await untilBuilding()
     const second = await begin(clone, 'second')
     const [one, two] = [await first.ended, await second.ended]
     expect([one.code, two.code]).toEqual([0, 0])
@@ -56,9 +64,9 @@ describe('pushes at the same time', () => {
 
   it('a newer push takes the place of one that waits, and its pusher is told by which', async () => {
     const clone = await makeClone(slipway, 'three')
-    await clone.write(slow(5))
+    await clone.write(slow(8))
     const running = await begin(clone, 'running')
-    await waitFor('the build', 30_000, () => running.output().includes('Building'))
+    await untilBuilding()
     const waiting = await begin(clone, 'waiting')
     const newest = await begin(clone, 'newest')
     const replaced = await waiting.ended

@@ -168,7 +168,7 @@ describe('a push that is refused or breaks off', () => {
         const clone = await makeClone(slipway, app)
         await clone.write({
           'www/index.html': 'without a pusher',
-          Dockerfile: `FROM slipway-test/busybox:1\nCOPY www /www\n${step}\nCMD sleep 1; exec httpd -f -p $PORT -h /www\n`,
+          Dockerfile: `FROM slipway-test/busybox:1\nCOPY www /www\n${step}\nCMD sleep 4; exec httpd -f -p $PORT -h /www\n`,
           'slipway.yml': config,
         })
         await clone.commit(app)

@@ -28,7 +28,9 @@ describe('a push whose git on the server stops', () => {
   })
 
   const receiving = (): string[] =>
-    processesIn(slipway.dataDir).filter((line) => line.includes('git receive-pack --st'))
+    processesIn(slipway.dataDir).filter(
+      (line) => line.includes('git receive-pack --st') && !line.includes('--advertise-refs'),
+    )
 
   it('is told so, leaves nothing behind, and the next one goes live', async () => {
     const pushing = shop.push('develop')

@@ -98,6 +98,8 @@ describe('the address of an old release', () => {
   })
 
   it('says what it was when its image is gone, and links what was made of it anew', async () => {
+    // The test before has asked for it: it may be about to be woken.
+    await untilAwake(1)
     await untilAsleep(1)
     const [build] = await slipway.sql<{ commit: string }>(
       `update builds set image_removed_at = now() where number = 1 returning commit`,

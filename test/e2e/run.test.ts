@@ -150,6 +150,8 @@ describe('slipway run', () => {
   })
 
   it('ends with whoever ran it, refuses one too many, and lets deploys pass', async () => {
+    // A run keeps its place until its container is gone, which is after its client has ended.
+    await noneIsLeft(30_000)
     const sleeping = 'echo ready; exec sleep 1000'
     const both = [watch(start(['--', 'sh', '-c', sleeping]), null), watch(start(['--', 'sh', '-c', sleeping]), null)]
     for (const one of both) await one.says('ready')

@@ -84,7 +84,7 @@ printf 'HTTP/1.0 %s\\r\\nContent-Length: 0\\r\\n\\r\\n' "$code"
     await push({
       ...good('three', 'watch: 2m'),
       Dockerfile:
-        'FROM slipway-test/busybox:1\nCOPY www /www\nCMD ["/bin/sh", "-c", "httpd -p $PORT -h /www; sleep 4; exit 3"]\n',
+        'FROM slipway-test/busybox:1\nCOPY www /www\nCMD ["/bin/sh", "-c", "httpd -p $PORT -h /www; sleep 10; exit 3"]\n',
     })
     await waitFor('going back by itself', 60_000, async () => (await body()) === 'one')
     await waitFor('the end of the broken one', 30_000, async () => /^reverted: /.test((await states())[5] ?? ''))

@@ -258,7 +258,7 @@ describe('a release that is asked for', () => {
   })
 
   it('leaves nothing when it does not pass its checks, and is not tried again at once', async () => {
-    spine.config = { ...spine.config, health: { ...spine.config.health, path: '/', deadlineMs: 300 } }
+    spine.config = { ...spine.config, health: { ...spine.config.health, path: '/', deadlineMs: 2_000 } }
     await twoReleases()
     spine.answer = 500
     expect(await ask(v(1))).toBe('starting')
@@ -307,6 +307,8 @@ describe('a release that is asked for', () => {
       await new Promise((resolve) => setTimeout(resolve, 100))
       return start(spec, signal).finally(() => (starting -= 1))
     }
+    // None sleeps before the last is awake, however long that takes.
+    spine.router.readUse = async () => ({ open: 1, quietMs: null, asked: 0 })
     const six = [1, 2, 3, 4, 5, 6]
     expect(await Promise.all(six.map((number) => ask(v(number))))).toEqual(Array(6).fill('starting'))
     const areAwake = async (): Promise<number> => (await Promise.all(six.map(leads))).filter(Boolean).length
@@ -436,7 +438,6 @@ describe('a release that is awake', () => {
 
   it('ends when a deploy needs its memory', async () => {
     hasMemory = false
-    await use(1, 0)
     const remove = spine.runtime.remove.bind(spine.runtime)
     spine.runtime.remove = async (containerId) => {
       await remove(containerId)

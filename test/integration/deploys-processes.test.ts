@@ -47,7 +47,7 @@ describe('the processes of a release', () => {
     ])
     expect(shown(await instances('test'))).toEqual(['v1 web.1 serving', 'v1 worker.1 serving', 'v1 worker.2 serving'])
     expect([...(await spine.router.read()).sets.values()].map((set) => set.length)).toEqual([1])
-    expect(spine.runtime.kept.size).toBe(3)
+    await waitFor('all to be kept', 30_000, () => spine.runtime.kept.size === 3)
     expect(await kinds()).toEqual(['instance.started worker.1', 'instance.started worker.2'])
 
     const ends: string[] = []
@@ -93,7 +93,9 @@ describe('the processes of a release', () => {
     spine.runtime.start = real.start.bind(real)
     await spine.db.query('update instances set next_start_at = null')
     await spine.restart()
-    await waitFor('workers', 30_000, async () => shown(await instances('test')).every((text) => !text.endsWith('down')))
+    await waitFor('workers', 30_000, async () =>
+      (await instances('test')).every(({ downSince, containerId }) => downSince === null && containerId !== null),
+    )
 
     const worker = (await instances('test')).find(({ process, position }) => process === 'worker' && position === 2)
     await spine.db.query('update instances set next_start_at = null')

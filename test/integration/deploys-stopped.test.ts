@@ -77,6 +77,8 @@ describe('an environment that is stopped', () => {
     expect(log.at(-1)).toBe(`machine: slipway: deploy=${deployId} environment=test release=v1 status=live`)
     expect(log.join('\n')).toContain('test is stopped: it serves again when this deploy is live')
     expect(log.join('\n')).not.toMatch(/Building|release command/)
+    // What was stopped is retired in the background.
+    await until('the old one is gone', async () => spine.runtime.names().length === 1 && (await routes())['sets'] === 1)
     expect([spine.builder.begun.length, await state(), spine.runtime.names()]).toEqual([
       1,
       'active',

@@ -129,7 +129,7 @@ describe('keep_warm', () => {
   })
 
   it('ends with its time, also over a restart', async () => {
-    spine.config = { ...spine.config, keepWarmMs: 2_500 }
+    spine.config = { ...spine.config, keepWarmMs: 6_000 }
     await live(await spine.push('test', commitOf('a')))
     await live(await spine.push('test', commitOf('b')))
     await spine.restart()
@@ -296,14 +296,14 @@ describe('what is warm', () => {
   it('stays so for as long as it is checked', async () => {
     spine.config = {
       ...spine.config,
-      keepWarmMs: 4_000,
+      keepWarmMs: 6_000,
       health: { ...spine.config.health, path: '/', deadlineMs: 15_000 },
     }
     const before = await live(await spine.push('test', commitOf('a')))
     await live(await spine.push('test', commitOf('b')))
     spine.answer = 500
     const back = await goBack(before)
-    await delay(5_000)
+    await delay(7_000)
     spine.answer = 200
     await live(back)
     expect((await spine.deploys.get(back)).instancesOf).not.toBe(back)

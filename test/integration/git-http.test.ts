@@ -18,7 +18,7 @@ const zero = '0'.repeat(40)
 let server: GitServer
 let clone: Clone
 let app: string
-withOwnApp((own) => ({ server, clone, app } = own), { maxPushBytes, idleMs: 1_500 })
+withOwnApp((own) => ({ server, clone, app } = own), { maxPushBytes, idleMs: 5_000 })
 
 const pkt = (text: string): string => (text.length + 4).toString(16).padStart(4, '0') + text
 const basic = (password: string): Record<string, string> => ({

@@ -181,7 +181,7 @@ describe('the proxy that is found at the next start', () => {
     const later = proxy.again({ port })
     await later.ensure()
     expect((await ask(port, host)).status).toBe(200)
-    expect(await status()).toBe(0)
+    await until(async () => (await status()) === 0, patienceMs, 'the end of the old port')
   })
 })
 
@@ -297,7 +297,7 @@ describe('what goes wrong with it', () => {
       patienceMs,
       'the socket',
     )
-    expect(await serves()).toBe(true)
+    await until(serves, patienceMs, 'an answer')
   })
 })
 

@@ -260,7 +260,7 @@ describe('bodies, streams and time', () => {
       startBackend((req, res) => void setTimeout(() => res.end('late'), Number(req.url?.slice(1)))),
     )
     const name = await hostFor(22, silent)
-    await proxy.router.setTimeout('e22', 400)
+    await proxy.router.setTimeout('e22', 2_000)
     expect(await ask(proxy.port, name, { path: '/100' })).toMatchObject({ status: 200 })
     const begun = performance.now()
     const answer = await ask(proxy.port, name, { path: '/30000' })
@@ -268,7 +268,7 @@ describe('bodies, streams and time', () => {
     expect(answer.body).toContain('took too long')
     expect(performance.now() - begun).toBeLessThan(15_000)
     await proxy.router.setTimeout('e22', null)
-    expect(await ask(proxy.port, name, { path: '/800' })).toMatchObject({ status: 200, body: 'late' })
+    expect(await ask(proxy.port, name, { path: '/3000' })).toMatchObject({ status: 200, body: 'late' })
   })
 
   it('answers 502 when the app closes without an answer', async () => {
@@ -283,7 +283,7 @@ describe('bodies, streams and time', () => {
       /^HTTP\/1\.[01] 200 [^]*"\/old"/,
     )
     const three = [1, 2, 3].map((n) => `GET /${n} HTTP/1.1\r\nHost: ${host}\r\n\r\n`).join('')
-    const answers = await sendRaw(proxy.port, three)
+    const answers = await sendRaw(proxy.port, three, 2_000)
     expect([...answers.matchAll(/"url":"\/([0-9])"/g)].map(([, n]) => n)).toEqual(['1', '2', '3'])
   })
 })
@@ -314,7 +314,7 @@ describe('Slipway itself', () => {
       const answer = await ask(proxy.port, `${controlHost}:8080`, { method: 'POST', body })
       expect(answer).toMatchObject({ status: 200, body: `${body.length} 127.0.0.1` })
       const over = `POST / HTTP/1.1\r\nHost: ${controlHost}\r\nContent-Length: 999999999999\r\n\r\n`
-      expect(await sendRaw(proxy.port, over)).toBe('')
+      expect(await sendRaw(proxy.port, over, 150, 150)).toBe('')
     } finally {
       await new Promise((done) => server.close(done).closeAllConnections())
     }

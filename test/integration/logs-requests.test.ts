@@ -63,7 +63,7 @@ const masks = {
 }
 
 /** Keeps what comes until `count` lines are there, like one life of Slipway. */
-async function keepUntil(count: number, from = proxy): Promise<string[]> {
+async function keepUntil(count: number, from = proxy, last = ''): Promise<string[]> {
   const journals = makeTestJournals(folder)
   const over = new AbortController()
   const feed = from.requests
@@ -73,7 +73,8 @@ async function keepUntil(count: number, from = proxy): Promise<string[]> {
   const place = { app: 'shop', environment: 'test', journal: 'router' }
   for (let i = 0; i < 200; i += 1) {
     await journals.open(place).flush()
-    if ((await readJournal(folder, place)).length >= count) break
+    const kept = await readJournal(folder, place)
+    if (kept.length >= count && kept.some((line) => line.includes(last))) break
     await new Promise((done) => setTimeout(done, 50))
   }
   over.abort()
@@ -148,9 +149,10 @@ describe('requests', () => {
     }
     expect((await ask(proxy.port, 'test--shop.localhost', { path: '/last' })).status).toBe(200)
     const before = (await readJournal(folder, { app: 'shop', environment: 'test', journal: 'router' })).length
-    const lines = await keepUntil(before + 500)
+    const lines = await keepUntil(before + 500, proxy, ' /last ')
     expect(lines.length - before).toBeLessThan(2401)
-    expect(lines.at(-1)).toBe('router GET /last 200 T')
+    // Its threads write a little out of order.
+    expect(lines.slice(-41)).toContain('router GET /last 200 T')
   })
 
   it('in order are not told when only errors are wanted', async () => {

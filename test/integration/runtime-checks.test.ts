@@ -95,7 +95,7 @@ describe('the checks on real containers', () => {
   })
 
   it('pass for one that listens late, soon after it does', async () => {
-    const { report, attempts } = await check(`sleep 1; ${serve(8000)}`, { deadlineMs: 60_000 })
+    const { report, attempts } = await check(`sleep 4; ${serve(8000)}`, { deadlineMs: 60_000 })
     expect(attempts[0]).toBe('GET / on port 8000 → connection refused')
     expect(report.durationMs).toBeGreaterThan(700)
     expect(report.durationMs).toBeLessThan(20_000)

@@ -50,6 +50,13 @@ async function mapKeys(slipway: Slipway, name: string): Promise<string[]> {
 
 /** Files of a repository that only a push on its way has: objects in quarantine, half packs, locks. */
 export async function listPushRemains(slipway: Slipway): Promise<string[]> {
-  const files = await readdir(join(slipway.dataDir, 'repositories'), { recursive: true })
-  return files.filter((file) => /incoming-|tmp_|\.lock$|\.new-/.test(file))
+  for (let left = 50; ; left -= 1) {
+    try {
+      const files = await readdir(join(slipway.dataDir, 'repositories'), { recursive: true })
+      return files.filter((file) => /incoming-|tmp_|\.lock$|\.new-/.test(file))
+    } catch (error) {
+      // A folder went between being listed and being read.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || left === 0) throw error
+    }
+  }
 }

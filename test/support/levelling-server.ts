@@ -38,7 +38,7 @@ const outcome = await makeFencedRouter(proxy.router, pool)
     asked += 1
     if (asked === 20) {
       process.stdout.write('half\n')
-      await new Promise((done) => setTimeout(done, 1_000))
+      await new Promise((done) => setTimeout(done, 3_000))
     }
     await term()
   })

@@ -136,13 +136,19 @@ export function ask(port: number, host: string, options: Ask = {}): Promise<Answ
   })
 }
 
-/** Sends bytes as they are and returns all that comes back until the other side closes or is silent for `quietMs`. */
-export function sendRaw(port: number, bytes: string, quietMs = 150): Promise<string> {
+/**
+ * Sends bytes as they are and returns all that comes back until the other side closes or is silent for `quietMs`; the first of it may
+ * take `firstMs`.
+ */
+export function sendRaw(port: number, bytes: string, quietMs = 500, firstMs = 5_000): Promise<string> {
   return new Promise((done, fail) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(bytes, 'latin1'))
     let text = ''
-    socket.setTimeout(quietMs, () => socket.destroy())
-    socket.on('data', (chunk) => (text += chunk.toString('latin1')))
+    socket.setTimeout(firstMs, () => socket.destroy())
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      socket.setTimeout(quietMs)
+    })
     socket.on('error', (error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' ? done(text) : fail(error)))
     socket.on('close', () => done(text))
   })
