@@ -59,12 +59,14 @@ describe('a worker that has lost its deploy', () => {
     async (step) => {
       const clock = makeClock()
       let isTaken = false
+      let isBegun = false
       let swaps = 0
       const freeze = async (): Promise<void> => {
-        if (isTaken) return
-        isTaken = true
+        if (isBegun) return
+        isBegun = true
         await spine.db.query(`update deploys set lease_owner = 'other', lease_until = now() + interval '1 hour'`)
         clock.jump(60_000)
+        isTaken = true
       }
       await spine.deploys.stop()
       await spine.succeed((tools) => ({

@@ -117,6 +117,8 @@ describe('keep_warm', () => {
     const host = 'v1--test--shop.localhost'
     const leads = async (): Promise<boolean> => (await spine.router.read()).hosts.has(host)
     await until(async () => !(await leads()))
+    const { id } = await spine.environment('test')
+    await until(async () => (await spine.deploys.listInstances(id)).length === 1)
     expect((await spine.deploys.askForRelease(host)).kind).toBe('starting')
     await until(leads)
     await spine.deploys.reconcile()
@@ -385,8 +387,10 @@ describe('watch', () => {
     await live(bad)
     spine.runtime.end(await containerOf(web('v2')), { exitCode: 3 })
     await reverted(bad)
-    await until(() => !spine.runtime.names().includes(web('v2')))
     const { id } = await spine.environment('test')
+    // Its container goes before its row.
+    await until(async () => (await spine.deploys.listInstances(id)).every(({ deployId }) => deployId !== bad))
+    expect(spine.runtime.names()).not.toContain(web('v2'))
     const releaseId = (await spine.deploys.get(bad)).releaseId ?? 0
     const reads = makeDeployReads({ db: spine.db })
     expect(await reads.hasReleaseAddress({ environmentId: id, live: false, releaseId })).toBe(true)

@@ -282,7 +282,11 @@ describe('a value that leaked', () => {
       code: 'conflict',
       message: 'KEY was changed in test meanwhile. Nothing was revoked.',
     })
-    await delay(300)
+    // It has read the old value by then.
+    await waitFor('the revocation to wait for who changes it', 20_000, async () => {
+      const waits = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      return (await spine.db.query(waits)).length > 0
+    })
     gate.resolve()
     await Promise.all([change, refused])
     expect([await valueOf('test'), await events()]).toEqual(['another one', []])

@@ -249,7 +249,10 @@ describe('a container of Slipway at the engine', () => {
   it('shows its last lines of both streams in order, and the output of a command is cut', async () => {
     const chatty = await images.image('for i in 1 2 3 4 5; do echo out $i; done; echo err >&2; echo last; sleep 1000')
     const { containerId } = await start({ image: chatty })
-    await eventually(async () => (await test.runtime.logs(containerId, 3)).includes('last'))
+    await eventually(async () => {
+      const lines = await test.runtime.logs(containerId, 100)
+      return lines.includes('last') && lines.includes('err')
+    })
     const lines = await test.runtime.logs(containerId, 100)
     // The engine reads the two streams apart: only each has an order of its own.
     expect(lines.filter((line) => line !== 'err')).toEqual([...[1, 2, 3, 4, 5].map((i) => `out ${i}`), 'last'])
