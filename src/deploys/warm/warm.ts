@@ -72,7 +72,7 @@ export async function giveUpWarm(
     await updateOwn(tx, own, 'instances_of = null', [])
     await recordStartsAnew(tx, own)
   })
-  for (const text of evidence) log.write('output', plainLine(text))
+  for (const text of evidence) log.write('output', plainLine(log.mask(text)))
   log.write('detail', `What was warm of v${from?.number ?? 0} is started anew: ${message}`)
   faultPoint('deploy.warm.given-up')
 }
