@@ -87,9 +87,10 @@ interface Reads {
 /** Backends report what they did when they end: the pool takes new ones. */
 async function countReads(): Promise<Map<string, Reads>> {
   await db.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity
+    `select pg_terminate_backend(pid, 10000) from pg_stat_activity
      where datname = current_database() and pid <> pg_backend_pid() and application_name = 'slipway'`,
   )
+  // Until Slipway has seen it.
   await new Promise((resolve) => setTimeout(resolve, 300))
   const { rows } = await db.query<Reads>(
     `select relname as table, (seq_tup_read + idx_tup_fetch)::int as rows, n_live_tup::int as size from pg_stat_user_tables`,

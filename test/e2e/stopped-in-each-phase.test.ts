@@ -35,8 +35,8 @@ describe('Slipway, with a deploy in each phase,', () => {
   })
 
   const filesOf = (phase: Phase): Record<string, string> => {
-    const pause = `echo begun ${version}; sleep ${phase === 'build' ? buildSeconds : 8}; echo over ${version}`
-    const listen = `${phase === 'check' ? 'sleep 8; ' : ''}exec httpd -f -p $PORT -h /www`
+    const pause = `echo begun ${version}; sleep ${phase === 'build' ? buildSeconds : 12}; echo over ${version}`
+    const listen = `${phase === 'check' ? 'sleep 12; ' : ''}exec httpd -f -p $PORT -h /www`
     return page(`v${version}`, {
       Dockerfile: [
         'FROM slipway-test/busybox:1',

@@ -33,7 +33,8 @@ describe('what is watched', () => {
       const visits = visit(over.signal)
       await delay(2_000)
       await machine.engine[how]()
-      await delay(2_000)
+      // Longer than the proxy tries again.
+      await delay(5_000)
       await machine.engine.start()
       await waitFor('the end to be known', 30_000, async () => {
         return (await slipway.sql(`select 1 from instances where state = 'serving' and end_count > 0`)).length === 1

@@ -8,7 +8,7 @@ import { eventually, httpCall } from '../support/http-call.ts'
 
 let server: ApiServer
 beforeAll(async () => {
-  server = await startApiServer({ pingMs: 100, stallMs: 1_000, openStreams: 5 })
+  server = await startApiServer({ pingMs: 100, stallMs: 2_000, openStreams: 5 })
   await server.environments.createApp('shop')
 })
 afterAll(() => server.remove())

@@ -81,6 +81,13 @@ const use = async (number: number, open: number | null): Promise<void> => {
   spine.router.setOpenConnections(target, open)
 }
 
+/** None goes to sleep for that nobody uses it, until that is called. */
+const keepAwake = (): (() => void) => {
+  const readUse = spine.router.readUse.bind(spine.router)
+  spine.router.readUse = async (target) => ({ ...(await readUse(target)), open: 1 })
+  return () => void (spine.router.readUse = readUse)
+}
+
 describe('a release that does not run', () => {
   it('is not known when it never was, never went live, or has no address', async () => {
     await goLive('a', 'b')
@@ -251,6 +258,7 @@ describe('a release that is asked for', () => {
   it('is led to as soon as the proxy is back, when that was away just then', async () => {
     await twoReleases()
     spine.router.failNext('addHost')
+    keepAwake()
     await wake(1)
     expect(await states(1)).toBe('awake')
     expect(await spine.db.query(`select 1 from events where kind like 'release.w%'`)).toHaveLength(1)
@@ -386,7 +394,10 @@ describe('a release that is asked for', () => {
       spine.deploys.wake()
       expect((await spine.log(queued.deployId)).at(-1)).toMatch(/status=live$/)
     }
-    await until('the old ones are retired', () => spine.runtime.names().length === 2)
+    await until('the old ones are retired', async () => {
+      const ending = await spine.db.query(`select 1 from instances where state not in ('serving', 'retired')`)
+      return ending.length === 0 && spine.runtime.names().length === 2
+    })
     const gate = Promise.withResolvers<void>()
     const held: string[] = []
     const start = spine.runtime.start.bind(spine.runtime)
@@ -424,8 +435,10 @@ describe('a release that is asked for', () => {
 describe('a release that is awake', () => {
   beforeEach(async () => {
     await twoReleases()
+    const letSleep = keepAwake()
     await wake(1)
     await use(1, 1)
+    letSleep()
   })
 
   it('stays while another goes live', async () => {
@@ -496,11 +509,11 @@ describe('a release that is awake', () => {
   })
 
   it('ends when a value of it has leaked, also when whoever revoked that was killed before it could end it', async () => {
-    await use(1, 0)
     await spine.db.query('update releases set variables_revoked_at = clock_timestamp() where number = 1')
     expect((await spine.deploys.findDifferences()).map(({ why }) => why)).toEqual([
       'It was started with a value that leaked.',
     ])
+    await use(1, 0)
     await spine.deploys.reconcile()
     await until('v1 sleeps', async () => (await states(1)) === 'retired' && isAlone())
     await wake(1)
@@ -546,7 +559,6 @@ describe('a release with a value that is revoked', () => {
     await twoReleases()
     const given = watchStarts()
     await wake(1)
-    await use(1, 0)
     await revoke()
     await until('v1 sleeps', async () => (await states(1)) === 'retired' && !(await leads(1)))
     await wake(1)
@@ -572,6 +584,7 @@ describe('a release with a value that is revoked', () => {
 describe('a wake that a dead server had begun', () => {
   it.each(['before its container', 'with its container'])('leaves nothing: %s', async (when) => {
     await twoReleases()
+    keepAwake()
     await wake(1)
     await spine.deploys.stop()
     // As if it had died before it was led to.
@@ -600,9 +613,11 @@ describe('the releases of live', () => {
     const woken = () => spine.db.query(`select 1 from events where kind = 'release.woken'`)
     for (const commit of ['a', 'b']) await spine.log(await spine.deploy('live', commitOf(commit)))
     await until('v1 is retired', async () => (await states(1)) === 'retired')
+    const letSleep = keepAwake()
     expect(await ask('v1--shop.localhost')).toBe('starting')
     await until('v1 is awake', async () => (await hosts()).includes('v1--shop.localhost'))
     await use(1, 1)
+    letSleep()
     await protection.setReleaseAddresses(live, 'off')
     expect(await hosts()).toEqual(['shop.localhost'])
     expect(await ask('v1--shop.localhost')).toBe('unknown')

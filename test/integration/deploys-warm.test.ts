@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { makeDeployReads, makeLocks } from '../../src/deploys/index.ts'
 import type { FailedAnswers } from '../../src/deploys/warm/count-answers.ts'
 import { endWatch, listWatched } from '../../src/deploys/warm/watch-store.ts'
-import { environmentKey } from '../../src/routing/index.ts'
+import { environmentKey, type Target } from '../../src/routing/index.ts'
 import { makeMoves } from '../support/releases-of-spine.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 
@@ -342,17 +342,38 @@ describe('watch', () => {
       return { read: () => failed - before, end: () => void (counting -= 1) }
     },
   }
+  interface Counted {
+    readonly total: number
+    readonly failed: number
+  }
+  /** How often the watch has looked at an instance, by its address and port. */
+  let looks: Map<string, number>
   /** After it was looked at for the first time: what came before that does not count. */
-  const answered = async (deployId: number, counted: { total: number; failed: number }): Promise<void> => {
-    await delay(1_500)
-    const { id } = await spine.environment('test')
-    for (const { address, port, ...instance } of await spine.deploys.listInstances(id))
-      if (instance.deployId === deployId) spine.router.setAsked({ address: address as string, port }, counted.total)
+  const answered = async (deployId: number, counted: Counted): Promise<void> => {
+    const targets = await targetsOf(deployId)
+    const before = new Map(looks)
+    await until(() => targets.every((target) => (looks.get(keyOf(target)) ?? 0) > (before.get(keyOf(target)) ?? 0)))
+    await answeredUnwatched(deployId, counted)
+  }
+  const answeredUnwatched = async (deployId: number, counted: Counted): Promise<void> => {
+    for (const target of await targetsOf(deployId)) spine.router.setAsked(target, counted.total)
     failed = counted.failed
   }
+  const targetsOf = async (deployId: number): Promise<Target[]> =>
+    (await spine.deploys.listInstances((await spine.environment('test')).id))
+      .filter((instance) => instance.deployId === deployId)
+      .map(({ address, port }) => ({ address: address as string, port }))
+  const keyOf = ({ address, port }: Target): string => `${address}:${port}`
   beforeEach(async () => {
     failed = 0
     counting = 0
+    looks = new Map()
+    const readUse = spine.router.readUse.bind(spine.router)
+    spine.router.readUse = async (target) => {
+      const use = await readUse(target)
+      looks.set(keyOf(target), (looks.get(keyOf(target)) ?? 0) + 1)
+      return use
+    }
     spine.config = { ...spine.config, watch: { ms: 60_000, errors: 0.2 } }
     await spine.deploys.stop()
     await spine.succeed((tools) => ({ ...tools, failedAnswers }))
@@ -581,7 +602,7 @@ describe('watch', () => {
     spine.config = { ...spine.config, watch: { ms: 4_000, errors: 0.2 } }
     const first = await spine.push('test', commitOf('a'))
     await live(first)
-    await answered(first, { total: 40, failed: 40 })
+    await answeredUnwatched(first, { total: 40, failed: 40 })
     await delay(1_200)
     expect((await spine.deploys.get(first)).state).toBe('live')
     expect((await spine.log(first)).join('\n')).not.toContain('Watched')
@@ -589,8 +610,9 @@ describe('watch', () => {
     const good = await spine.push('test', commitOf('b'))
     await live(good)
     await answered(good, { total: 40, failed: 8 })
-    await delay(3_000)
-    await answered(good, { total: 80, failed: 48 })
+    // Until its watch is over.
+    await delay(4_500)
+    await answeredUnwatched(good, { total: 80, failed: 48 })
     await delay(1_500)
     expect((await spine.deploys.get(good)).state).toBe('live')
     await until(() => !spine.runtime.names().includes(web('v1')))

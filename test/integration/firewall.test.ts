@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readFile, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { firewallFile } from '../../src/adapters/docker/firewall-file.ts'
@@ -113,7 +114,11 @@ describe('what can be reached from Slipway’s bridges', () => {
 
     it('containers of others are shut, on their bridge and by their published port', async () => {
       const there = await foreignContainers()
-      for (const target of there) expect(await hostReaches(target)).toBe(true)
+      for (const target of there) {
+        // Just started: its program may not listen yet.
+        for (let i = 0; i < 50 && !(await hostReaches(target)); i += 1) await delay(100)
+        expect(await hostReaches(target)).toBe(true)
+      }
       const published = there.filter(({ address }) => address === '127.0.0.1').map(({ port }) => port)
       const byHost = hosts.flatMap((address) => published.map((port) => ({ address, port })))
       expect(await reach([...there.filter(({ address }) => address !== '127.0.0.1'), ...byHost])).toEqual([])
@@ -176,7 +181,10 @@ describe('the firewall', () => {
 
   it('stays as it is when nothing has changed', async () => {
     await settle()
-    expect(await test.runtime.ensureFirewall()).toBe('unchanged')
+    const answers: string[] = []
+    for (let i = 0; i < 10 && answers.at(-1) !== 'unchanged'; i += 1) answers.push(await test.runtime.ensureFirewall())
+    // Seldom more than once: other tests make bridges meanwhile, which is a change too.
+    expect(answers.at(-1)).toBe('unchanged')
   })
 
   it.each([

@@ -19,7 +19,7 @@ const MB = 1024 * 1024
 let server: GitServer
 let clone: Clone
 let app: string
-withOwnApp((own) => ({ server, clone, app } = own), { childMemoryBytes: 2 * MB })
+withOwnApp((own) => ({ server, clone, app } = own), { childMemoryBytes: 64 * MB })
 
 /** The most memory that git's children on the server's side held together, and the server's own, while `work` ran. */
 async function watch<T>(work: Promise<T>): Promise<{ result: T; childrenMb: number; serverMb: number }> {

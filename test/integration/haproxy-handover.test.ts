@@ -16,14 +16,18 @@ let backend: Backend
 let over: AbortController
 /** Lets the request for /slow be answered. */
 let answer: () => void
+let isAsked: boolean
 
 beforeEach(async () => {
   over = new AbortController()
   answer = () => undefined
+  isAsked = false
   proxy = await startTestProxy({ routerLog: 'on' })
   backend = await startBackend((req, res) => {
-    if (req.url === '/slow') answer = () => void res.end('slow')
-    else res.end('quick')
+    if (req.url === '/slow') {
+      isAsked = true
+      answer = () => void res.end('slow')
+    } else res.end('quick')
   })
   await proxy.router.defineSet('r1', [backend.target])
   await proxy.router.swap('e1', { set: 'r1', size: 1 })
@@ -64,13 +68,14 @@ it('reading its requests keeps no reloaded proxy alive, and misses nothing of th
   await ask(proxy.port, host, { path: '/before' })
   await until(() => has(lines, '/before'), soonMs, 'the first line')
   const slow = ask(proxy.port, host, { path: '/slow' })
+  await until(() => isAsked, soonMs, 'the slow request')
   const { before, after } = await reloadByOthers()
   await ask(proxy.port, host, { path: '/after' })
   answer()
   await slow
   await until(async () => !(await isOwnProcess(proxy.dataDir, before)), soonMs, 'the end of the old process')
   await until(() => has(lines, '/after', after), soonMs, 'the line of the new process')
-  expect(has(lines, '/slow', before)).toBe(true)
+  await until(() => has(lines, '/slow', before), soonMs, 'the line of the old process')
   await ask(proxy.port, host, { path: '/later' })
   await until(() => has(lines, '/later', after), soonMs, 'the next line of the new process')
 })

@@ -93,7 +93,9 @@ describe('open requests at an instance', () => {
       const { status } = await answer
       codes.push(status)
     })
-    await until(() => codes.length === 30, 2_500, 'the refused ones')
+    await until(() => codes.length >= 30, 2_500, 'the refused ones')
+    // Two of its threads may each take one for the last place.
+    expect(codes.length).toBeLessThanOrEqual(32)
     expect(new Set(codes)).toEqual(new Set([503]))
     expect(open.length).toBe(1)
     // The others give up in the line.

@@ -22,6 +22,9 @@ afterEach(async () => {
   await watching
   watching = null
   await cluster().stop()
+  // One that was killed is there until its parent has seen it off.
+  for (const end = Date.now() + 10_000; (await processesBelow(dataDir)).length > 0 && Date.now() < end; )
+    await delay(20)
   expect(await processesBelow(dataDir)).toEqual([])
   await rm(dataDir, { recursive: true })
 })

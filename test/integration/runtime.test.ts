@@ -161,7 +161,7 @@ describe('a container of Slipway at the engine', () => {
         if (error.statusCode !== 304) throw error
       })
     // The engine waits longer from time to time.
-    await eventually(async () => ((await test.runtime.inspect(containerId))?.restarts ?? 0) >= 3)
+    await eventually(async () => ((await test.runtime.inspect(containerId))?.restarts ?? 0) >= 4)
     await eventually(async () => (await test.runtime.inspect(containerId))?.state === 'restarting')
     await test.runtime.letEnd(containerId)
     const ended = await test.runtime.inspect(containerId)

@@ -294,7 +294,7 @@ describe('the status of all environments', () => {
     const kept = statuses.keep({ signal: over.signal, sleep })
     const mine = async (): Promise<number | null | undefined> =>
       (await statuses.list()).find(({ facts }) => facts.environmentId === test)?.undeployed
-    await delay(100)
+    await delay(1_000)
     await goLive()
     await server.pool.query(`insert into branches (app_id, name, head) values ($1, 'main', $2)`, [appId, head])
     await delay(100)
