@@ -28,6 +28,11 @@ const instance = ({ data }: Told): string => {
   const process = text(data['process']) || 'web'
   return `instance ${process}.${text(data['position'])} of v${text(data['release'])}`
 }
+const away = ({ data }: Told): string => {
+  const seconds = typeof data['seconds'] === 'number' ? data['seconds'] : 0
+  if (seconds < 1) return ', after less than a second'
+  return seconds < 120 ? `, after ${seconds} s` : `, after ${Math.round(seconds / 60)} min`
+}
 const ended = ({ data }: Told): string => {
   if (data['outOfMemory'] === true) return ' for lack of memory'
   return typeof data['exitCode'] === 'number' ? ` with exit code ${data['exitCode']}` : ''
@@ -143,6 +148,12 @@ export const sentences: Readonly<Record<string, Sentence>> = {
   },
   'release.woken': ({ data }) => `woke v${text(data['release'])}: somebody asked for it at its own address`,
   'release.wake-failed': ({ data }) => `could not wake v${text(data['release'])}: ${text(data['error'])}`,
+  'server.started': ({ data }) =>
+    `started, as ${text(data['version'])}${data['untold'] === true ? ', after it had ended without being told to' : ''}`,
+  'server.stopped': () => 'stopped',
+  'server.database-back': (event) => `has its database back${away(event)}`,
+  'server.engine-back': (event) => `has its Docker engine back${away(event)}`,
+  'server.proxy-back': (event) => `has its proxy back${away(event)}`,
   'instance.died': (event) => `${instance(event)} ended${ended(event)}`,
   'instance.started': (event) => `${instance(event)} is up`,
   'instance.restarted': (event) => `${instance(event)} is up again`,

@@ -1,6 +1,7 @@
 import { systemClock } from '../kernel/clock.ts'
 import type { Ground } from './lay-ground.ts'
 import type { Modules } from './make-modules.ts'
+import { readOwnVersion } from './version.ts'
 
 const firewallEveryMs = 30_000
 /** How long what is done at night may take to break off when Slipway stops. */
@@ -8,7 +9,7 @@ const nightGraceMs = 2_000
 
 /** Deploys go on, and everything that Slipway stands on is watched from now on. */
 export async function startWork(ground: Ground, modules: Modules): Promise<{ stop(): Promise<void> }> {
-  const { cluster, proxy, runtime, logger } = ground
+  const { cluster, outages, proxy, root, runtime, logger } = ground
   const { cron, deploys, logs, removals, rotation, statuses } = modules
   const { signal } = ground.stop
   logs.start(signal)
@@ -22,21 +23,29 @@ export async function startWork(ground: Ground, modules: Modules): Promise<{ sto
   }
   void statuses.keep({ signal, sleep: (ms, until) => systemClock.sleep(ms, until) })
   void cluster?.watch(signal)
-  proxy.watch(signal, reconcile)
+  proxy.watch(signal, (awayMs) => {
+    if (awayMs !== null) outages.back('proxy', awayMs)
+    reconcile()
+  })
+  runtime.watch(({ awayMs }) => {
+    if (awayMs !== undefined) outages.back('engine', awayMs)
+  }, signal)
   const lookAfterFirewall = (): void => {
     runtime.ensureFirewall().catch((error: unknown) => logger.error('the firewall could not be kept', { error }))
   }
   const firewall = setInterval(lookAfterFirewall, firewallEveryMs)
   signal.addEventListener('abort', () => clearInterval(firewall), { once: true })
   await runtime.probeFirewall()
+  await outages.started(await readOwnVersion(root))
   const nights = modules.nightly.watch(signal)
   return {
     /** After the abort of `ground.stop`. */
     async stop() {
+      const told = outages.stopped()
       await removals.stop()
       await cron.stop()
       await deploys.stop()
-      await Promise.race([nights, systemClock.sleep(nightGraceMs)])
+      await Promise.race([Promise.all([nights, told]), systemClock.sleep(nightGraceMs)])
     },
   }
 }

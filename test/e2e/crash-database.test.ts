@@ -138,6 +138,11 @@ describe('a database that is away', () => {
     await clone.write({ 'www/index.html': 'two\n', 'www/other': 'x\n' })
     expect((await clone.push('develop')).results).toMatchObject([{ status: 'live' }])
     expect(await visitor.stop()).toEqual([])
+    const told = await slipway.sql<{ kind: string; untold?: string }>(
+      `select kind, data ->> 'untold' as untold from events where kind like 'server.%' order by id`,
+    )
+    expect(told.map(({ kind }) => kind)).toContain('server.database-back')
+    expect(told.at(-1)).toEqual({ kind: 'server.started', untold: 'true' })
     expect(await residentMb(slipway)).toBeLessThan(150)
   })
 })

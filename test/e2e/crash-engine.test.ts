@@ -73,6 +73,8 @@ describe('an engine that', () => {
     expect(bad.flat()).toEqual([])
     const seen = visitors.flatMap((visitor) => Object.values(visitor.seen())).reduce((sum, n) => sum + n, 0)
     expect(seen).toBeGreaterThan(50)
+    const told = await slipway.sql(`select data from events where kind = 'server.engine-back'`)
+    expect(told).toEqual([{ data: { seconds: expect.any(Number) } }])
   })
 
   it('is killed in the middle of a build: that deploy says so, and the next goes live', async () => {

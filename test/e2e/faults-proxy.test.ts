@@ -96,6 +96,7 @@ describe('a proxy that', () => {
     expect(refused.filter(({ answer }) => !/ECONNREFUSED|ECONNRESET|hang up/.test(answer))).toEqual([])
     expect((await slipway.get('test--shop.localhost')).body).toBe('two\n')
     await expectLevel()
+    expect(await slipway.sql(`select 1 from events where kind = 'server.proxy-back'`)).toHaveLength(1)
   })
 
   it('is frozen for a moment before the swap delays requests and fails none', async () => {

@@ -97,6 +97,12 @@ describe('Slipway, with a deploy in each phase,', () => {
     expect([containers.length, addresses, targets.length]).toEqual([3, 3, 3])
   }
 
+  const lastOfServer = (): Promise<{ kind: string; untold: string | null }[]> =>
+    slipway.sql(
+      `with last as (select id, kind, data from events where kind like 'server.%' order by id desc limit 2)
+       select kind, data ->> 'untold' as untold from last order by id`,
+    )
+
   it('frozen for longer than a lease, goes on with all of them', async () => {
     await expectAllWell(async () => {
       process.kill(slipway.pid(), 'SIGSTOP')
@@ -122,6 +128,10 @@ describe('Slipway, with a deploy in each phase,', () => {
       expect(followed.stdout.match(/status=live/g)).toHaveLength(1)
       expect(followed.stderr).toMatch(/Trying again/)
     })
+    expect(await lastOfServer()).toEqual([
+      { kind: 'server.stopped', untold: null },
+      { kind: 'server.started', untold: 'false' },
+    ])
     await cli.remove()
   }, 900_000)
 
@@ -130,5 +140,6 @@ describe('Slipway, with a deploy in each phase,', () => {
       await slipway.stop('SIGKILL')
       await slipway.start()
     })
+    expect((await lastOfServer()).at(-1)).toEqual({ kind: 'server.started', untold: 'true' })
   }, 900_000)
 })

@@ -13,7 +13,7 @@ function writtenKinds(): Set<string> {
     const text = readFileSync(join(src, file), 'utf8')
     if (!text.includes('appendEvent')) continue
     for (const [, kind = ''] of text.matchAll(
-      /'((?:app|build|cron|deploy|environment|image|instance|process|protection|push|run|token|vars|variables)[a-z]*\.[a-z-]+)'/g,
+      /'((?:app|build|cron|deploy|environment|image|instance|process|protection|push|run|server|token|vars|variables)[a-z]*\.[a-z-]+)'/g,
     ))
       kinds.add(kind)
     for (const [, kind = ''] of text.matchAll(/kind: '([a-z]+[.-][a-z.-]+)'/g)) kinds.add(kind)
@@ -40,6 +40,13 @@ describe('the sentence of an event', () => {
     expect(
       told('deploy.queued', { kind: 'rollback', commit: 'c0', from: { release: 7, environment: 'test' }, holds: true }),
     ).toBe('asked for the rollback of test to v7, which holds pushes: deploy 7')
+    expect(told('server.started', { version: '0.2.0', untold: false })).toBe('started, as 0.2.0')
+    expect(told('server.started', { version: '0.2.0', untold: true })).toBe(
+      'started, as 0.2.0, after it had ended without being told to',
+    )
+    expect(
+      [0, 12, 300].map((seconds) => told('server.proxy-back', { seconds }).replace('has its proxy back, ', '')),
+    ).toEqual(['after less than a second', 'after 12 s', 'after 5 min'])
     expect(told('deploy.queued', { kind: 'promotion', from: { release: 3, environment: 'stage' } })).toBe(
       'asked for the promotion of stage v3 to test: deploy 7',
     )
