@@ -8,6 +8,7 @@ import { findExposures } from './exposures-store.ts'
 import { drainServing, findRouteOf, listInstancesOfDeploy, type Route } from './instances.ts'
 import { leadTo } from './lead-routes.ts'
 import { listLine, lockLine } from './line-store.ts'
+import { findServed, recordStopped } from './serving-store.ts'
 import type { Tools } from './steps/index.ts'
 
 /*
@@ -43,7 +44,7 @@ export async function stopServing(tools: Tools, environmentId: number, by: strin
         isLed = true
         await lead(true)
         faultPoint('stop.led')
-        return recordStopped(tx, environmentId, by)
+        return endServing(tx, environmentId, by)
       })
     } catch (error) {
       if (isLed) await lead(false)
@@ -68,12 +69,9 @@ async function mayStop(tx: Transaction, { environmentId, label }: Route): Promis
   )
 }
 
-async function recordStopped(tx: Transaction, environmentId: number, by: string): Promise<number[]> {
-  const [stopped] = await tx.query<{ appId: number; name: string }>(
-    `update environments set state = 'stopped', version = version + 1 where id = $1 returning app_id as "appId", name`,
-    [environmentId],
-  )
-  if (stopped === undefined) return []
+async function endServing(tx: Transaction, environmentId: number, by: string): Promise<number[]> {
+  const stopped = await recordStopped(tx, environmentId)
+  if (stopped === null) return []
   const data = { environment: stopped.name }
   await appendEvent(tx, { kind: 'environment.stopped', appId: stopped.appId, environmentId, by, data })
   return drainServing(tx, environmentId)
@@ -98,13 +96,7 @@ export async function planStart(tx: Transaction, environmentId: number, by: stri
       },
     )
   }
-  const [served] = await tx.query<{ releaseId: number; commit: string; branch: string | null }>(
-    `select t.release_id as "releaseId", b.commit, (
-       select d.branch from deploys d where d.release_id = t.release_id order by d.id limit 1) as branch
-     from routes t join releases r on r.id = t.release_id join builds b on b.id = r.build_id where t.environment_id = $1`,
-    [environmentId],
-  )
-  if (served === undefined)
-    throw new SlipwayError('internal', `Environment ${environmentId} is stopped without a release.`)
+  const served = await findServed(tx, environmentId)
+  if (served === null) throw new SlipwayError('internal', `Environment ${environmentId} is stopped without a release.`)
   return { environmentId, kind: 'start', requestedBy: by, pushId: null, ...served }
 }

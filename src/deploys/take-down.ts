@@ -6,6 +6,7 @@ import { machineLine } from './end-deploy.ts'
 import { drainServing, listInstancesOfEnvironment } from './instances.ts'
 import { listLine, lockLine, requestCancel } from './line-store.ts'
 import type { DeployLogs } from './log.ts'
+import { removeRoute } from './serving-store.ts'
 import type { Tools } from './steps/index.ts'
 import { getDeploy } from './store.ts'
 
@@ -83,7 +84,7 @@ async function leadAway(tools: Tools, { id, label }: Doomed): Promise<number[]> 
     await router.removeKey(environmentKey(id))
     await router.setRules(id, null)
     return db.transaction(async (tx) => {
-      await tx.query('delete from routes where environment_id = $1', [id])
+      await removeRoute(tx, id)
       await forgetRules(tx, id)
       return drainServing(tx, id)
     })

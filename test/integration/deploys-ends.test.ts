@@ -6,7 +6,7 @@ import {
   recordStartAttempt,
   recordStartError,
   recordUp,
-} from '../../src/deploys/level/instance-ends.ts'
+} from '../../src/deploys/level/ends-store.ts'
 import { listInstances, recordContainer } from '../../src/deploys/instances.ts'
 import { commitOf, makeSpine, type Spine } from '../support/spine.ts'
 

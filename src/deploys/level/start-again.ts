@@ -5,7 +5,7 @@ import { type InstanceRecord, isWeb, listInstancesOfDeploy, recordContainer } fr
 import { readReleaseSpec } from '../release-spec.ts'
 import type { Tools } from '../steps/index.ts'
 import { getDeploy } from '../store.ts'
-import { recordStartAttempt, recordStartError } from './instance-ends.ts'
+import { recordStartAttempt, recordStartError } from './ends-store.ts'
 import { bringBack } from './take-out.ts'
 
 const startLimitMs = 60_000

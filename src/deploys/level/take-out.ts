@@ -2,7 +2,7 @@ import { findExposures } from '../exposures-store.ts'
 import { findRouteTo, listInstancesOfDeploy } from '../instances.ts'
 import { leadTo } from '../lead-routes.ts'
 import type { Tools } from '../steps/index.ts'
-import { type End, recordEnd, recordOutage, recordUp } from './instance-ends.ts'
+import { type End, recordEnd, recordOutage, recordUp } from './ends-store.ts'
 
 /**
  * Takes a serving instance out of its set: the others of its release go on, and where it was the only one requests are answered

@@ -1,5 +1,5 @@
 import { type Instance, type InstanceChange, labelNames, waitForPort } from '../../runtime/index.ts'
-import { recordEnd } from './instance-ends.ts'
+import { recordEnd } from './ends-store.ts'
 import { type InstanceRecord, isWeb, listInstances, listInstancesOfDeploy } from '../instances.ts'
 import { bringBack, takeOut, takeOutEnded } from './take-out.ts'
 import { nameOf } from './plan-reconcile.ts'
