@@ -110,7 +110,7 @@ export function makeReader(position: { process: number; number: number } | null)
           floor = -1
           recent = new Set()
         }
-        const key = `${line.number} ${line.at.getTime()} ${line.path}`
+        const key = `${line.number} ${line.serial}`
         if (line.number <= Math.max(floor, number - disorder) || recent.has(key)) continue
         recent.add(key)
         if (recent.size > disorder * 4) recent = new Set([...recent].slice(-disorder * 2))

@@ -3,6 +3,8 @@ export interface RequestLine {
   /** The proxy's process, and its count of lines: a gap in it is lines that were lost. */
   readonly process: number
   readonly number: number
+  /** Another for each request of that process; two that end at once may be given the same `number`. */
+  readonly serial: number
   /** When the request began. */
   readonly at: Date
   readonly durationMs: number

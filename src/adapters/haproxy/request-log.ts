@@ -27,7 +27,7 @@ export const ringLines = ['format raw', `maxlen ${lineBytes}`, `size ${ringBytes
 export function logRules(mode: RouterLog): string[] {
   if (mode === 'off') return []
   const fields =
-    '%pid %lc %Ts%ms %Th %Ti %Ta %ST %B %ts %[var(txn.direct)] %[var(txn.key)] %[var(txn.to)] %[var(txn.why)] %HM %HPO'
+    '%pid %lc %rt %Ts%ms %Th %Ti %Ta %ST %B %ts %[var(txn.direct)] %[var(txn.key)] %[var(txn.to)] %[var(txn.why)] %HM %HPO'
   return [
     `log ring@requests len ${lineBytes} format raw local0 info`,
     `log-format "${fields}"`,
@@ -38,17 +38,16 @@ export function logRules(mode: RouterLog): string[] {
 /** Null for what is no line of ours. */
 export function parseRequest(line: string): RequestLine | null {
   const fields = line.split(' ')
-  const [pid, count, beganMs, handshake, idle, active, status, bytes, ending = '', direct = '', key = '', to = ''] =
-    fields
-  const [why = '', method = '', path = ''] = fields.slice(12)
-  const numbers = [pid, count, beganMs, handshake, idle, active, status, bytes].map(Number)
-  const [process = 0, number = 0, at = 0, hand = 0, waited = 0, took = 0, code = 0, size = 0] = numbers
-  if (fields.length < 15 || numbers.some((value) => !Number.isFinite(value))) return null
+  const [ending = '', direct = '', key = '', to = '', why = '', method = '', path = ''] = fields.slice(9)
+  const numbers = fields.slice(0, 9).map(Number)
+  const [process = 0, number = 0, serial = 0, at = 0, hand = 0, waited = 0, took = 0, code = 0, size = 0] = numbers
+  if (fields.length < 16 || numbers.some((value) => !Number.isFinite(value))) return null
   const [target, directKey] = direct.split('@')
   const isDirect = direct.includes('@')
   return {
     process,
     number,
+    serial,
     at: new Date(at + Math.max(0, hand) + Math.max(0, waited)),
     durationMs: Math.max(0, took),
     status: code > 0 ? code : null,
