@@ -5,6 +5,7 @@ import { armFaultPoint } from './kernel/fault-point.ts'
 import { makeLogger } from './kernel/logger.ts'
 import { greet } from './server/greet.ts'
 import { layGround } from './server/lay-ground.ts'
+import { recordStopped } from './server/life.ts'
 import { makeModules } from './server/make-modules.ts'
 import { openDoors } from './server/open-doors.ts'
 import { ensureSecrets } from './server/secrets.ts'
@@ -46,11 +47,17 @@ export async function run({ settings, demo, root, onReady }: Start): Promise<voi
 
   await untilStopped(stop.signal)
   logger.info('Slipway stops')
+  // When another server has the place, nobody told this one.
+  const told = stop.signal.aborted ? undefined : recordStopped(ground)
   stop.abort()
   // What people run ends first, and they are told.
   await Promise.all([modules.runs.stop(), doors.close()])
   await work.stop()
   await modules.logs.close()
-  await Promise.race([ground.db.close(), systemClock.sleep(closeGraceMs)])
+  const close = async (): Promise<void> => {
+    await told
+    await ground.db.close()
+  }
+  await Promise.race([close(), systemClock.sleep(closeGraceMs)])
   process.stdout.write(farewellText)
 }

@@ -30,8 +30,8 @@ const instance = ({ data }: Told): string => {
 }
 const away = ({ data }: Told): string => {
   const seconds = typeof data['seconds'] === 'number' ? data['seconds'] : 0
-  if (seconds < 1) return ', after less than a second'
-  return seconds < 120 ? `, after ${seconds} s` : `, after ${Math.round(seconds / 60)} min`
+  if (seconds < 120) return `, after ${seconds} s`
+  return seconds < 7_200 ? `, after ${Math.round(seconds / 60)} min` : `, after ${Math.round(seconds / 3_600)} h`
 }
 const ended = ({ data }: Told): string => {
   if (data['outOfMemory'] === true) return ' for lack of memory'

@@ -159,8 +159,6 @@ export interface InstanceChange {
   readonly labels: Readonly<Record<string, string>>
   /** Of one that died, when the engine says it. */
   readonly exitCode?: number
-  /** Of a resync: how long the engine could not be heard before it. */
-  readonly awayMs?: number
 }
 
 /** The labels that Slipway puts on everything it makes, and the only things it goes by. */

@@ -3,22 +3,13 @@ import { SlipwayError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Pool } from '../postgres/index.ts'
 
-interface HoldOptions {
-  readonly logger: Logger
-  /** Another server has it. */
-  readonly onTaken: () => void
-  readonly onBack: (awayMs: number) => void
-}
-
 /** One server for each database, whatever its data folder. After the database restarted the place is taken again. */
-export async function holdServer(pool: Pool, options: HoldOptions): Promise<void> {
+export async function holdServer(pool: Pool, options: { logger: Logger; onTaken: () => void }): Promise<void> {
   const onLost = (): void => void retake()
   const retake = async (): Promise<void> => {
-    const sinceMs = systemClock.monotonicMs()
     for (;;) {
       try {
-        if (await pool.holdServerLock(onLost)) options.onBack(systemClock.monotonicMs() - sinceMs)
-        else options.onTaken()
+        if (!(await pool.holdServerLock(onLost))) options.onTaken()
         return
       } catch (error) {
         options.logger.warn('the place of the server in the database is not held', { error })

@@ -8,7 +8,6 @@ import { makeCluster } from '../postgres/cluster.ts'
 import { isDatabaseAway, makePool, migrate, type Pool } from '../postgres/index.ts'
 import { openKeys, type SealingKeys } from '../vars/index.ts'
 import { databaseNotReached, holdServer } from './hold-server.ts'
-import { makeOutages, type Outages } from './outages.ts'
 import type { InstallationSecrets } from './secrets.ts'
 import { readOwnVersion } from './version.ts'
 
@@ -35,14 +34,12 @@ export async function layGround(given: Given) {
   const engine = makeEngine({ socketPath: settings.dockerSocket })
   const runtime = makeDockerRuntime({ ...settings, owner, engine, publicPorts: [settings.httpPort], logger })
   const proxy = makeProxy({ ...settings, port: settings.httpPort, root, logger })
-  const openDatabase = async (): Promise<{ db: Pool; outages: Outages; keys: SealingKeys }> => {
+  const openDatabase = async (): Promise<{ db: Pool; keys: SealingKeys }> => {
     const own = await cluster?.ensure()
     const connection = own ?? { connectionString: settings.databaseUrl?.reveal() ?? '' }
     const pool = makePool(connection, { logger, size: 20 })
     // The place first: an older Slipway that still runs must not find another schema under it.
-    const outages = makeOutages({ db: pool, logger })
-    const onBack = (awayMs: number): void => outages.back('database', awayMs)
-    await holdServer(pool, { logger, onTaken: () => stop.abort(), onBack }).catch((error: unknown) => {
+    await holdServer(pool, { logger, onTaken: () => stop.abort() }).catch((error: unknown) => {
       throw own === undefined && isDatabaseAway(error) ? databaseNotReached(error) : error
     })
     await migrate(connection, { folder: join(root, 'sql', 'migrations'), version: await readOwnVersion(root), logger })
@@ -51,7 +48,7 @@ export async function layGround(given: Given) {
       await secrets.takeBackNewKey()
       throw error
     })
-    return { db: pool, outages, keys }
+    return { db: pool, keys }
   }
   const hasRun = existsSync(join(settings.dataDir, 'proxy', 'haproxy.cfg'))
   // The operator's own database may be away, or another server's: then nothing is made.
@@ -60,7 +57,7 @@ export async function layGround(given: Given) {
   const range = await runtime.prepare()
   // An installation that has run before may have sites to serve, whatever the database says: its map files are enough.
   if (hasRun) await proxy.ensure()
-  const { db, outages, keys } = early ?? (await openDatabase())
+  const { db, keys } = early ?? (await openDatabase())
   await proxy.ensure()
-  return { ...given, cluster, engine, runtime, proxy, db, outages, keys, range }
+  return { ...given, cluster, engine, runtime, proxy, db, keys, range }
 }

@@ -1,53 +1,66 @@
-import { systemClock } from '../kernel/clock.ts'
-import { appendEvent } from '../kernel/events.ts'
-import type { Logger } from '../kernel/logger.ts'
-import type { Database } from '../postgres/database.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { withTimeout } from '../kernel/timeout.ts'
 
-/** What Slipway stands on. */
-export type Footing = 'database' | 'engine' | 'proxy'
-
-/** Puts into the activity when Slipway ran, and when what it stands on was away. Never throws: nothing waits for it. */
-export interface Outages {
-  started(version: string): Promise<void>
-  stopped(): Promise<void>
-  back(footing: Footing, awayMs: number): void
+/** Something that Slipway stands on. */
+export interface Footing {
+  readonly name: 'database' | 'engine' | 'proxy'
+  /** Rejects when it does not answer. */
+  readonly ask: () => Promise<void>
 }
 
-const backKinds: Readonly<Record<Footing, string>> = {
-  database: 'server.database-back',
-  engine: 'server.engine-back',
-  proxy: 'server.proxy-back',
+interface Keeping {
+  readonly clock: Clock
+  /** `ms`: from its last answer to the first one after. What it rejects with is tried again. */
+  readonly record: (name: Footing['name'], ms: number) => Promise<void>
 }
 
-/** What goes and comes all the time fills the log, not the activity. */
-const oftenestMs = 60_000
+interface Outage {
+  readonly sinceMs: number
+  /** Null: it does not answer yet. */
+  readonly backMs: number | null
+}
 
-export function makeOutages({ db, logger }: { db: Database; logger: Logger }): Outages {
-  const last = new Map<Footing, number>()
-  const record = async (kind: string, data: Readonly<Record<string, unknown>> = {}): Promise<void> => {
-    await db
-      .transaction((tx) => appendEvent(tx, { kind, data }))
-      .catch((error: unknown) => logger.warn('this could not be put into the activity', { kind, error }))
+const lookEveryMs = 2_000
+const answerLimitMs = 5_000
+/** It is back when it has answered for so long: what comes and goes all night is told of once. */
+const steadyMs = 10_000
+
+/**
+ * Asks again and again whether it is there, and has an outage recorded when that is over, as soon as it can be: what is away may be the
+ * database. One that is shorter than the time between two looks may be missed. Ends with the signal.
+ */
+export async function keepOutages(
+  { name, ask }: Footing,
+  { clock, record }: Keeping,
+  signal: AbortSignal,
+): Promise<void> {
+  let answeredMs = clock.monotonicMs()
+  let outage = null as Outage | null
+  while (!signal.aborted) {
+    const isThere = await answers(name, ask, signal)
+    if (signal.aborted) return
+    const nowMs = clock.monotonicMs()
+    if (!isThere) outage = { sinceMs: outage?.sinceMs ?? answeredMs, backMs: null }
+    else {
+      answeredMs = nowMs
+      outage = outage === null ? null : await goOn({ ...outage, backMs: outage.backMs ?? nowMs }, nowMs)
+    }
+    await clock.sleep(lookEveryMs, signal).catch(() => undefined)
   }
-  return {
-    async started(version) {
-      const before = await findLastOfLife(db).catch(() => null)
-      await record('server.started', { version, untold: before === 'server.started' })
-    },
-    stopped: () => record('server.stopped'),
-    back(footing, awayMs) {
-      const nowMs = systemClock.monotonicMs()
-      if (nowMs - (last.get(footing) ?? Number.NEGATIVE_INFINITY) < oftenestMs) return
-      last.set(footing, nowMs)
-      void record(backKinds[footing], { seconds: Math.round(awayMs / 1000) })
-    },
+
+  /** Null when it is recorded. */
+  async function goOn(back: Outage & { backMs: number }, nowMs: number): Promise<Outage | null> {
+    if (nowMs - back.backMs < steadyMs) return back
+    return record(name, back.backMs - back.sinceMs).then(
+      () => null,
+      () => back,
+    )
   }
 }
 
-/** Whether the last thing that is known of an earlier life is its start or its end. */
-async function findLastOfLife(db: Database): Promise<string | null> {
-  const [last] = await db.query<{ kind: string }>(
-    `select kind from events where kind in ('server.started', 'server.stopped') order by id desc limit 1`,
+function answers(name: string, ask: () => Promise<void>, signal: AbortSignal): Promise<boolean> {
+  return withTimeout({ ms: answerLimitMs, what: name, signal }, ask).then(
+    () => true,
+    () => false,
   )
-  return last?.kind ?? null
 }

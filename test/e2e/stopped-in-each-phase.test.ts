@@ -99,7 +99,7 @@ describe('Slipway, with a deploy in each phase,', () => {
 
   const lastOfServer = (): Promise<{ kind: string; untold: string | null }[]> =>
     slipway.sql(
-      `with last as (select id, kind, data from events where kind like 'server.%' order by id desc limit 2)
+      `with last as (select id, kind, data from events where kind in ('server.started', 'server.stopped') order by id desc limit 2)
        select kind, data ->> 'untold' as untold from last order by id`,
     )
 

@@ -602,6 +602,8 @@ describe('watch', () => {
     spine.config = { ...spine.config, watch: { ms: 4_000, errors: 0.2 } }
     const first = await spine.push('test', commitOf('a'))
     await live(first)
+    // Longer than the watch would take to look, if it did.
+    await delay(1_500)
     await answeredUnwatched(first, { total: 40, failed: 40 })
     await delay(1_200)
     expect((await spine.deploys.get(first)).state).toBe('live')

@@ -101,7 +101,10 @@ describe('requests', () => {
       'router GET /while-away 200 T',
     ])
     const readOther = () => readJournal(folder, { app: 'shop', environment: 'two', journal: 'router' })
-    for (let i = 0; i < 50 && (await readOther()).length === 0; i += 1) await keepUntil(4)
+    for (let i = 0; i < 50 && (await readOther()).length === 0; i += 1) {
+      await new Promise((done) => setTimeout(done, 50))
+      await keepUntil(4)
+    }
     const other = await readOther()
     expect(other).toEqual([expect.stringMatching(/^router GET \/of-another 200 /)])
   })

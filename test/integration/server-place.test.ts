@@ -69,7 +69,7 @@ describe('a proxy that ends while its server may lead nobody anew', () => {
       const others: Routes = { hosts: new Map(), keys: new Map(), sets: new Map() }
       await expect(router.replaceAll(others)).rejects.toThrow()
       await expect(router.swap('e1', { state: 'stopped' })).rejects.toThrow()
-      const back = new Promise<void>((done) => proxy.watch(watching.signal, () => done()))
+      const back = new Promise<void>((done) => proxy.watch(watching.signal, done))
       process.kill(Number(await readFile(join(proxy.dataDir, 'run/proxy.pid'), 'utf8')), 'SIGKILL')
       await back
       expect(await proxy.router.read()).toMatchObject(routes)

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import { systemClock } from '../../kernel/clock.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { labelNames, type InstanceChange } from '../../runtime/index.ts'
 import type { Engine } from './engine.ts'
@@ -59,19 +58,16 @@ async function watchContainers(
   signal: AbortSignal,
 ): Promise<void> {
   let waitMs = 100
-  let awaySinceMs: number | null = null
   while (!signal.aborted) {
     try {
       const events = await openEvents(options, signal)
       waitMs = 100
-      tell(awaySinceMs === null ? resync : { ...resync, awayMs: systemClock.monotonicMs() - awaySinceMs })
-      awaySinceMs = null
+      tell(resync)
       await readEvents(events, tell, signal)
     } catch (error) {
       if (!signal.aborted) options.logger.debug('engine events cannot be read', { error })
     }
     onBroken()
-    awaySinceMs ??= systemClock.monotonicMs()
     await pause(waitMs, signal)
     waitMs = Math.min(waitMs * 2, longestWaitMs)
   }

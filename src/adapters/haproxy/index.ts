@@ -22,7 +22,7 @@ export interface Proxy {
    * Brings the proxy back within a second when it was killed and tells in the log when it hangs. `onBack` is told when it
    * answers again; its maps are then what they last were, so there is nothing that must be done.
    */
-  watch(signal: AbortSignal, onBack: (awayMs: number | null) => void): void
+  watch(signal: AbortSignal, onBack: () => void): void
   /** Ends the proxy. Only for taking an installation away: sites are gone then. */
   readonly stop: () => Promise<void>
   /** For whoever keeps the proxy: what to run in the foreground, in the place of a proxy that runs already. */
@@ -132,9 +132,9 @@ export function makeProxy(options: ProxyOptions): Proxy {
     },
     watch(signal, onBack) {
       proxy
-        .watch(signal, async (awayMs) => {
+        .watch(signal, async () => {
           await router.repair()
-          onBack(awayMs)
+          onBack()
         })
         .catch((error: unknown) => logger.error('the proxy is not watched any more', { error }))
     },

@@ -22,7 +22,7 @@ export interface ProxyProcess {
    * Starts it again when it has ended, and tells when it hangs; `onBack` when it answers again, or another process does because
    * somebody else reloaded it. Until the signal fires.
    */
-  watch(signal: AbortSignal, onBack: (awayMs: number | null) => Promise<void>): Promise<void>
+  watch(signal: AbortSignal, onBack: () => Promise<void>): Promise<void>
   /** Ends it, with all connections. */
   readonly stop: () => Promise<void>
   readonly hasPredecessor: Succession['hasPredecessor']
@@ -119,9 +119,9 @@ export function makeProxyProcess(parts: ProcessParts): ProxyProcess {
     },
 
     watch(signal, onBack) {
-      const takeUp = async (pid: number, awayMs: number | null): Promise<void> => {
+      const takeUp = async (pid: number): Promise<void> => {
         await succession.leadsNow(pid)
-        await onBack(awayMs)
+        await onBack()
       }
       return watchProxy(
         { socket, start: () => start(false), onBack: takeUp, logger, before: succession.leading() },

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { systemClock } from '../../kernel/clock.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { ProxyInfo, ProxySocket } from './socket.ts'
 
@@ -11,8 +10,8 @@ const settleMs = 200
 export interface Watch {
   readonly socket: ProxySocket
   readonly start: () => Promise<ProxyInfo>
-  /** `pid` leads the requests now. `awayMs`: how long none answered; null when others have reloaded it. */
-  readonly onBack: (pid: number, awayMs: number | null) => Promise<void>
+  /** Also when others have reloaded it: `pid` leads the requests now. */
+  readonly onBack: (pid: number) => Promise<void>
   readonly logger: Logger
   /** The process that was found or started before. */
   readonly before: number | null
@@ -24,11 +23,9 @@ export interface Watch {
  */
 export async function watchProxy({ socket, start, onBack, logger, before }: Watch, signal: AbortSignal): Promise<void> {
   let known: number | 'gone' | 'silent' | null = before
-  let awaySinceMs: number | null = null
   while (!signal.aborted) {
     let state = await socket.probe()
     if (signal.aborted) return
-    if (typeof state === 'string') awaySinceMs ??= systemClock.monotonicMs()
     if (state === 'gone') {
       if (known !== 'gone') logger.warn('proxy has ended; starting it again')
       state = await start().catch((error: unknown) => {
@@ -41,12 +38,8 @@ export async function watchProxy({ socket, start, onBack, logger, before }: Watc
     if (typeof now === 'number' && known !== null && now !== known) {
       logger.info('proxy is back', { pid: now })
       if (known === 'silent') await delay(settleMs)
-      const awayMs = awaySinceMs === null ? null : systemClock.monotonicMs() - awaySinceMs
-      await onBack(now, awayMs).catch((error: unknown) =>
-        logger.error('proxy could not be brought up to date', { error }),
-      )
+      await onBack(now).catch((error: unknown) => logger.error('proxy could not be brought up to date', { error }))
     }
-    if (typeof now === 'number') awaySinceMs = null
     known = now
     if (typeof state === 'object') await socket.untilClosed(probeEveryMs, signal)
     else await delay(retryMs, undefined, { signal }).catch(() => undefined)

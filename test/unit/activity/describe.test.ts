@@ -45,8 +45,8 @@ describe('the sentence of an event', () => {
       'started, as 0.2.0, after it had ended without being told to',
     )
     expect(
-      [0, 12, 300].map((seconds) => told('server.proxy-back', { seconds }).replace('has its proxy back, ', '')),
-    ).toEqual(['after less than a second', 'after 12 s', 'after 5 min'])
+      [3, 12, 300, 28_000].map((seconds) => told('server.proxy-back', { seconds }).replace('has its proxy back, ', '')),
+    ).toEqual(['after 3 s', 'after 12 s', 'after 5 min', 'after 8 h'])
     expect(told('deploy.queued', { kind: 'promotion', from: { release: 3, environment: 'stage' } })).toBe(
       'asked for the promotion of stage v3 to test: deploy 7',
     )
