@@ -68,7 +68,8 @@ describe('an engine that', () => {
     const visitors = visitAll()
     for (let kill = 0; kill < 2; kill += 1) {
       await machine.engine.kill()
-      await new Promise((done) => setTimeout(done, 500))
+      // The second time longer than Slipway takes between two looks.
+      await new Promise((done) => setTimeout(done, kill === 0 ? 500 : 5_000))
       await machine.engine.start()
       await new Promise((done) => setTimeout(done, 500))
     }
