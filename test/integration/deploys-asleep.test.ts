@@ -316,7 +316,7 @@ describe('a release that is asked for', () => {
       return start(spec, signal).finally(() => (starting -= 1))
     }
     // None sleeps before the last is awake, however long that takes.
-    spine.router.readUse = async () => ({ open: 1, quietMs: null, asked: 0 })
+    keepAwake()
     const six = [1, 2, 3, 4, 5, 6]
     expect(await Promise.all(six.map((number) => ask(v(number))))).toEqual(Array(6).fill('starting'))
     const areAwake = async (): Promise<number> => (await Promise.all(six.map(leads))).filter(Boolean).length
