@@ -31,7 +31,7 @@ export async function readOneOff(tools: Tools, environmentId: number, runId: str
   }
 }
 
-/** The newest deploy of the release that serves: it says with which branch and name. */
+/** The deploy that started what serves. */
 async function servingDeployOf(q: Queryable, environmentId: number): Promise<number> {
   const found = await findServingDeploy(q, environmentId)
   if (found === null) throw new SlipwayError('not_found', 'There is no such environment.')

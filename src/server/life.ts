@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { appendEvent } from '../kernel/events.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Database } from '../postgres/database.ts'
+import type { Footing } from './footings.ts'
 
 interface Parts {
   readonly db: Database
@@ -29,6 +30,18 @@ export async function recordStopped(parts: Parts): Promise<void> {
     await rm(markerIn(parts), { force: true })
     await parts.db.transaction((tx) => appendEvent(tx, { kind: 'server.stopped' }))
   })
+}
+
+const backKinds: Readonly<Record<Footing['name'], string>> = {
+  database: 'server.database-back',
+  engine: 'server.engine-back',
+  proxy: 'server.proxy-back',
+}
+
+/** What Slipway stands on is back, after so many milliseconds. Rejects while the database is away. */
+export async function recordOutage(db: Database, name: Footing['name'], ms: number): Promise<void> {
+  const data = { seconds: Math.round(ms / 1000) }
+  await db.transaction((tx) => appendEvent(tx, { kind: backKinds[name], data }))
 }
 
 async function orWarn({ logger }: Parts, what: string, work: () => Promise<void>): Promise<void> {

@@ -9,6 +9,7 @@ import { makeRunningReleases } from '../http/running-releases.ts'
 import { makeReleaseDoor } from '../http/release-door.ts'
 import { startHttpServer } from '../http/server.ts'
 import { makeDoctorChecks } from './doctor-checks.ts'
+import { footingsOf } from './footings.ts'
 import type { Ground } from './lay-ground.ts'
 import type { Modules } from './make-modules.ts'
 import { readOwnVersion } from './version.ts'
@@ -49,11 +50,7 @@ export async function openDoors(ground: Ground, modules: Modules): Promise<{ clo
         release: (label, number) => addresses.url(addresses.releaseHost(label, number)),
       },
     },
-    readiness: [
-      { name: 'database', check: async () => void (await db.query('select 1')) },
-      { name: 'engine', check: async () => void (await engine.call('ping', (docker) => docker.ping())) },
-      { name: 'proxy', check: async () => void (await proxy.router.read()) },
-    ],
+    readiness: footingsOf(ground),
     examine: () => examine(makeDoctorChecks({ settings, engine, server: { db, router: proxy.router, runtime } })),
     logger,
     closing: stop.signal,

@@ -1,17 +1,11 @@
 import type { Clock } from '../kernel/clock.ts'
 import { withTimeout } from '../kernel/timeout.ts'
-
-/** Something that Slipway stands on. */
-export interface Footing {
-  readonly name: 'database' | 'engine' | 'proxy'
-  /** Rejects when it does not answer. */
-  readonly ask: () => Promise<void>
-}
+import type { Footing } from './footings.ts'
 
 interface Keeping {
   readonly clock: Clock
   /** `ms`: from its last answer to the first one after. What it rejects with is tried again. */
-  readonly record: (name: Footing['name'], ms: number) => Promise<void>
+  readonly record: (ms: number) => Promise<void>
 }
 
 interface Outage {
@@ -29,15 +23,11 @@ const steadyMs = 10_000
  * Asks again and again whether it is there, and has an outage recorded when that is over, as soon as it can be: what is away may be the
  * database. One that is shorter than the time between two looks may be missed. Ends with the signal.
  */
-export async function keepOutages(
-  { name, ask }: Footing,
-  { clock, record }: Keeping,
-  signal: AbortSignal,
-): Promise<void> {
+export async function keepOutages(footing: Footing, { clock, record }: Keeping, signal: AbortSignal): Promise<void> {
   let answeredMs = clock.monotonicMs()
   let outage = null as Outage | null
   while (!signal.aborted) {
-    const isThere = await answers(name, ask, signal)
+    const isThere = await answers(footing, signal)
     if (signal.aborted) return
     const nowMs = clock.monotonicMs()
     if (!isThere) outage = { sinceMs: outage?.sinceMs ?? answeredMs, backMs: null }
@@ -51,15 +41,15 @@ export async function keepOutages(
   /** Null when it is recorded. */
   async function goOn(back: Outage & { backMs: number }, nowMs: number): Promise<Outage | null> {
     if (nowMs - back.backMs < steadyMs) return back
-    return record(name, back.backMs - back.sinceMs).then(
+    return record(back.backMs - back.sinceMs).then(
       () => null,
       () => back,
     )
   }
 }
 
-function answers(name: string, ask: () => Promise<void>, signal: AbortSignal): Promise<boolean> {
-  return withTimeout({ ms: answerLimitMs, what: name, signal }, ask).then(
+function answers({ name, check }: Footing, signal: AbortSignal): Promise<boolean> {
+  return withTimeout({ ms: answerLimitMs, what: `The ${name}`, signal }, () => check()).then(
     () => true,
     () => false,
   )

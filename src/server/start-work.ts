@@ -1,9 +1,9 @@
 import { systemClock } from '../kernel/clock.ts'
-import { appendEvent } from '../kernel/events.ts'
+import { footingsOf } from './footings.ts'
 import type { Ground } from './lay-ground.ts'
-import { recordStarted } from './life.ts'
+import { recordOutage, recordStarted } from './life.ts'
 import type { Modules } from './make-modules.ts'
-import { type Footing, keepOutages } from './outages.ts'
+import { keepOutages } from './outages.ts'
 import { readOwnVersion } from './version.ts'
 
 const firewallEveryMs = 30_000
@@ -34,7 +34,10 @@ export async function startWork(ground: Ground, modules: Modules): Promise<{ sto
   signal.addEventListener('abort', () => clearInterval(firewall), { once: true })
   await runtime.probeFirewall()
   await recordStarted(ground, await readOwnVersion(ground.root))
-  watchFootings(ground)
+  for (const footing of footingsOf(ground)) {
+    const record = (ms: number): Promise<void> => recordOutage(ground.db, footing.name, ms)
+    void keepOutages(footing, { clock: systemClock, record }, signal)
+  }
   const nights = modules.nightly.watch(signal)
   return {
     /** After the abort of `ground.stop`. */
@@ -45,25 +48,4 @@ export async function startWork(ground: Ground, modules: Modules): Promise<{ sto
       await Promise.race([nights, systemClock.sleep(nightGraceMs)])
     },
   }
-}
-
-const backKinds: Readonly<Record<Footing['name'], string>> = {
-  database: 'server.database-back',
-  engine: 'server.engine-back',
-  proxy: 'server.proxy-back',
-}
-
-function watchFootings({ db, engine, proxy, stop }: Ground): void {
-  const record = (name: Footing['name'], ms: number): Promise<void> =>
-    db.transaction((tx) => appendEvent(tx, { kind: backKinds[name], data: { seconds: Math.round(ms / 1000) } }))
-  const footings: Footing[] = [
-    { name: 'database', ask: async () => void (await db.query('select 1')) },
-    { name: 'engine', ask: async () => void (await engine.call('ping', (docker) => docker.ping())) },
-    { name: 'proxy', ask: async () => assertAnswered(await proxy.router.startedAt()) },
-  ]
-  for (const footing of footings) void keepOutages(footing, { clock: systemClock, record }, stop.signal)
-}
-
-function assertAnswered(startedAt: Date | null): void {
-  if (startedAt === null) throw new Error('The proxy does not answer.')
 }

@@ -18,13 +18,13 @@ async function play(looks: string, fails = 0): Promise<number[]> {
       return Promise.resolve()
     },
   }
-  const ask = (): Promise<void> => (looks[at++] === '+' ? Promise.resolve() : Promise.reject(new Error('away')))
-  const record = async (_: string, ms: number): Promise<void> => {
+  const check = (): Promise<void> => (looks[at++] === '+' ? Promise.resolve() : Promise.reject(new Error('away')))
+  const record = async (ms: number): Promise<void> => {
     failing -= 1
     if (failing >= 0) throw new Error('cannot be written')
     seconds.push(ms / 1000)
   }
-  await keepOutages({ name: 'database', ask }, { clock, record }, over.signal)
+  await keepOutages({ name: 'database', check }, { clock, record }, over.signal)
   return seconds
 }
 
